@@ -1,0 +1,1 @@
+"""Move container image layers: resumable, batched, bounded."""

@@ -1,0 +1,58 @@
+"""
+TransferConfig: every limit, timeout and retry setting in one frozen value.
+
+Does not know the environment or any file: the command line passes what its flags say.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.errors import InvalidConfig
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferConfig:
+    """
+    Limits of one engine.
+
+    Peak memory of a push, beyond the interpreter and its libraries (about 60 MiB), stays under
+
+        max_bytes_in_flight * 4 / 3  +  4 MiB
+
+    whatever the size or the number of layers: a part is held once, in base64 (4/3 of its bytes), from its reading
+    until the registry has accepted it, and every part takes its bytes from the one budget before it is read. A
+    single part larger than the whole budget is let through alone.
+
+    Attributes:
+        max_concurrent_blobs: blobs in work at once; small ones use it, large ones meet the byte budget first.
+        max_bytes_in_flight: bytes of all parts that are read ahead or on the wire, before base64.
+        max_attempts: tries of one request, the first included.
+        backoff_base, backoff_max: seconds; the wait before try n is random up to base * 2**n, at most max.
+        connect_timeout: seconds until a connection stands.
+        read_timeout: seconds without a byte from the registry; Complete of a large layer is hashed there first.
+        state_path: the journal's file; None for the platform's state folder.
+        journal: False keeps no journal, so nothing is resumed.
+    """
+
+    max_concurrent_blobs: int = 32
+    max_bytes_in_flight: int = 40 * MIB
+    max_attempts: int = 8
+    backoff_base: float = 0.25
+    backoff_max: float = 20.0
+    connect_timeout: float = 15.0
+    read_timeout: float = 300.0
+    state_path: Path | None = None
+    journal: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts"):
+            if getattr(self, name) < 1:
+                raise InvalidConfig(f"{name} is {getattr(self, name)}: must be at least 1")
+        for name in ("backoff_base", "backoff_max"):
+            if getattr(self, name) < 0:
+                raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
+        for name in ("connect_timeout", "read_timeout"):
+            if getattr(self, name) <= 0:
+                raise InvalidConfig(f"{name} is {getattr(self, name)}: must be more than 0 seconds")

@@ -1,0 +1,89 @@
+"""
+The two protocols that every end implements: Source and Target.
+
+A source opens content again at any offset, and a target takes a source, not a stream: retry, resume and ranged
+reading follow from these two signatures. Knows no end that implements them.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from transfer.engine.events import Observer
+from transfer.model.descriptor import Descriptor
+from transfer.model.digest import Digest
+from transfer.model.manifest import Manifest
+
+
+class Source(Protocol):
+    """Where an image is read."""
+
+    async def resolve(self, reference: str | None) -> Descriptor:
+        """Descriptor of the root manifest: a tag, a digest, or None for the only one there is."""
+
+    async def manifest(self, descriptor: Descriptor) -> Manifest:
+        """The manifest with its raw bytes, verified against the descriptor."""
+
+    def open_blob(
+        self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Stream the bytes from `offset` up to, not including, `end`. Does not verify the digest."""
+
+    def open_file(self, descriptor: Descriptor) -> BinaryIO | None:
+        """
+        The blob as a seekable file of this machine, or None where it is not one.
+
+        Blocks; called in a worker thread, which then reads, hashes and encodes in one hop.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """
+    What a target already has of an image.
+
+    Attributes:
+        tagged: the digest under the tag that was asked for; None when there is no such tag.
+        manifests: which of the manifests asked for are there.
+    """
+
+    tagged: Digest | None = None
+    manifests: frozenset[Digest] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class BlobSent:
+    """How a blob came to be at the target: bytes sent now, and bytes an earlier run had sent."""
+
+    sent: int
+    resumed: int = 0
+    already_there: bool = False
+
+
+@dataclass(slots=True)
+class BlobContext:
+    """What accompanies one blob: who is told of it, and how often something had to be tried again."""
+
+    descriptor: Descriptor
+    observer: Observer
+    retries: int = field(default=0)
+
+
+class Target(Protocol):
+    """Where an image is written: one repository of one registry."""
+
+    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
+        """Ask, in as few requests as the protocol allows, what the tag holds and which manifests are there."""
+
+    async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
+        """Which of the blobs are not there; `fresh` asks again for those it already knows."""
+
+    async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
+        """Raise TagImmutable when a tag that holds another digest is known not to move, before anything is sent."""
+
+    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+        """Upload one blob, continuing where the journal says an earlier run stopped."""
+
+    async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:
+        """Upload one manifest under its digest, and under the tag where one is given."""

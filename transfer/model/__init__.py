@@ -1,0 +1,1 @@
+"""Values without I/O: digest, descriptor, manifest, reference. Knows no end, no protocol and no file."""

@@ -1,0 +1,67 @@
+"""
+A digest: the identity of content.
+
+Grammar and registered algorithms: OCI image-spec 1.1, descriptor.md, "Digests". Only the registered algorithms are
+accepted, since nothing else can be verified. Does not know where content comes from.
+"""
+
+import hashlib
+import re
+from typing import Protocol, Self
+
+from transfer.errors import InvalidDigest
+
+_ENCODED_LENGTH = {"sha256": 64, "sha512": 128}
+_PATTERN = re.compile(r"(sha256|sha512):([a-f0-9]+)")
+
+
+class Hasher(Protocol):
+    """What `hashlib` returns, as far as content is verified with it."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class Digest(str):
+    """
+    A checked digest, `sha256:…` or `sha512:…` in lower case; a `str` everywhere a string is wanted.
+
+    Raises:
+        InvalidDigest: the text is not a digest of a registered algorithm.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        match = _PATTERN.fullmatch(text)
+        if match is None or len(match[2]) != _ENCODED_LENGTH[match[1]]:
+            shown = text if len(text) <= 140 else text[:140] + "…"
+            raise InvalidDigest(f"digest {shown!r}: expected sha256:<64 hex digits> or sha512:<128 hex digits>")
+        return super().__new__(cls, text)
+
+    @classmethod
+    def of(cls, content: bytes | memoryview, algorithm: str = "sha256") -> Self:
+        """Digest of content that is in memory."""
+        return cls(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
+
+    @property
+    def algorithm(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def encoded(self) -> str:
+        return self.partition(":")[2]
+
+    @property
+    def short(self) -> str:
+        """The first twelve hex digits, for people."""
+        return self.encoded[:12]
+
+    def hasher(self) -> Hasher:
+        """A fresh hash object of this digest's algorithm."""
+        return hashlib.new(self.algorithm)
+
+    def matches(self, hasher: Hasher) -> bool:
+        """Whether all that was fed to `hasher` has this digest."""
+        return hasher.hexdigest() == self.encoded

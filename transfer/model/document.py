@@ -1,0 +1,80 @@
+"""
+Strict reading of JSON documents that arrive from outside.
+
+One way in for manifests, indexes and layout files, so that size, depth, duplicate keys, trailing data and numbers
+out of range are refused in one place. Does not know what a document means.
+"""
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from transfer.errors import InvalidDigest
+from transfer.model.digest import Digest
+
+T = TypeVar("T")
+
+# The largest manifest that ECR (model: imageManifest) and the other large registries take.
+MAX_DOCUMENT_BYTES = 4_194_304
+
+
+class DocumentError(ValueError):
+    """Why a document was refused, for the caller to say of what."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise DocumentError(f"the key {repeated!r} stands twice in one object")
+    return members
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise DocumentError(f"{text} is not JSON")
+
+
+def load(raw: bytes) -> dict[str, Any]:
+    """
+    Read one JSON object from UTF-8 bytes.
+
+    Raises:
+        DocumentError: too large, not UTF-8, not one JSON object, a key twice in one object, nested too deep.
+    """
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise DocumentError(f"it is {len(raw)} bytes, more than {MAX_DOCUMENT_BYTES}")
+    try:
+        members = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except DocumentError:
+        raise
+    except RecursionError:
+        raise DocumentError("it is nested too deep") from None
+    except ValueError as error:
+        raise DocumentError(f"it is not JSON: {error}") from None
+    if not isinstance(members, dict):
+        raise DocumentError("it is not a JSON object")
+    return members
+
+
+def convert(members: Any, kind: type[T]) -> T:
+    """
+    Check loaded JSON against a type.
+
+    Raises:
+        DocumentError: a member is missing, of the wrong type or out of range; the message holds its path.
+    """
+    try:
+        return msgspec.convert(members, kind, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise DocumentError(str(error)) from None
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Digest and isinstance(value, str):
+        try:
+            return Digest(value)
+        except InvalidDigest as error:
+            raise ValueError(str(error)) from None
+    raise NotImplementedError(kind)

@@ -1,0 +1,74 @@
+"""
+Reference: which image, in which repository, of which registry.
+
+Grammar: the distribution project's reference package and OCI distribution-spec 1.1 ("Pulling manifests"). Does not
+know any registry's own naming rules, nor short names.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from transfer.errors import InvalidDigest, InvalidReference
+from transfer.model.digest import Digest
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_LONGEST_REPOSITORY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """
+    `registry/repository[:tag][@digest]`.
+
+    Attributes:
+        registry: host with an optional port, lower case.
+        repository: the path below it, without the leading slash.
+    """
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.registry}/{self.repository}{tag}{digest}"
+
+    def at(self, digest: Digest) -> "Reference":
+        """The same repository at a digest, without a tag."""
+        return replace(self, tag=None, digest=digest)
+
+
+def parse_reference(text: str) -> Reference:
+    """
+    Read `host[:port]/repository[:tag][@digest]`.
+
+    Raises:
+        InvalidReference: a part is missing or outside its grammar; the message names the part.
+    """
+    registry, slash, rest = text.partition("/")
+    if not slash or not (registry == "localhost" or set(registry) & set(".:")):
+        raise _invalid(text, "it must start with a registry host, as in registry.example/app:v1")
+    rest, at, digest = rest.partition("@")
+    repository, colon, tag = rest.partition(":")
+    match = _REGISTRY.fullmatch(registry)
+    if match is None or (match[1] and not 0 < int(match[1]) < 65536):
+        raise _invalid(text, f"{registry!r} is not a host with an optional port")
+    if not _REPOSITORY.fullmatch(repository) or len(repository) > _LONGEST_REPOSITORY:
+        raise _invalid(text, f"{repository!r} is not a repository name (lower case, digits, '.', '_', '-', '/')")
+    if colon and not _TAG.fullmatch(tag):
+        raise _invalid(text, f"{tag!r} is not a tag (up to 128 letters, digits, '_', '.', '-')")
+    try:
+        checked = Digest(digest) if at else None
+    except InvalidDigest as error:
+        raise _invalid(text, str(error)) from None
+    return Reference(registry.lower(), repository, tag or None, checked)
+
+
+def _invalid(text: str, reason: str) -> InvalidReference:
+    shown = text if len(text) <= 200 else text[:200] + "…"
+    return InvalidReference(f"reference {shown!r}: {reason}")
