@@ -1,0 +1,186 @@
+"""
+Limits: slots per registry and action, bytes in flight, blobs in work, one flight per key.
+
+Everything that bounds memory and concurrency is here; nothing here knows what is being limited.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from transfer.engine.config import TransferConfig
+from transfer.engine.retry import Sleep, pause
+from transfer.errors import RateLimited
+
+T = TypeVar("T")
+
+# Requests that were already on their way when the first one was throttled say nothing new: one cut per epoch.
+_EPOCH = 0.1
+_WIDEST_WINDOW = 64.0
+_FIRST_WINDOW = 32.0
+
+
+class Gate:
+    """
+    Lets weight through up to a capacity, first come first served.
+
+    A weight above the whole capacity passes alone, so that it is bounded but never stuck.
+    """
+
+    def __init__(self, capacity: float) -> None:
+        self.capacity = capacity
+        self.held = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def __repr__(self) -> str:
+        return f"Gate({self.held}/{self.capacity:g} held, {len(self._waiting)} waiting)"
+
+    def _fits(self, weight: int) -> bool:
+        return self.held == 0 or self.held + weight <= self.capacity
+
+    async def acquire(self, weight: int = 1) -> None:
+        if not self._waiting and self._fits(weight):
+            self.held += weight
+            return
+        turn = asyncio.get_running_loop().create_future()
+        entry = (weight, turn)
+        self._waiting.append(entry)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release(weight)
+            elif entry in self._waiting:
+                self._waiting.remove(entry)
+                self.wake()
+            raise
+
+    def release(self, weight: int = 1) -> None:
+        self.held -= weight
+        self.wake()
+
+    def wake(self) -> None:
+        """Let in whoever fits now, in order."""
+        while self._waiting and self._fits(self._waiting[0][0]):
+            weight, turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self.held += weight
+                turn.set_result(None)
+
+    @asynccontextmanager
+    async def hold(self, weight: int = 1) -> AsyncIterator[None]:
+        await self.acquire(weight)
+        try:
+            yield
+        finally:
+            self.release(weight)
+
+
+class Bucket:
+    """A token bucket: at most `rate` a second, with a burst of one second's worth."""
+
+    def __init__(self, rate: float, *, sleep: Sleep, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._sleep = sleep
+        self._clock = clock
+        self._tokens = rate
+        self._filled_at = clock()
+
+    async def take(self) -> None:
+        """Take a token that may lie in the future, and wait until then: takers keep their order."""
+        now = self._clock()
+        self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+        self._tokens -= 1
+        if self._tokens < 0:
+            await self._sleep(-self._tokens / self._rate)
+
+
+class Window:
+    """Additive increase, multiplicative decrease: how many requests of one action may be on their way."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self.gate = Gate(_FIRST_WINDOW)
+        self._clock = clock
+        self._cut_at = -_EPOCH
+
+    def succeeded(self) -> None:
+        self.gate.capacity = min(_WIDEST_WINDOW, self.gate.capacity + 1 / self.gate.capacity)
+        self.gate.wake()
+
+    def throttled(self) -> None:
+        now = self._clock()
+        if now - self._cut_at >= _EPOCH:
+            self._cut_at = now
+            self.gate.capacity = max(1.0, self.gate.capacity / 2)
+
+
+@dataclass(slots=True)
+class _Flight:
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    landed: bool = False
+
+
+class Flights(Generic[T]):
+    """One flight per key: who comes while it is in the air waits for it instead of starting another."""
+
+    def __init__(self) -> None:
+        self._in_air: dict[Hashable, _Flight] = {}
+
+    async def run(self, key: Hashable, work: Callable[[], Awaitable[T]], joined: T) -> T:
+        """
+        Do `work`, or wait for the one who is doing it and return `joined`.
+
+        When that one fails or is cancelled, the next in line does the work itself: nobody gets another's error.
+        """
+        while (other := self._in_air.get(key)) is not None:
+            await other.over.wait()
+            if other.landed:
+                return joined
+        flight = self._in_air[key] = _Flight()
+        try:
+            result = await work()
+            flight.landed = True
+        finally:
+            del self._in_air[key]
+            flight.over.set()
+        return result
+
+
+class Limits:
+    """All limits of one engine; the formula for peak memory stands in `TransferConfig`."""
+
+    def __init__(
+        self, config: TransferConfig, *, sleep: Sleep = pause, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.bytes = Gate(config.max_bytes_in_flight)
+        self.blobs = Gate(config.max_concurrent_blobs)
+        self._sleep = sleep
+        self._clock = clock
+        self._windows: dict[tuple[str, str], Window] = {}
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    @asynccontextmanager
+    async def slot(self, registry: str, action: str, *, rate: float | None = None) -> AsyncIterator[None]:
+        """
+        One request of `action` to `registry`: first its turn at `rate` a second, then a place in its window.
+
+        RateLimited raised inside halves the window; anything else that returns widens it.
+        """
+        key = (registry, action)
+        if rate is not None:
+            if key not in self._buckets:
+                self._buckets[key] = Bucket(rate, sleep=self._sleep, clock=self._clock)
+            await self._buckets[key].take()
+        window = self._windows.setdefault(key, Window(clock=self._clock))
+        async with window.gate.hold():
+            try:
+                yield
+            except RateLimited:
+                window.throttled()
+                raise
+            window.succeeded()
