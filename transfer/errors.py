@@ -12,6 +12,7 @@ The one exception tree; imports nothing.
         RateLimited                                   slow down, then ask again
         UploadLost                                    the registry no longer knows the upload session
         TagImmutable                                  the tag holds another digest and cannot be moved
+        BlobUnknown                                   a manifest names blobs or manifests that are not there
 
 Errors carry facts. Whether one is worth another try is decided by `transfer.engine.retry.retryable` alone, and
 only the command line turns one into an exit code. A message is one line: what was being done to what, then what
@@ -108,3 +109,7 @@ class UploadLost(RegistryError):
 
 class TagImmutable(RegistryError):
     """The tag holds another digest and the repository does not allow it to move."""
+
+
+class BlobUnknown(RegistryError):
+    """The registry refuses a manifest because blobs or manifests that it names are not there."""

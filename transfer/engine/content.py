@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from transfer.engine.events import Observer
+from transfer.engine.events import Observer, Retrying
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
@@ -36,6 +36,9 @@ class Source(Protocol):
 
         Blocks; called in a worker thread, which then reads, hashes and encodes in one hop.
         """
+
+    def locate(self, descriptor: Descriptor) -> str:
+        """Where the blob is, for an error message: a path, or an address without its query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +66,28 @@ class BlobSent:
 
 @dataclass(slots=True)
 class BlobContext:
-    """What accompanies one blob: who is told of it, and how often something had to be tried again."""
+    """One blob on its way: who is told of it, and how often a request had to be tried again."""
 
     descriptor: Descriptor
-    observer: Observer
+    notify: Observer
     retries: int = field(default=0)
+
+    def retrying(self, event: Retrying) -> None:
+        """Count a retry and pass it on."""
+        self.retries += 1
+        self.notify(event)
 
 
 class Target(Protocol):
-    """Where an image is written: one repository of one registry."""
+    """
+    Where an image is written: one repository of one registry.
+
+    Attributes:
+        key: names registry and repository; what is pushed twice under one key is pushed once.
+    """
+
+    @property
+    def key(self) -> str: ...
 
     async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
         """Ask, in as few requests as the protocol allows, what the tag holds and which manifests are there."""

@@ -1,0 +1,72 @@
+"""
+Plan: from what an image is and what the target has, to what must be asked and sent, and in which order.
+
+Pure functions, no I/O. Knows no protocol.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from transfer.engine.content import Presence
+from transfer.engine.graph import Graph
+from transfer.model.descriptor import Descriptor
+from transfer.model.digest import Digest
+
+# A blob up to this size is one request's worth and mostly waiting; it must not queue behind gigabytes.
+SMALL_BLOB_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What has to happen.
+
+    Attributes:
+        done: the target has the very image under the very name; nothing is left.
+        absent: the manifests to push; a manifest that is there vouches for all that it names.
+    """
+
+    done: bool
+    absent: frozenset[Digest]
+
+
+def plan(graph: Graph, presence: Presence, tag: str | None) -> Plan:
+    """What must be pushed; the root alone where only its tag is new."""
+    root = graph.root.digest
+    if root in presence.manifests or presence.tagged == root:
+        tagged = tag is None or presence.tagged == root
+        return Plan(done=tagged, absent=frozenset() if tagged else frozenset({root}))
+    return Plan(done=False, absent=frozenset(graph.manifests) - presence.manifests)
+
+
+def blobs_to_check(graph: Graph, presence: Presence, absent: frozenset[Digest]) -> list[Descriptor]:
+    """The blobs whose availability is not yet known: those of absent manifests, unless a present one names them too."""
+    vouched = {blob.digest for blob in graph.blobs(frozenset(graph.manifests) & presence.manifests)}
+    if graph.root.digest in presence.manifests:
+        return []
+    return [blob for blob in graph.blobs(absent) if blob.digest not in vouched]
+
+
+class Queue:
+    """Blobs waiting for a worker: the largest first, with a lane for small ones."""
+
+    def __init__(self, blobs: Iterable[Descriptor]) -> None:
+        ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
+        self._large = deque(blob for blob in ordered if blob.size > SMALL_BLOB_BYTES)
+        self._small = deque(blob for blob in ordered if blob.size <= SMALL_BLOB_BYTES)
+
+    def __len__(self) -> int:
+        return len(self._large) + len(self._small)
+
+    def take(self, *, large_in_work: int, workers: int) -> Descriptor | None:
+        """
+        The blob that the next free worker shall move, or None when the queue is empty.
+
+        A quarter of the workers is kept for small blobs as long as there are any: the last large blob then starts
+        early, and a hundred small ones do not wait for it.
+        """
+        kept = max(1, workers // 4) if workers > 1 else 0
+        if self._large and (not self._small or large_in_work < workers - kept):
+            return self._large.popleft()
+        return self._small.popleft() if self._small else None

@@ -1,0 +1,88 @@
+"""What a push did: frozen values, in counts, bytes and seconds. Knows nothing of how it was done."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from transfer.engine.events import BlobStatus
+from transfer.model.digest import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobResult:
+    """
+    One blob's way.
+
+    Attributes:
+        size: bytes of the blob.
+        status: "uploaded" from its first byte, "resumed" where an earlier run had stopped, or "present" already.
+        sent: bytes sent by this push.
+        resumed: bytes that an earlier run had sent and that were not sent again.
+        retries: requests of this blob that were tried again.
+        seconds: time in work; 0.0 for a blob that was present.
+    """
+
+    digest: Digest
+    size: int
+    media_type: str
+    status: BlobStatus
+    sent: int = 0
+    resumed: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many blobs, and how many bytes they have."""
+
+    count: int
+    size: int
+
+    @classmethod
+    def of(cls, blobs: Iterable[BlobResult]) -> Self:
+        sizes = [blob.size for blob in blobs]
+        return cls(len(sizes), sum(sizes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """
+    What `push_image` did.
+
+    Attributes:
+        digest: of the root manifest or index.
+        reference: `registry/repository@digest`, what to pull or deploy.
+        blobs: every blob of the image once, in the order of its manifests.
+        retries: requests that were tried again, those for manifests and checks included.
+        seconds: from the call to its return.
+    """
+
+    digest: Digest
+    reference: str
+    blobs: tuple[BlobResult, ...]
+    retries: int
+    seconds: float
+
+    @property
+    def uploaded(self) -> Total:
+        """Blobs sent whole by this push."""
+        return self._of("uploaded")
+
+    @property
+    def present(self) -> Total:
+        """Blobs that were there already."""
+        return self._of("present")
+
+    @property
+    def resumed(self) -> Total:
+        """Blobs that were continued inside."""
+        return self._of("resumed")
+
+    @property
+    def sent(self) -> int:
+        """Bytes of content sent by this push."""
+        return sum(blob.sent for blob in self.blobs)
+
+    def _of(self, status: BlobStatus) -> Total:
+        return Total.of(blob for blob in self.blobs if blob.status == status)

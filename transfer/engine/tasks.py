@@ -1,0 +1,51 @@
+"""
+Task groups that raise one error.
+
+A group's failure stays inside: who awaits gets the first error, the others become notes on it. Knows nothing of
+what the tasks do.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# More tell nobody anything: when a registry goes away, every layer in work says the same.
+_MOST_NOTES = 3
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """An `asyncio.TaskGroup` whose failure is the first error in it, not a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from None
+
+
+async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all at once; the results in order, or the first error after the others are cancelled."""
+    async with task_group() as group:
+        tasks = [group.create_task(one) for one in work]
+    return [task.result() for task in tasks]
+
+
+def first_of(errors: BaseExceptionGroup) -> BaseException:
+    """The first error of a group, nested groups included, with what the others said as notes."""
+    flat = list(_flatten(errors))
+    first, others = flat[0], [str(error) for error in flat[1:]]
+    for text in dict.fromkeys(others[:_MOST_NOTES]):
+        if text != str(first):
+            first.add_note(f"also: {text}")
+    return first
+
+
+def _flatten(errors: BaseExceptionGroup) -> Iterable[BaseException]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _flatten(error)
+        else:
+            yield error
