@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.retry import Sleep, pause
@@ -78,6 +78,29 @@ class Gate:
             yield
         finally:
             self.release(weight)
+
+
+class Share:
+    """What one holder has of a gate: taken piece by piece, given back piece by piece, and whole at the end."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back(self.held)
+
+    async def take(self, weight: int) -> None:
+        await self._gate.acquire(weight)
+        self.held += weight
+
+    def give_back(self, weight: int) -> None:
+        if weight:
+            self.held -= weight
+            self._gate.release(weight)
 
 
 class Bucket:

@@ -1,0 +1,194 @@
+"""
+Parts: a layer's bytes, read, hashed and encoded into bodies of UploadLayerPart.
+
+A part is read once, in a worker thread: the content digest, the guard of what was sent, the base64 text and the
+hash that signs the request all come from the same pass. Slices are a multiple of three bytes, so that base64 text of
+slices joins to base64 text of the part. Knows neither the network nor the journal.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import BinaryIO
+
+import msgspec
+import pybase64
+import xxhash
+
+from transfer.engine.content import Source
+from transfer.errors import ContentMismatch
+from transfer.model.descriptor import Descriptor
+from transfer.registry.transport import RequestBody
+
+# Read 768 KiB, get exactly 1 MiB of base64: the largest piece that the transport sends without slicing it again.
+SLICE = 768 * 1024
+
+Sink = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An upload session: whose it is, what ECR calls it, and how large it wants the parts to be."""
+
+    registry_id: str
+    repository: str
+    upload_id: str
+    part_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """
+    The bytes [first, end) of a layer, ready to be sent.
+
+    `guard` is xxh3-64 over [0, end), or None where the layer had been read further before.
+    """
+
+    first: int
+    end: int
+    body: RequestBody
+    guard: int | None
+
+    @property
+    def size(self) -> int:
+        return self.end - self.first
+
+
+class _BodyBuilder:
+    """An UploadLayerPart request, its JSON built around the base64 text without passing it through an encoder."""
+
+    def __init__(self, session: Session, first: int, end: int) -> None:
+        members = {
+            "registryId": session.registry_id,
+            "repositoryName": session.repository,
+            "uploadId": session.upload_id,
+            "partFirstByte": first,
+            "partLastByte": end - 1,
+        }
+        self._chunks: list[bytes] = []
+        self._length = 0
+        self._sha256 = sha256()
+        self._add(msgspec.json.encode(members)[:-1] + b',"layerPartBlob":"')
+
+    def feed(self, data: bytes) -> None:
+        self._add(pybase64.b64encode(data))
+
+    def finish(self) -> RequestBody:
+        self._add(b'"}')
+        return RequestBody(self._chunks, self._length, self._sha256.hexdigest())
+
+    def _add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._length += len(chunk)
+        self._sha256.update(chunk)
+
+
+class LayerReader:
+    """
+    Reads a layer in any order of parts, and verifies it as its front moves to the end.
+
+    Raises (all its methods):
+        ContentMismatch: the layer is shorter than its size, or does not have its digest; names its place.
+    """
+
+    def __init__(self, source: Source, descriptor: Descriptor) -> None:
+        self._source = source
+        self._descriptor = descriptor
+        self._hasher = descriptor.digest.hasher()
+        self._guard = xxhash.xxh3_64()
+        self._front = 0
+        self._is_file = True
+
+    async def advance(self, end: int) -> int:
+        """Read on to `end` without sending; the guard over [0, end)."""
+        await self._pass(self._front, end, self._hash)
+        self._verify()
+        return self._guard.intdigest()
+
+    async def part(self, session: Session, first: int) -> Part:
+        """The part of `session` that begins at `first`."""
+        end = min(first + session.part_size, self._descriptor.size)
+        if first > self._front:
+            await self._pass(self._front, first, self._hash)
+        body = _BodyBuilder(session, first, end)
+        position = first
+
+        def absorb(data: bytes) -> None:
+            nonlocal position
+            fresh = position + len(data) - self._front
+            if fresh > 0:
+                self._hash(data if fresh == len(data) else data[-fresh:])
+            position += len(data)
+            body.feed(data)
+
+        await self._pass(first, end, absorb)
+        self._verify()
+        return Part(first, end, body.finish(), self._guard.intdigest() if self._front == end else None)
+
+    def _hash(self, data: bytes) -> None:
+        self._hasher.update(data)
+        self._guard.update(data)
+        self._front += len(data)
+
+    def _verify(self) -> None:
+        blob = self._descriptor
+        if self._front == blob.size and not blob.digest.matches(self._hasher):
+            raise ContentMismatch(
+                f"blob {blob.digest} in {self._source.locate(blob)}: its content has digest "
+                f"{blob.digest.algorithm}:{self._hasher.hexdigest()}; it is damaged, so make it again",
+                side="source",
+            )
+
+    async def _pass(self, first: int, end: int, sink: Sink) -> None:
+        """Give `sink` the bytes [first, end) in a worker thread, in slices of SLICE bytes but for the last."""
+        if self._is_file:
+            self._is_file = await asyncio.to_thread(self._pass_file, first, end, sink)
+        if not self._is_file:
+            async with self._source.open_blob(self._descriptor, offset=first, end=end) as chunks:
+                position = first
+                async for data in _resliced(chunks):
+                    await asyncio.to_thread(sink, data)
+                    position += len(data)
+            self._check_length(position, end)
+
+    def _pass_file(self, first: int, end: int, sink: Sink) -> bool:
+        file = self._source.open_file(self._descriptor)
+        if file is None:
+            return False
+        with file:
+            self._check_length(_read_range(file, first, end, sink), end)
+        return True
+
+    def _check_length(self, position: int, end: int) -> None:
+        if position != end:
+            blob = self._descriptor
+            raise ContentMismatch(
+                f"blob {blob.digest} in {self._source.locate(blob)}: it ends at byte {position}, "
+                f"its size should be {blob.size}; make it again",
+                side="source",
+            )
+
+
+def _read_range(file: BinaryIO, first: int, end: int, sink: Sink) -> int:
+    file.seek(first)
+    position = first
+    while position < end:
+        data = file.read(min(SLICE, end - position))
+        if not data:
+            break
+        sink(data)
+        position += len(data)
+    return position
+
+
+async def _resliced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in slices of SLICE bytes but for the last."""
+    pending = bytearray()
+    async for chunk in chunks:
+        pending += chunk
+        while len(pending) >= SLICE:
+            yield bytes(pending[:SLICE])
+            del pending[:SLICE]
+    if pending:
+        yield bytes(pending)

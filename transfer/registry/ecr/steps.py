@@ -1,0 +1,46 @@
+"""
+Steps: what ECR's answers mean for an upload, as pure functions.
+
+Sources: API_UploadLayerPart, API_CompleteLayerUpload, and the notes of `facts` on what the live service leaves open.
+Knows neither the network nor the journal.
+"""
+
+from transfer.errors import RegistryError
+
+# Quota "Layer parts" of the service quotas page; not adjustable.
+MOST_PARTS = 4_200
+
+PART_REFUSED = "InvalidLayerPartException"
+LAYER_EXISTS = "LayerAlreadyExistsException"
+LAYER_INVALID = "InvalidLayerException"
+# What Complete answers when the parts behind an upload id are not the ones this run believes in.
+_SESSION_SPOILED = frozenset({LAYER_INVALID, "LayerPartTooSmallException", "EmptyUploadException"})
+
+
+def next_offset(error: RegistryError, first: int, end: int) -> int | None:
+    """
+    Where to go on after the part [first, end) was refused; None when the session is of no use any more.
+
+    ECR takes parts only in order and names the last byte it has. That byte tells: our own part (its answer was
+    lost), one before it (the registry kept less than it had confirmed), or one that nobody here has sent: then
+    somebody else writes to the session, and nothing in it can be trusted.
+    """
+    last = error.details.get("lastValidByteReceived")
+    if not isinstance(last, int):
+        return None
+    received = last + 1
+    if received == end:
+        return end
+    if received < first:
+        return received
+    return None
+
+
+def is_size_refused(error: RegistryError, first: int) -> bool:
+    """Whether a part was refused although it began where the registry expected it: its size is what is wrong."""
+    return bool(error.details.get("lastValidByteReceived", -1) == first - 1)
+
+
+def spoils_session(error: RegistryError) -> bool:
+    """Whether a refused Complete is cured by sending all parts again under a new upload id."""
+    return error.code in _SESSION_SPOILED

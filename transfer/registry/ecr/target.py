@@ -1,0 +1,167 @@
+"""
+EcrTarget: one repository of one ECR registry as a Target.
+
+Turns the engine's five questions into ECR's calls, 100 digests at a time, and ECR's answers into the engine's. How
+one layer gets up is in `upload`. Knows nothing of other repositories.
+"""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from transfer.engine.content import BlobContext, BlobSent, Presence, Source
+from transfer.engine.tasks import gather
+from transfer.errors import BlobUnknown, InvalidDigest, InvalidManifest, NotFound, RegistryError, TagImmutable
+from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
+from transfer.model.digest import Digest
+from transfer.model.manifest import Manifest
+from transfer.registry.ecr.upload import LayerUpload, UploadSite, missing_layers
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef, RepositoryTypeDef
+
+# BatchCheckLayerAvailability and BatchGetImage take at most 100 items (service model).
+_BATCH = 100
+_MISSING_CONTENT = frozenset({"LayersNotFoundException", "ReferencedImagesNotFoundException"})
+
+
+def is_tag_fixed(repository: "RepositoryTypeDef", tag: str) -> bool:
+    """
+    Whether a repository's settings forbid a tag to move.
+
+    An exclusion filter turns the setting round for the tags that it matches (API_CreateRepository).
+    """
+    mutability = repository.get("imageTagMutability", "MUTABLE")
+    filters = repository.get("imageTagMutabilityExclusionFilters") or []
+    excluded = mutability.endswith("_WITH_EXCLUSION") and any(fnmatchcase(tag, f["filter"]) for f in filters)
+    return mutability.startswith("IMMUTABLE") is not excluded
+
+
+class EcrTarget:
+    """
+    One repository of one registry.
+
+    Args:
+        site: client, names and limits that its uploads share.
+        known: layers that are known to be there; shared by all pushes of one engine.
+        create_repository: create the repository when it is missing, with the registry's default settings.
+    """
+
+    def __init__(self, site: UploadSite, *, known: set[Digest], create_repository: bool = False) -> None:
+        self._site = site
+        self._client = site.client
+        self._names: dict[str, Any] = {"registryId": site.registry_id, "repositoryName": site.repository}
+        self._known = known
+        self._create_repository = create_repository
+
+    @property
+    def key(self) -> str:
+        return self._site.key
+
+    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
+        """One BatchGetImage for the tag and up to 99 manifests: ECR's one call that answers both."""
+        wanted: list[ImageIdentifierTypeDef] = [{"imageTag": tag}] if tag else []
+        wanted += [{"imageDigest": one.digest} for one in manifests]
+        batches = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
+        try:
+            answers = await gather(self._images(batch) for batch in batches)
+        except NotFound as error:
+            if not self._create_repository or error.code != "RepositoryNotFoundException":
+                raise
+            await self._create()
+            return Presence()
+        found = [image for answer in answers for image in answer]
+        tagged = next((one["imageDigest"] for one in found if tag and one.get("imageTag") == tag), None)
+        digests = {one.get("imageDigest") for one in found}
+        return Presence(
+            tagged=self._digest(tagged) if tagged else None,
+            manifests=frozenset(one.digest for one in manifests if one.digest in digests),
+        )
+
+    async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
+        digests = [blob.digest for blob in blobs if fresh or blob.digest not in self._known]
+        batches = [digests[start : start + _BATCH] for start in range(0, len(digests), _BATCH)]
+        answers = await gather(missing_layers(self._client, self._site, batch) for batch in batches)
+        missing = set().union(*answers)
+        self._known.update(digest for digest in digests if digest not in missing)
+        self._known.difference_update(missing)
+        return missing
+
+    async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
+        """Ask for the repository's settings, which saves sending layers for a tag that will be refused."""
+        try:
+            reply = await self._client.call(
+                "DescribeRepositories",
+                registryId=self._site.registry_id,
+                repositoryNames=[self._site.repository],
+            )
+        except RegistryError:
+            # Not everybody who may push may also describe; PutImage will then tell, after the layers.
+            return
+        if any(is_tag_fixed(repository, tag) for repository in reply["repositories"]):
+            raise self._immutable(tag, wanted, held, status=400)
+
+    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+        layer = blob.descriptor
+        if layer.digest in self._known:
+            return BlobSent(sent=0, already_there=True)
+        if layer.size == 0:
+            raise InvalidManifest(
+                f"blob {layer.digest}: it is empty, and ECR cannot store an empty blob; leave it out of the image",
+                side="target",
+            )
+        sent = await LayerUpload(self._site, blob, source).run()
+        self._known.add(layer.digest)
+        return sent
+
+    async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:
+        """PutImage; what is there already under the same digest and tag is success, whatever ECR calls it."""
+        request = {
+            **self._names,
+            "imageManifest": manifest.raw.decode("utf-8"),
+            "imageManifestMediaType": manifest.media_type,
+            "imageDigest": manifest.digest,
+        }
+        try:
+            await self._client.call("PutImage", **request, **({"imageTag": tag} if tag else {}))
+        except RegistryError as error:
+            if error.code in _MISSING_CONTENT:
+                raise BlobUnknown(str(error), status=error.status, code=error.code, side="target") from error
+            if error.code == "ImageAlreadyExistsException":
+                return
+            if error.code != "ImageTagAlreadyExistsException" or tag is None:
+                raise
+            # In an immutable repository ECR may say this also of the same digest: what the tag holds decides.
+            held = (await self.present([], tag=tag)).tagged
+            if held != manifest.digest:
+                raise self._immutable(tag, manifest.digest, held, status=error.status) from error
+
+    async def _images(self, wanted: "list[ImageIdentifierTypeDef]") -> "list[ImageIdentifierTypeDef]":
+        """The ids of those images that are there; with the full list of media types, so that none is converted."""
+        reply = await self._client.batch_get_image(
+            **self._names, imageIds=wanted, acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES)
+        )
+        return [image["imageId"] for image in reply["images"]]
+
+    async def _create(self) -> None:
+        try:
+            await self._client.create_repository(**self._names)
+        except RegistryError as error:
+            if error.code != "RepositoryAlreadyExistsException":
+                raise
+
+    def _digest(self, text: str) -> Digest:
+        try:
+            return Digest(text)
+        except InvalidDigest as error:
+            error.side = "target"
+            raise
+
+    def _immutable(self, tag: str, wanted: Digest, held: Digest | None, *, status: int) -> TagImmutable:
+        return TagImmutable(
+            f"tag {tag!r} of {self._site.repository}: it holds {held or 'another digest'} and cannot be moved to "
+            f"{wanted}, because the repository keeps its tags immutable; push under another tag",
+            status=status,
+            code="ImageTagAlreadyExistsException",
+            side="target",
+        )

@@ -1,0 +1,202 @@
+"""
+Upload one layer: initiate, parts in order, complete; continued after a kill, started over when it must be.
+
+One upload id is one ordered stream, so there is one part on the wire and one being prepared. What an answer means is
+decided in `steps`; bytes come from `parts`. Knows nothing of manifests, nor of other layers.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transfer.engine.content import BlobContext, BlobSent, Source
+from transfer.engine.events import BlobProgress, BlobStarted, Notice
+from transfer.engine.journal import Journal, UploadState
+from transfer.engine.limits import Gate, Share
+from transfer.engine.tasks import task_group
+from transfer.errors import ContentMismatch, InvalidManifest, RegistryError, UploadLost
+from transfer.model.digest import Digest
+from transfer.registry.ecr import steps
+from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.parts import LayerReader, Part, Session
+
+# A session is lost by expiry or to another writer; losing it three times in one run has some other cause.
+_MOST_STARTS = 4
+_MOST_MISSTEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSite:
+    """What all uploads into one repository share; `key` names endpoint, registry and repository in the journal."""
+
+    key: str
+    client: EcrClient
+    registry_id: str
+    repository: str
+    journal: Journal
+    bytes_in_flight: Gate
+
+
+class LayerUpload:
+    """One layer on its way into one repository."""
+
+    def __init__(self, site: UploadSite, blob: BlobContext, source: Source) -> None:
+        self._site = site
+        self._blob = blob
+        self._layer = blob.descriptor
+        self._source = source
+        self._client = site.client.reporting(blob.retrying)
+        self._key = f"{site.key}@{self._layer.digest}"
+        self._sent = 0
+        # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
+        self._all_ours = True
+
+    async def run(self) -> BlobSent:
+        """
+        Upload the layer.
+
+        Raises:
+            ContentMismatch: the layer is not what its digest says; its upload is not completed.
+            TransferError: the registry or the connection failed; what was confirmed is in the journal.
+        """
+        state = await self._site.journal.get(self._key)
+        for _ in range(_MOST_STARTS - 1):
+            try:
+                return await self._attempt(state)
+            except UploadLost as lost:
+                state = None
+                await self._site.journal.drop(self._key)
+                self._blob.notify(Notice(f"{lost}; starting this layer over"))
+        return await self._attempt(None)
+
+    async def _attempt(self, state: UploadState | None) -> BlobSent:
+        """One session from where it stands to its end; UploadLost when only a new one can help."""
+        reader = LayerReader(self._source, self._layer)
+        offset = state.offset if state else 0
+        self._all_ours = state is None
+        if state is None:
+            session = await self._initiate()
+        else:
+            session = Session(self._site.registry_id, self._site.repository, state.upload_id, state.part_size)
+            if offset > self._layer.size or await reader.advance(offset) != state.guard:
+                raise self._lost("its content has changed since its first bytes were sent")
+        self._blob.notify(BlobStarted(self._layer, offset))
+        await self._send_parts(reader, session, offset)
+        already_there = await self._complete(session)
+        await self._site.journal.drop(self._key)
+        return BlobSent(self._sent, offset, already_there)
+
+    async def _initiate(self) -> Session:
+        reply = await self._client.initiate_layer_upload(
+            registryId=self._site.registry_id, repositoryName=self._site.repository
+        )
+        session = Session(self._site.registry_id, self._site.repository, reply["uploadId"], reply["partSize"])
+        largest = session.part_size * steps.MOST_PARTS
+        if self._layer.size > largest:
+            raise InvalidManifest(
+                f"blob {self._layer.digest}: {self._layer.size} bytes is more than ECR takes ({steps.MOST_PARTS} parts "
+                f"of {session.part_size} bytes, {largest} in all); split the layer",
+                side="target",
+            )
+        return session
+
+    async def _send_parts(self, reader: LayerReader, session: Session, offset: int) -> None:
+        """Send [offset, size): while one part is on the wire, the next one is read, hashed and encoded."""
+        missteps = 0
+        with Share(self._site.bytes_in_flight) as share:
+            async with task_group() as group:
+
+                def prepare(first: int) -> asyncio.Task[Part] | None:
+                    if first >= self._layer.size:
+                        return None
+                    return group.create_task(self._prepare(reader, session, first, share))
+
+                ahead = prepare(offset)
+                while ahead is not None:
+                    part = await ahead
+                    ahead = prepare(part.end)
+                    offset = await self._send(session, part)
+                    share.give_back(part.size)
+                    if offset == part.end:
+                        continue
+                    missteps += 1
+                    if missteps > _MOST_MISSTEPS:
+                        raise self._lost("the registry keeps moving back in it")
+                    if ahead is not None:
+                        # Two readers of one layer would mix up its hashes: let the needless part be finished first.
+                        share.give_back((await ahead).size)
+                    ahead = prepare(offset)
+
+    async def _prepare(self, reader: LayerReader, session: Session, first: int, share: Share) -> Part:
+        await share.take(min(session.part_size, self._layer.size - first))
+        return await reader.part(session, first)
+
+    async def _send(self, session: Session, part: Part) -> int:
+        """Send one part and record it; the offset to go on at, which is the part's end unless out of step."""
+        offset = await self._deliver(part)
+        if offset == part.end and part.guard is not None:
+            state = UploadState(session.upload_id, session.part_size, part.end, part.guard)
+            await self._site.journal.put(self._key, state)
+        self._blob.notify(BlobProgress(self._layer.digest, offset))
+        return offset
+
+    async def _deliver(self, part: Part) -> int:
+        try:
+            await self._client.send_layer_part(part.body)
+        except RegistryError as error:
+            if error.code != steps.PART_REFUSED or steps.is_size_refused(error, part.first):
+                raise
+            self._all_ours = False
+            offset = steps.next_offset(error, part.first, part.end)
+            if offset is None:
+                raise self._lost("somebody else has written to its upload") from error
+            return offset
+        self._sent += part.size
+        return part.end
+
+    async def _complete(self, session: Session) -> bool:
+        """Complete the upload; whether the registry had the layer from elsewhere by then."""
+        try:
+            await self._client.complete_layer_upload(
+                registryId=session.registry_id,
+                repositoryName=session.repository,
+                uploadId=session.upload_id,
+                layerDigests=[self._layer.digest],
+            )
+        except UploadLost:
+            # Either an earlier try did complete it and its answer was lost, or another process did.
+            if not await is_available(self._client, self._site, self._layer.digest):
+                raise
+        except RegistryError as error:
+            if error.code == steps.LAYER_EXISTS:
+                return True
+            if steps.spoils_session(error) and not self._all_ours:
+                raise self._lost(f"what the registry holds of it cannot be completed ({error.code})") from error
+            if error.code == steps.LAYER_INVALID:
+                raise ContentMismatch(
+                    f"blob {self._layer.digest}: the registry has other bytes than were sent; push again ({error})",
+                    side="target",
+                ) from error
+            raise
+        return False
+
+    def _lost(self, reason: str) -> UploadLost:
+        return UploadLost(f"blob {self._layer.digest}: {reason}", status=400, code="OutOfStep", side="target")
+
+
+async def is_available(client: EcrClient, site: UploadSite, digest: Digest) -> bool:
+    """Whether the repository has a layer now."""
+    return not await missing_layers(client, site, [digest])
+
+
+async def missing_layers(client: EcrClient, site: UploadSite, digests: Sequence[Digest]) -> set[Digest]:
+    """
+    Which of at most 100 layers the repository does not have: one call.
+
+    An absent layer may come back as UNAVAILABLE, as a failure, or not at all; only AVAILABLE counts as there.
+    """
+    reply = await client.batch_check_layer_availability(
+        registryId=site.registry_id, repositoryName=site.repository, layerDigests=list(digests)
+    )
+    available = {one.get("layerDigest") for one in reply["layers"] if one.get("layerAvailability") == "AVAILABLE"}
+    return {digest for digest in digests if digest not in available}
