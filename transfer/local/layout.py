@@ -9,8 +9,8 @@ where the image goes.
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -141,7 +141,8 @@ class LayoutSource:
         reader = FileReader(lambda: self.open_file(descriptor))
         try:
             await asyncio.to_thread(reader.open, offset)
-            yield self._pieces(reader, descriptor, stop - offset)
+            async with aclosing(self._pieces(reader, descriptor, stop - offset)) as pieces:
+                yield pieces
         finally:
             await asyncio.to_thread(reader.close)
 
@@ -153,15 +154,18 @@ class LayoutSource:
             InvalidLayout: it is missing, behind a link, not a regular file, or cannot be read.
             ContentMismatch: its size is not the descriptor's.
         """
-        names = _blob_names(descriptor.digest)
-        file = open_below(self.path, names)
+        file = open_below(self.path, _blob_names(descriptor.digest))
         size = os.fstat(file.fileno()).st_size
         if size != descriptor.size:
             file.close()
             raise self._mismatch(descriptor, size)
         return file
 
-    async def _pieces(self, reader: FileReader, descriptor: Descriptor, remaining: int) -> AsyncIterator[bytes]:
+    def locate(self, descriptor: Descriptor) -> str:
+        """The path of the blob's file."""
+        return str(self.path.joinpath(*_blob_names(descriptor.digest)))
+
+    async def _pieces(self, reader: FileReader, descriptor: Descriptor, remaining: int) -> AsyncGenerator[bytes, None]:
         while remaining:
             try:
                 piece = await asyncio.to_thread(reader.read, min(PIECE_BYTES, remaining))
