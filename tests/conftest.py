@@ -1,0 +1,62 @@
+"""Fixtures of all tests: a clean environment, images in a layout, the embedded registry."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from tests.images import ImageBuilder
+
+if TYPE_CHECKING:
+    from transfer.server import Server
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No setting of the machine reaches a test, and nothing is written outside its folder; returns the home."""
+    proxies = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.upper() in proxies:
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(home / "no-aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "no-aws-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    return home
+
+
+@pytest_asyncio.fixture
+async def left_tasks() -> AsyncIterator[None]:
+    """Fails a test that leaves a task behind, after all its other fixtures are torn down."""
+    yield
+    await asyncio.sleep(0)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, f"the test left {len(left)} tasks: {left}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> None:
+    """Looks for left tasks, and only where there is a loop to look at."""
+    if request.node.get_closest_marker("asyncio"):
+        request.getfixturevalue("left_tasks")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> ImageBuilder:
+    """Builds images into one empty OCI layout."""
+    return ImageBuilder(tmp_path / "layout")
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator["Server"]:
+    """The embedded registry on a free port, empty."""
+    from transfer.server import Server  # noqa: PLC0415 - most tests need no server, and it takes a while to import
+
+    async with Server() as running:
+        yield running

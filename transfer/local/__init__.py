@@ -1,0 +1,1 @@
+"""Ends on this machine: the OCI image layout and memory. Knows no registry and no network."""

@@ -1,0 +1,102 @@
+"""
+Files below a folder that somebody else filled: opened without following a link and without waiting for a writer.
+
+A layout may come from anywhere, so a link in it could name any file of this machine, and a FIFO could hang the
+reader. Does not know what the files hold.
+"""
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from transfer.errors import InvalidLayout
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: opening a FIFO must not wait for its writer. It changes nothing for a regular file.
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def open_below(root: Path, names: Sequence[str]) -> BinaryIO:
+    """
+    Open the regular file `names` below `root` for reading; only `root` itself may be a link.
+
+    Raises:
+        InvalidLayout: a folder or the file is missing, a link, of another kind, or cannot be read.
+    """
+    shown = "/".join(names)
+    try:
+        # The path gives the file its name; what is opened is what the opener returns.
+        file = open(root.joinpath(*names), "rb", opener=lambda _path, _flags: _descend(root, names))  # noqa: SIM115 - Path.open has no opener
+    except OSError as error:
+        raise refusal(root, shown, _reason(error)) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise refusal(root, shown, "is not a regular file: write the layout again")
+    return file
+
+
+def refusal(root: Path, shown: str, reason: str) -> InvalidLayout:
+    """The error that says of a file of the layout why it cannot be used."""
+    return InvalidLayout(f"layout {str(root)!r}: {shown} {reason}", side="source")
+
+
+def _descend(root: Path, names: Sequence[str]) -> int:
+    folder = os.open(root, _FOLDER)
+    try:
+        for name in names[:-1]:
+            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(names[-1], _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _reason(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            return "is missing: check the path, or write the image into the layout again"
+        case errno.ELOOP:
+            return "is a symbolic link, and links are not followed: put the file itself there"
+        case errno.ENOTDIR:
+            # What Linux says of a link where a folder was asked for, too.
+            return "is not below plain folders, and links are not followed: put the folders themselves there"
+        case errno.EISDIR:
+            return "is a folder, not a file: write the layout again"
+        case _:
+            return f"cannot be read: {error.strerror}"
+
+
+class FileReader:
+    """
+    One file that is opened, read and closed in worker threads.
+
+    A cancelled coroutine does not stop the thread it waited for: the lock makes `close` wait for that thread, and
+    what it opened is closed. `opener` is called once, by `open`.
+    """
+
+    def __init__(self, opener: Callable[[], BinaryIO]) -> None:
+        self._opener = opener
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._closed = False
+
+    def open(self, offset: int) -> None:
+        with self._lock:
+            if not self._closed:
+                self._file = self._opener()
+                self._file.seek(offset)
+
+    def read(self, size: int) -> bytes:
+        with self._lock:
+            return b"" if self._file is None or self._closed else self._file.read(size)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._file is not None:
+                self._file.close()
