@@ -1,0 +1,190 @@
+"""Gates, buckets, windows and flights: what bounds memory and concurrency."""
+
+import asyncio
+
+import pytest
+
+from transfer.engine.config import TransferConfig
+from transfer.engine.limits import Bucket, Flights, Gate, Limits, Share
+from transfer.errors import ConnectionFailed, RateLimited
+
+
+class Time:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_gate_lets_in_first_come_first_served() -> None:
+    gate, order = Gate(10), list[str]()
+
+    async def enter(name: str, weight: int) -> None:
+        await gate.acquire(weight)
+        order.append(name)
+
+    await gate.acquire(8)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(enter("large", 5))
+        group.create_task(enter("small", 1))
+        await settle()
+        assert order == [], "the small one must not overtake the large one, or the large one starves"
+        gate.release(8)
+    assert order == ["large", "small"]
+    assert gate.held == 6
+
+
+async def test_a_weight_above_the_capacity_passes_alone() -> None:
+    gate = Gate(10)
+    await gate.acquire(1)
+    waiting = asyncio.create_task(gate.acquire(50))
+    await settle()
+    assert not waiting.done()
+    gate.release(1)
+    await waiting
+    assert gate.held == 50
+
+
+async def test_a_waiter_cancelled_while_waiting_blocks_nobody() -> None:
+    gate = Gate(2)
+    await gate.acquire(2)
+    first, second = asyncio.create_task(gate.acquire(2)), asyncio.create_task(gate.acquire(1))
+    await settle()
+    first.cancel()
+    await settle()
+    gate.release(1)
+    await second
+    assert gate.held == 2
+    assert first.cancelled()
+
+
+async def test_a_waiter_cancelled_just_after_it_was_let_in_gives_back() -> None:
+    gate = Gate(1)
+    await gate.acquire()
+    waiter = asyncio.create_task(gate.acquire())
+    await settle()
+    gate.release()
+    waiter.cancel()
+    await settle()
+    assert waiter.cancelled()
+    assert gate.held == 0
+
+
+async def test_a_share_gives_back_whole_when_its_holder_fails() -> None:
+    gate = Gate(10)
+
+    async def work() -> None:
+        with Share(gate) as share:
+            await share.take(4)
+            await share.take(3)
+            share.give_back(4)
+            assert gate.held == 3
+            raise ConnectionFailed("reset")
+
+    with pytest.raises(ConnectionFailed):
+        await work()
+    assert gate.held == 0
+
+
+async def test_a_bucket_spreads_what_exceeds_the_rate() -> None:
+    time = Time()
+    bucket = Bucket(10.0, sleep=time.sleep, clock=time)
+    for _ in range(13):
+        await bucket.take()
+    assert time.slept == pytest.approx([0.1, 0.2, 0.3])
+    time.now += 0.5
+    await bucket.take()
+    assert len(time.slept) == 3, "half a second refills five tokens"
+
+
+async def test_throttling_halves_a_window_once_an_epoch_and_success_widens_it() -> None:
+    time = Time()
+    limits = Limits(TransferConfig(), sleep=time.sleep, clock=time)
+
+    async def throttled() -> None:
+        async with limits.slot("ecr", "PutImage"):
+            raise RateLimited("slow down", status=400, code="ThrottlingException")
+
+    for _ in range(3):
+        with pytest.raises(RateLimited):
+            await throttled()
+    window = limits._windows["ecr", "PutImage"].gate  # the one number that has no other way to be seen
+    assert window.capacity == 16
+    time.now += 1
+    with pytest.raises(RateLimited):
+        await throttled()
+    assert window.capacity == 8
+    async with limits.slot("ecr", "PutImage"):
+        assert window.held == 1
+    assert window.capacity == 8.125
+    assert window.held == 0
+
+
+async def test_windows_are_apart_by_registry_and_action() -> None:
+    limits = Limits(TransferConfig())
+    with pytest.raises(RateLimited):
+        async with limits.slot("ecr", "PutImage"):
+            raise RateLimited("slow down", status=429, code="X")
+    async with limits.slot("ecr", "UploadLayerPart"), limits.slot("other", "PutImage"):
+        capacities = {key: window.gate.capacity for key, window in limits._windows.items()}
+    assert capacities == {("ecr", "PutImage"): 16, ("ecr", "UploadLayerPart"): 32, ("other", "PutImage"): 32}
+
+
+async def test_who_comes_during_a_flight_waits_for_it() -> None:
+    flights, started = Flights[str](), list[str]()
+
+    async def work(name: str) -> str:
+        started.append(name)
+        await asyncio.sleep(0.01)
+        return name
+
+    results = await asyncio.gather(*(flights.run("key", lambda n=n: work(n), "joined") for n in ("a", "b", "c")))
+    assert started == ["a"]
+    assert results == ["a", "joined", "joined"]
+
+
+async def test_when_the_first_one_fails_the_next_one_flies_itself() -> None:
+    flights, started = Flights[str](), list[str]()
+
+    async def work(name: str) -> str:
+        started.append(name)
+        await asyncio.sleep(0)
+        if name == "a":
+            raise ConnectionFailed("a broke")
+        return name
+
+    results = await asyncio.gather(
+        *(flights.run("key", lambda n=n: work(n), "joined") for n in ("a", "b", "c")), return_exceptions=True
+    )
+    assert started == ["a", "b"]
+    assert results[1:] == ["b", "joined"]
+    assert isinstance(results[0], ConnectionFailed)
+
+
+async def test_a_cancelled_flight_does_not_cancel_those_who_wait() -> None:
+    flights = Flights[str]()
+
+    async def work(name: str, seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return name
+
+    first = asyncio.create_task(flights.run("key", lambda: work("a", 60), "joined"))
+    await settle()
+    second = asyncio.create_task(flights.run("key", lambda: work("b", 0), "joined"))
+    await settle()
+    first.cancel()
+    assert await second == "b"
+    assert first.cancelled()
