@@ -33,6 +33,8 @@ def open_below(root: Path, names: Sequence[str]) -> BinaryIO:
         file = open(root.joinpath(*names), "rb", opener=lambda _path, _flags: _descend(root, names))  # noqa: SIM115 - Path.open has no opener
     except OSError as error:
         raise refusal(root, shown, _reason(error)) from None
+    except ValueError as error:  # A NUL or a lone surrogate in the path.
+        raise refusal(root, shown, f"cannot be read: {error}") from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise refusal(root, shown, "is not a regular file: write the layout again")

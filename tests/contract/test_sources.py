@@ -1,0 +1,192 @@
+"""What every Source does, whatever holds the content."""
+
+import hashlib
+import io
+
+import msgspec
+import pytest
+
+from tests.images import BuiltImage, ImageBuilder
+from transfer.engine.content import Source
+from transfer.errors import ContentMismatch, InvalidManifest, TransferError
+from transfer.local.layout import LayoutSource
+from transfer.local.memory import MemorySource
+from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
+from transfer.model.digest import Digest
+
+MIB = 1024 * 1024
+UNKNOWN = Digest("sha256:" + "0" * 64)
+
+
+@pytest.fixture
+def image(layout: ImageBuilder) -> BuiltImage:
+    return layout.index(sizes=(MIB + 5, 0, 1))
+
+
+def in_layout(image: BuiltImage) -> Source:
+    return LayoutSource(image.path)
+
+
+def in_memory(image: BuiltImage) -> Source:
+    source = MemorySource()
+    for blob in image.blobs:
+        source.add_blob(image.content(blob), blob.media_type)
+    for manifest in image.manifests:
+        source.add_manifest(image.content(manifest), tag=image.tag if manifest == image.root else None)
+    return source
+
+
+@pytest.fixture(params=[in_layout, in_memory])
+def source(request: pytest.FixtureRequest, image: BuiltImage) -> Source:
+    """The end under test, holding `image`; a new kind of source is one more function among the params."""
+    made: Source = request.param(image)
+    return made
+
+
+@pytest.fixture
+def large(image: BuiltImage) -> Descriptor:
+    return max(image.blobs, key=lambda blob: blob.size)
+
+
+def unknown(size: int = 3) -> Descriptor:
+    return Descriptor(media_type=OCI_LAYER_GZIP, digest=UNKNOWN, size=size)
+
+
+async def read(source: Source, blob: Descriptor, offset: int = 0, end: int | None = None) -> bytes:
+    async with source.open_blob(blob, offset=offset, end=end) as pieces:
+        return b"".join([piece async for piece in pieces])
+
+
+@pytest.mark.parametrize("by", ["tag", "digest", "nothing"])
+async def test_the_only_image_is_found_by_tag_by_digest_and_by_nothing(
+    source: Source, image: BuiltImage, by: str
+) -> None:
+    reference = {"tag": image.tag, "digest": str(image.root.digest), "nothing": None}[by]
+
+    found = await source.resolve(reference)
+
+    assert (found.digest, found.size, found.media_type) == (image.root.digest, image.root.size, image.root.media_type)
+
+
+@pytest.mark.parametrize("reference", ["v2", str(UNKNOWN), "sha256:1", "", "../v1"])
+async def test_an_unknown_reference_is_an_error_of_the_source_that_names_it(source: Source, reference: str) -> None:
+    with pytest.raises(TransferError) as caught:
+        await source.resolve(reference)
+
+    assert caught.value.side == "source"
+    assert repr(reference) in str(caught.value)
+
+
+async def test_manifests_come_byte_for_byte(source: Source, image: BuiltImage) -> None:
+    for descriptor in image.manifests:
+        manifest = await source.manifest(descriptor)
+
+        assert manifest.raw == image.content(descriptor)
+        assert manifest.descriptor == descriptor
+
+
+async def test_an_unknown_manifest_is_an_error_of_the_source_that_names_it(source: Source, image: BuiltImage) -> None:
+    with pytest.raises(TransferError, match=UNKNOWN.encoded) as caught:
+        await source.manifest(msgspec.structs.replace(image.root, digest=UNKNOWN))
+
+    assert caught.value.side == "source"
+
+
+async def test_a_manifest_of_another_media_type_than_its_descriptor_is_refused(
+    source: Source, image: BuiltImage
+) -> None:
+    with pytest.raises(InvalidManifest, match="declared as") as caught:
+        await source.manifest(msgspec.structs.replace(image.root, media_type=image.manifests[0].media_type))
+
+    assert caught.value.side == "source"
+
+
+async def test_every_blob_is_read_whole(source: Source, image: BuiltImage) -> None:
+    for blob in image.blobs:
+        assert blob.digest.encoded == hashlib.sha256(await read(source, blob)).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("offset", "end"),
+    [
+        *((0, 0), (0, 1), (1, 1), (7, 9), (0, MIB), (MIB - 1, MIB + 1), (MIB, MIB + 5), (0, MIB + 5)),
+        *((5, None), (MIB, None), (MIB + 4, None), (MIB + 5, None), (MIB + 5, MIB + 5)),
+    ],
+)
+async def test_a_blob_is_read_from_any_offset_to_any_end(
+    source: Source, image: BuiltImage, large: Descriptor, offset: int, end: int | None
+) -> None:
+    assert await read(source, large, offset, end) == image.content(large)[offset:end]
+
+
+@pytest.mark.parametrize(("offset", "end"), [(-1, None), (0, MIB + 6), (MIB + 6, None), (5, 4), (0, -1)])
+async def test_a_range_outside_the_blob_is_a_mistake_of_the_caller(
+    source: Source, large: Descriptor, offset: int, end: int | None
+) -> None:
+    with pytest.raises(ValueError, match="not inside a blob"):
+        await read(source, large, offset, end)
+
+
+async def test_pieces_are_never_empty_nor_larger_than_a_mebibyte(source: Source, large: Descriptor) -> None:
+    async with source.open_blob(large) as pieces:
+        sizes = [len(piece) async for piece in pieces]
+
+    assert all(0 < size <= MIB for size in sizes)
+    assert sum(sizes) == large.size
+
+
+async def test_a_reader_may_leave_in_the_middle_and_read_again(
+    source: Source, image: BuiltImage, large: Descriptor
+) -> None:
+    async with source.open_blob(large) as pieces:
+        first = await anext(pieces)
+
+    assert image.content(large).startswith(first)
+    assert await read(source, large) == image.content(large)
+
+
+async def test_two_readers_of_one_blob_do_not_disturb_each_other(
+    source: Source, image: BuiltImage, large: Descriptor
+) -> None:
+    async with source.open_blob(large) as left, source.open_blob(large, offset=1) as right:
+        pairs = [(await anext(left), await anext(right)) for _ in range(2)]
+
+    assert b"".join(one for one, _ in pairs) == image.content(large)
+    assert b"".join(other for _, other in pairs) == image.content(large)[1:]
+
+
+async def test_an_unknown_blob_is_an_error_of_the_source_that_names_it(source: Source) -> None:
+    with pytest.raises(TransferError, match=UNKNOWN.encoded) as caught:
+        await read(source, unknown())
+
+    assert caught.value.side == "source"
+
+
+@pytest.mark.parametrize("difference", [-1, 1, 2**62])
+async def test_a_blob_of_another_size_is_refused_before_a_byte_is_read(
+    source: Source, large: Descriptor, difference: int
+) -> None:
+    wrong = msgspec.structs.replace(large, size=large.size + difference)
+
+    with pytest.raises(ContentMismatch, match=large.digest.encoded) as caught:
+        async with source.open_blob(wrong):
+            pytest.fail("opened")
+
+    assert caught.value.side == "source"
+
+
+async def test_a_file_holds_what_is_streamed_and_is_absent_only_where_there_are_no_files(
+    source: Source, large: Descriptor
+) -> None:
+    content = await read(source, large)
+    file = source.open_file(large)
+
+    assert (file is None) == isinstance(source, MemorySource)
+    with file or io.BytesIO(content) as opened:
+        assert opened.read() == content
+        assert opened.seek(17) == 17
+        assert opened.read(5) == content[17:22]
+
+
+async def test_the_place_of_a_blob_names_its_digest(source: Source, large: Descriptor) -> None:
+    assert large.digest.encoded in source.locate(large)

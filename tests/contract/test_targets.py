@@ -1,0 +1,249 @@
+"""What every Target does, whatever registry it writes into."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from tests.images import BuiltImage, ImageBuilder
+from transfer.engine.content import BlobContext, Target
+from transfer.engine.events import BlobProgress, BlobStarted, Event
+from transfer.errors import BlobUnknown, ContentMismatch, TagImmutable
+from transfer.local.layout import LayoutSource
+from transfer.local.memory import MemorySource, MemoryTarget
+from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
+from transfer.model.digest import Digest
+from transfer.model.manifest import parse_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """
+    One kind of target.
+
+    Attributes:
+        target: an empty repository.
+        immutable: an empty repository whose tags do not move.
+        read_blob: a blob as the repository holds it, read past the target.
+    """
+
+    target: Target
+    immutable: Target
+    read_blob: Callable[[Target, Descriptor], Awaitable[bytes]]
+
+
+@pytest.fixture
+def memory() -> Ends:
+    async def read_blob(target: Target, blob: Descriptor) -> bytes:
+        assert isinstance(target, MemoryTarget)
+        return target.blobs[blob.digest]
+
+    return Ends(MemoryTarget("one"), MemoryTarget("two", immutable=True), read_blob)
+
+
+@pytest.fixture(params=["memory"])
+def ends(request: pytest.FixtureRequest) -> Ends:
+    """The end under test: a fixture of this name that gives `Ends`. A new kind of target is one more param."""
+    found: Ends = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def target(ends: Ends) -> Target:
+    return ends.target
+
+
+@pytest.fixture
+def image(layout: ImageBuilder) -> BuiltImage:
+    return layout.image(sizes=(1, 1024 * 1024 + 1))
+
+
+async def push_blobs(image: BuiltImage, target: Target) -> list[Event]:
+    events: list[Event] = []
+    for blob in image.blobs:
+        await target.push_blob(BlobContext(blob, events.append), LayoutSource(image.path))
+    return events
+
+
+async def push(image: BuiltImage, target: Target, *, tag: str | None) -> None:
+    await push_blobs(image, target)
+    source = LayoutSource(image.path)
+    for descriptor in image.manifests:
+        await target.push_manifest(await source.manifest(descriptor), tag=tag if descriptor == image.root else None)
+
+
+async def test_an_empty_repository_lacks_everything(target: Target, image: BuiltImage) -> None:
+    presence = await target.present(image.manifests, tag="v1")
+
+    assert (presence.tagged, presence.manifests) == (None, frozenset())
+    assert await target.missing(image.blobs) == {blob.digest for blob in image.blobs}
+
+
+async def test_a_blob_that_was_pushed_is_not_missing_any_more(ends: Ends, image: BuiltImage) -> None:
+    first, *others = image.blobs
+
+    sent = await ends.target.push_blob(BlobContext(first, lambda _: None), LayoutSource(image.path))
+
+    assert (sent.sent, sent.resumed, sent.already_there) == (first.size, 0, False)
+    assert await ends.target.missing(image.blobs, fresh=True) == {blob.digest for blob in others}
+    assert await ends.read_blob(ends.target, first) == image.content(first)
+
+
+async def test_a_blob_is_pushed_from_a_stream_as_from_a_file(ends: Ends, image: BuiltImage) -> None:
+    source = MemorySource()
+    large = max(image.blobs, key=lambda blob: blob.size)
+    source.add_blob(image.content(large), large.media_type)
+
+    await ends.target.push_blob(BlobContext(large, lambda _: None), source)
+
+    assert await ends.read_blob(ends.target, large) == image.content(large)
+
+
+async def test_a_blob_that_is_there_is_not_sent_again(target: Target, image: BuiltImage) -> None:
+    await push_blobs(image, target)
+
+    sent = await target.push_blob(BlobContext(image.blobs[0], lambda _: None), LayoutSource(image.path))
+
+    assert (sent.sent, sent.already_there) == (0, True)
+
+
+async def test_observers_hear_of_a_blob_from_its_start_to_its_last_byte(target: Target, image: BuiltImage) -> None:
+    events = await push_blobs(image, target)
+
+    assert [event.descriptor for event in events if isinstance(event, BlobStarted)] == list(image.blobs)
+    for blob in image.blobs:
+        offsets = [event.offset for event in events if isinstance(event, BlobProgress) and event.digest == blob.digest]
+        assert offsets == sorted(offsets)
+        assert offsets[-1] == blob.size
+
+
+async def test_a_blob_whose_content_changed_is_refused_and_stays_missing(target: Target, image: BuiltImage) -> None:
+    large = max(image.blobs, key=lambda blob: blob.size)
+    file = image.file(large)
+    file.write_bytes(b"\0" * large.size)
+
+    with pytest.raises(ContentMismatch) as caught:
+        await target.push_blob(BlobContext(large, lambda _: None), LayoutSource(image.path))
+
+    assert caught.value.side == "source"
+    assert str(file) in str(caught.value)
+    assert await target.missing([large], fresh=True) == {large.digest}
+
+
+@pytest.mark.parametrize("tag", ["v1", None])
+async def test_a_pushed_image_is_present_under_its_digest_and_its_tag(
+    target: Target, image: BuiltImage, tag: str | None
+) -> None:
+    await push(image, target, tag=tag)
+
+    presence = await target.present([image.root], tag="v1")
+    assert presence.manifests == {image.root.digest}
+    assert presence.tagged == (image.root.digest if tag else None)
+
+
+async def test_an_index_is_taken_after_its_images(target: Target, layout: ImageBuilder) -> None:
+    index = layout.index()
+
+    await push(index, target, tag="multi")
+
+    presence = await target.present(index.manifests, tag="multi")
+    assert presence.manifests == {manifest.digest for manifest in index.manifests}
+    assert presence.tagged == index.root.digest
+
+
+async def test_a_manifest_whose_blobs_are_missing_is_refused_and_not_tagged(target: Target, image: BuiltImage) -> None:
+    manifest = await LayoutSource(image.path).manifest(image.root)
+
+    with pytest.raises(BlobUnknown) as caught:
+        await target.push_manifest(manifest, tag="v1")
+
+    assert caught.value.side == "target"
+    presence = await target.present([image.root], tag="v1")
+    assert (presence.tagged, presence.manifests) == (None, frozenset())
+
+
+async def test_an_index_whose_images_are_missing_is_refused_and_not_tagged(
+    target: Target, layout: ImageBuilder
+) -> None:
+    index = layout.index()
+    await push_blobs(index, target)
+
+    with pytest.raises(BlobUnknown):
+        await target.push_manifest(await LayoutSource(index.path).manifest(index.root), tag="v1")
+
+    assert (await target.present([], tag="v1")).tagged is None
+
+
+async def test_pushing_an_image_twice_changes_nothing(target: Target, image: BuiltImage) -> None:
+    await push(image, target, tag="v1")
+    await push(image, target, tag="v1")
+
+    assert (await target.present([image.root], tag="v1")).tagged == image.root.digest
+    assert await target.missing(image.blobs, fresh=True) == set()
+
+
+async def test_a_tag_moves_to_another_image(target: Target, layout: ImageBuilder) -> None:
+    old, new = layout.image(seed=1, tag="old"), layout.image(seed=2, tag="new")
+    await push(old, target, tag="v1")
+
+    await target.check_tag("v1", new.root.digest, old.root.digest)
+    await push(new, target, tag="v1")
+
+    presence = await target.present([old.root, new.root], tag="v1")
+    assert presence.tagged == new.root.digest
+    assert presence.manifests == {old.root.digest, new.root.digest}
+
+
+async def test_an_immutable_tag_does_not_move(ends: Ends, layout: ImageBuilder) -> None:
+    old, new = layout.image(seed=1, tag="old"), layout.image(seed=2, tag="new")
+    await push(old, ends.immutable, tag="v1")
+    await push_blobs(new, ends.immutable)
+
+    with pytest.raises(TagImmutable, match="v1") as caught:
+        await push(new, ends.immutable, tag="v1")
+
+    assert caught.value.side == "target"
+    assert (await ends.immutable.present([], tag="v1")).tagged == old.root.digest
+
+
+async def test_an_immutable_tag_takes_the_image_it_holds(ends: Ends, image: BuiltImage) -> None:
+    await push(image, ends.immutable, tag="v1")
+
+    await push(image, ends.immutable, tag="v1")
+
+    assert (await ends.immutable.present([], tag="v1")).tagged == image.root.digest
+
+
+async def test_one_image_may_have_two_tags(ends: Ends, image: BuiltImage) -> None:
+    await push(image, ends.immutable, tag="v1")
+    await push(image, ends.immutable, tag="latest")
+
+    tags = [(await ends.immutable.present([], tag=tag)).tagged for tag in ("v1", "latest")]
+    assert tags == [image.root.digest, image.root.digest]
+
+
+async def test_a_layer_named_twice_is_one_blob(target: Target, layout: ImageBuilder) -> None:
+    layer = layout.layer(10)
+    image = layout.image((), layers=(layer, layer))
+
+    await push(image, target, tag="v1")
+
+    assert (await target.present([], tag="v1")).tagged == image.root.digest
+
+
+async def test_a_foreign_layer_need_not_be_there(target: Target, layout: ImageBuilder) -> None:
+    foreign = msgspec.structs.replace(
+        Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(b"elsewhere"), size=9),
+        media_type="application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        urls=("https://example.invalid/layer",),
+    )
+    image = layout.image(layers=(foreign,))
+    stored = parse_manifest(image.content(image.root)).blobs
+    for blob in stored:
+        await target.push_blob(BlobContext(blob, lambda _: None), LayoutSource(image.path))
+
+    await target.push_manifest(await LayoutSource(image.path).manifest(image.root), tag="v1")
+
+    assert foreign.digest not in {blob.digest for blob in stored}
+    assert (await target.present([], tag="v1")).tagged == image.root.digest
