@@ -51,10 +51,13 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """One request; `ca_bundle` is a file of CA certificates to trust instead of the system's (or SSL_CERT_FILE's)."""
+
     method: str
     url: str
     headers: Mapping[str, str]
     body: RequestBody | None = None
+    ca_bundle: str | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {origin(self.url)})"
@@ -138,22 +141,17 @@ class Transport:
 
     Args:
         config: the timeouts; how many connections there are is bounded by the engine's limits, not here.
-        ca_bundle: a file of CA certificates to trust instead of the system's (or SSL_CERT_FILE's).
     """
 
-    def __init__(self, config: TransferConfig | None = None, *, ca_bundle: str | None = None) -> None:
+    def __init__(self, config: TransferConfig | None = None) -> None:
         self._config = config or TransferConfig()
-        self._ca_bundle = ca_bundle
         self._proxies: dict[str, str | None] = {}
+        self._trust: dict[str | None, ssl.SSLContext] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        try:
-            tls = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_bundle)
-        except OSError as error:
-            raise InvalidConfig(f"CA bundle {self._ca_bundle}: {error.strerror or 'not a PEM file'}") from error
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+            connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=self._config.connect_timeout, sock_read=self._config.read_timeout
@@ -206,6 +204,7 @@ class Transport:
         if self._session is None:
             raise RuntimeError("the transport is not open")
         proxy = await self._proxy(request.url)
+        trust = await self._tls(request)
         headers = dict(request.headers)
         upload = None
         with self._translated(request, what):
@@ -219,6 +218,7 @@ class Transport:
                     data=upload,
                     headers=headers,
                     proxy=proxy,
+                    ssl=trust,
                     allow_redirects=False,
                 )
                 if upload is not None:
@@ -238,6 +238,19 @@ class Transport:
             if not chunk:
                 return
             yield chunk
+
+    async def _tls(self, request: Request) -> ssl.SSLContext | bool:
+        """What to trust: read once, since it takes a while, and not at all for plain HTTP."""
+        bundle = request.ca_bundle
+        if not request.url.startswith("https:"):
+            return True
+        if bundle not in self._trust:
+            try:
+                self._trust[bundle] = await asyncio.to_thread(ssl.create_default_context, cafile=bundle)
+            except OSError as error:
+                reason = (error.strerror or "it is no PEM file").lower()
+                raise InvalidConfig(f"CA certificates {bundle}: {reason}; check AWS_CA_BUNDLE") from error
+        return self._trust[bundle]
 
     async def _proxy(self, url: str) -> str | None:
         place = urlsplit(url)

@@ -79,7 +79,6 @@ class AwsSession:
     Attributes:
         url: the endpoint of the ECR API.
         region: the region that requests are signed for.
-        ca_bundle: the file of CA certificates that AWS_CA_BUNDLE or the profile names.
         model: botocore's model of the API.
         paginators: botocore's paginator models, by operation.
     """
@@ -87,10 +86,10 @@ class AwsSession:
     def __init__(self, session: botocore.session.Session, credentials: Credentials, client: BaseClient) -> None:
         self.url = _endpoint(client)
         self.region = client.meta.region_name
-        self.ca_bundle: str | None = session.get_config_variable("ca_bundle")
         self.model: ServiceModel = client.meta.service_model
         loader = session.get_component("data_loader")
         self.paginators: Mapping[str, Any] = loader.load_service_model("ecr", "paginators-1")["pagination"]
+        self._ca_bundle: str | None = session.get_config_variable("ca_bundle")
         self._credentials = credentials
         self._frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
 
@@ -126,7 +125,9 @@ class AwsSession:
 
     async def sign(self, request: Request) -> Request:
         """
-        The same request with the headers of its signature, with credentials that are refreshed when they must be.
+        The same request, signed, and trusting the CA certificates that AWS_CA_BUNDLE or the profile names.
+
+        Credentials are refreshed when they are about to expire.
 
         Raises:
             CredentialsMissing: the credentials expired and no new ones are to be had.
@@ -137,7 +138,7 @@ class AwsSession:
         signed = AWSRequest(method=request.method, url=request.url, headers=dict(request.headers))
         signed.context["sha256"] = request.body.sha256 if request.body else _NOTHING
         _Signer(self._frozen, "ecr", self.region).add_auth(signed)
-        return replace(request, headers=dict(signed.headers.items()))
+        return replace(request, headers=dict(signed.headers.items()), ca_bundle=self._ca_bundle)
 
 
 # SHA-256 of no bytes.

@@ -8,8 +8,8 @@ a push is; an answer that was lost is asked for again, and what that means for a
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.events import Retrying
@@ -40,30 +40,6 @@ QUOTAS: Mapping[str, float] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    """What all calls of one client go through."""
-
-    aws: AwsSession
-    protocol: EcrProtocol
-    transport: Transport
-    retrier: Retrier
-    limits: Limits
-    on_retry: Callable[[Retrying], None] | None = None
-
-    async def run(self, operation: str, body: RequestBody, what: str) -> R:
-        """One call, whose answer the model says is an R."""
-        request = Request("POST", self.aws.url, self.protocol.headers(operation), body)
-        place = origin(self.aws.url)
-
-        async def once() -> dict[str, Any]:
-            async with self.limits.slot(place, operation, rate=QUOTAS.get(operation)):
-                reply = await self.transport.send(await self.aws.sign(request), what=what)
-                return self.protocol.decode(operation, reply, what=what)
-
-        return cast("R", await self.retrier.run(what, once, on_retry=self.on_retry))
-
-
 class EcrClient:
     """
     The ECR API of one endpoint; `open_ecr` makes one.
@@ -72,24 +48,40 @@ class EcrClient:
     to be had, CredentialsMissing when the credentials ran out, and InvalidConfig for parameters that do not fit.
     """
 
-    def __init__(self, exchange: _Exchange) -> None:
-        self._exchange = exchange
+    def __init__(
+        self,
+        session: AwsSession,
+        *,
+        transport: Transport,
+        retrier: Retrier,
+        limits: Limits,
+        on_retry: Callable[[Retrying], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._transport = transport
+        self._retrier = retrier
+        self._limits = limits
+        self._on_retry = on_retry
+        self._protocol = EcrProtocol(session.model)
 
     def __repr__(self) -> str:
-        return f"EcrClient({self.endpoint!r})"
+        return f"EcrClient({self.url!r})"
 
     @property
-    def endpoint(self) -> str:
+    def url(self) -> str:
         """The address that is called."""
-        return self._exchange.aws.url
+        return self._session.url
 
     @property
     def region(self) -> str:
-        return self._exchange.aws.region
+        """The region that requests are signed for."""
+        return self._session.region
 
-    def reporting(self, on_retry: Callable[[Retrying], None]) -> "EcrClient":
+    def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
         """The same client, telling somebody of its retries."""
-        return EcrClient(replace(self._exchange, on_retry=on_retry))
+        client = copy(self)
+        client._on_retry = on_retry  # noqa: SLF001 - of the copy made here
+        return client
 
     async def call(self, operation: str, **params: Any) -> dict[str, Any]:
         """Call any operation of the API by its API name, as in `call("GetLifecyclePolicy", repositoryName="app")`."""
@@ -103,7 +95,7 @@ class EcrClient:
             InvalidConfig: the operation has no pages.
             RegistryError: a page names a page that was already read.
         """
-        paginator = self._exchange.aws.paginators.get(operation)
+        paginator = self._session.paginators.get(operation)
         if paginator is None:
             raise InvalidConfig(f"{operation} has no pages: use call()")
         seen = set()
@@ -124,7 +116,7 @@ class EcrClient:
 
     async def send_layer_part(self, body: RequestBody) -> "t.UploadLayerPartResponseTypeDef":
         """UploadLayerPart with a JSON body that is already built and hashed."""
-        return await self._exchange.run("UploadLayerPart", body, "UploadLayerPart")
+        return await self._run("UploadLayerPart", body, "UploadLayerPart")
 
     async def batch_check_layer_availability(
         self, **kwargs: "Unpack[t.BatchCheckLayerAvailabilityRequestTypeDef]"
@@ -211,16 +203,28 @@ class EcrClient:
         return self._items("DescribeRepositories", kwargs)
 
     async def _call(self, operation: str, params: Mapping[str, Any]) -> R:
-        protocol = self._exchange.protocol
         if operation == "UploadLayerPart":
             # Base64, JSON and SHA-256 of 20 MiB would hold up the event loop for a tenth of a second.
-            body = await asyncio.to_thread(protocol.encode, operation, params)
+            body = await asyncio.to_thread(self._protocol.encode, operation, params)
         else:
-            body = protocol.encode(operation, params)
-        return await self._exchange.run(operation, body, _what(operation, params))
+            body = self._protocol.encode(operation, params)
+        return await self._run(operation, body, _what(operation, params))
+
+    async def _run(self, operation: str, body: RequestBody, what: str) -> R:
+        request = Request("POST", self.url, self._protocol.headers(operation), body)
+        place = origin(self.url)
+
+        async def once() -> dict[str, Any]:
+            async with self._limits.slot(place, operation, rate=QUOTAS.get(operation)):
+                reply = await self._transport.send(await self._session.sign(request), what=what)
+                return self._protocol.decode(operation, reply, what=what)
+
+        answer = await self._retrier.run(what, once, on_retry=self._on_retry)
+        # What the answer holds is the model's word, which the type of each call repeats.
+        return cast("R", answer)
 
     async def _items(self, operation: str, params: Mapping[str, Any]) -> AsyncIterator[R]:
-        key = self._exchange.aws.paginators[operation]["result_key"]
+        key = self._session.paginators[operation]["result_key"]
         async for page in self.paginate(operation, **params):
             for item in page.get(key, ()):
                 yield item
@@ -253,6 +257,6 @@ async def open_ecr(
         CredentialsMissing, InvalidConfig, ConnectionFailed: as in `AwsSession.load`.
     """
     config = config or TransferConfig()
-    aws = await AwsSession.load(credentials, region=region, fips=fips, dual_stack=dual_stack)
-    async with Transport(config, ca_bundle=aws.ca_bundle) as transport:
-        yield EcrClient(_Exchange(aws, EcrProtocol(aws.model), transport, Retrier(config), Limits(config)))
+    session = await AwsSession.load(credentials, region=region, fips=fips, dual_stack=dual_stack)
+    async with Transport(config) as transport:
+        yield EcrClient(session, transport=transport, retrier=Retrier(config), limits=Limits(config))
