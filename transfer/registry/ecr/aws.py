@@ -1,0 +1,237 @@
+"""
+What botocore knows: credentials, region, endpoint and signature.
+
+All of it is botocore's own: its credential chain (environment, profiles, roles, SSO, container and instance roles),
+its configuration files, its endpoint rules and its SigV4 signer. botocore blocks, so everything but the arithmetic
+of a signature runs in a worker thread. Does not know what a request means, nor how it is sent.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.client import BaseClient
+from botocore.config import Config
+from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigNotFound,
+    ConfigParseError,
+    EndpointProviderError,
+    EndpointVariantError,
+    HTTPClientError,
+    NoCredentialsError,
+    SSOError,
+)
+from botocore.model import ServiceModel
+
+from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
+from transfer.registry.transport import Request
+
+# botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.
+_REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsCredentials:
+    """
+    Who to be, and where, instead of what the environment says; every member may be left out.
+
+    Attributes:
+        access_key_id, secret_access_key, session_token: keys to sign with as they are.
+        profile: the profile of the AWS configuration files to take everything else from.
+        region: the region, where no registry host names one.
+        endpoint_url: the API's address, instead of the configured one or AWS's own.
+    """
+
+    access_key_id: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise InvalidConfig("credentials: an access key id and its secret access key must be given together")
+        if self.session_token is not None and self.access_key_id is None:
+            raise InvalidConfig("credentials: a session token is nothing without its access key")
+
+
+class _Signer(SigV4Auth):
+    """botocore's signer, told the hash of a body instead of reading it."""
+
+    def payload(self, request: AWSRequest) -> str:
+        return str(request.context["sha256"])
+
+
+class AwsSession:
+    """
+    A resolved place to call and the credentials to call it with.
+
+    Attributes:
+        url: the endpoint of the ECR API.
+        region: the region that requests are signed for.
+        model: botocore's model of the API.
+        paginators: botocore's paginator models, by operation.
+    """
+
+    def __init__(self, session: botocore.session.Session, credentials: Credentials, client: BaseClient) -> None:
+        self.url = _endpoint(client)
+        self.region = client.meta.region_name
+        self.model: ServiceModel = client.meta.service_model
+        loader = session.get_component("data_loader")
+        self.paginators: Mapping[str, Any] = loader.load_service_model("ecr", "paginators-1")["pagination"]
+        self._ca_bundle: str | None = session.get_config_variable("ca_bundle")
+        self._credentials = credentials
+        self._frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
+
+    def __repr__(self) -> str:
+        return f"AwsSession({self.url!r}, {self.region!r})"
+
+    @classmethod
+    async def load(
+        cls,
+        credentials: AwsCredentials | None = None,
+        *,
+        region: str | None = None,
+        fips: bool = False,
+        dual_stack: bool = False,
+    ) -> "AwsSession":
+        """
+        Resolve everything, off the event loop.
+
+        Args:
+            credentials: what was said explicitly.
+            region: the region of the registry's own name; wins over every other.
+            fips, dual_stack: the kind of endpoint that the registry's name asks for.
+
+        Raises:
+            CredentialsMissing: none found, or those found cannot be used: expired, incomplete, refused.
+            InvalidConfig: no region, or a configuration file or endpoint that cannot be read.
+            ConnectionFailed: the place that hands out credentials did not answer.
+        """
+        wanted = credentials or AwsCredentials()
+        return await asyncio.to_thread(
+            _load, replace(wanted, region=region or wanted.region), fips=fips, dual_stack=dual_stack
+        )
+
+    async def sign(self, request: Request) -> Request:
+        """
+        The same request, signed, and trusting the CA certificates that AWS_CA_BUNDLE or the profile names.
+
+        Credentials are refreshed when they are about to expire.
+
+        Raises:
+            CredentialsMissing: the credentials expired and no new ones are to be had.
+            ConnectionFailed: as in `load`.
+        """
+        if isinstance(self._credentials, RefreshableCredentials) and self._credentials.refresh_needed():
+            self._frozen = await asyncio.to_thread(_freeze, self._credentials)
+        signed = AWSRequest(method=request.method, url=request.url, headers=dict(request.headers))
+        signed.context["sha256"] = request.body.sha256 if request.body else _NOTHING
+        _Signer(self._frozen, "ecr", self.region).add_auth(signed)
+        return replace(request, headers=dict(signed.headers.items()), ca_bundle=self._ca_bundle)
+
+
+# SHA-256 of no bytes.
+_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def _load(wanted: AwsCredentials, *, fips: bool, dual_stack: bool) -> AwsSession:
+    with _translated():
+        session = botocore.session.Session(profile=wanted.profile, session_vars=_REGION)
+        region = wanted.region or session.get_config_variable("region")
+        if not region:
+            raise InvalidConfig(
+                "no AWS region: set AWS_REGION, or a region in the profile, or name the registry by its ECR host"
+            )
+        if wanted.access_key_id and wanted.secret_access_key:
+            session.set_credentials(wanted.access_key_id, wanted.secret_access_key, wanted.session_token)
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        # Only what the host asks for is passed on: None leaves it to AWS_USE_FIPS_ENDPOINT and its like.
+        config = Config(use_fips_endpoint=fips or None, use_dualstack_endpoint=dual_stack or None)
+        client = session.create_client("ecr", region_name=region, endpoint_url=wanted.endpoint_url, config=config)
+        try:
+            return AwsSession(session, credentials, client)
+        finally:
+            client.close()
+
+
+def _freeze(credentials: Credentials) -> ReadOnlyCredentials:
+    with _translated():
+        return credentials.get_frozen_credentials()
+
+
+class _Resolved(Exception):
+    """Carries the address of a call out of botocore, before the call is made."""
+
+
+def _endpoint(client: Any) -> str:
+    """
+    Where botocore would send a call.
+
+    Asked by making one and stopping it at its last hook before the network: `client.meta.endpoint_url` disagrees
+    with the endpoint rules on FIPS and dual-stack endpoints (botocore 1.44.5), and the rules are not public.
+    """
+
+    def stop(params: Mapping[str, Any], **_: object) -> NoReturn:
+        raise _Resolved(params["url"])
+
+    client.meta.events.register("before-call.ecr.DescribeRegistry", stop)
+    try:
+        client.describe_registry()
+    except _Resolved as resolved:
+        return _checked(str(resolved))
+    raise RuntimeError("botocore made a call past its before-call hook")
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.query:
+        raise InvalidConfig(
+            "the configured ECR endpoint is not of the form http[s]://host[:port]; check AWS_ENDPOINT_URL"
+        )
+    return url
+
+
+# First match counts. What is wrong is botocore's sentence where there is a {said}; then what to do.
+_ERRORS: tuple[tuple[type[Exception], type[TransferError], str], ...] = (
+    (ConfigNotFound, InvalidConfig, "AWS configuration: {said}"),
+    (ConfigParseError, InvalidConfig, "AWS configuration: {said}"),
+    (EndpointProviderError, InvalidConfig, "AWS endpoint: {said}; check AWS_ENDPOINT_URL and the region"),
+    (EndpointVariantError, InvalidConfig, "AWS endpoint: {said}; check AWS_USE_FIPS_ENDPOINT and its like"),
+    (HTTPClientError, ConnectionFailed, "AWS credentials: {said}; check the network, or choose another AWS_PROFILE"),
+    (
+        NoCredentialsError,
+        CredentialsMissing,
+        "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    ),
+    (SSOError, CredentialsMissing, "AWS credentials: {said}; run: aws sso login"),
+    (BotoCoreError, CredentialsMissing, "AWS credentials: {said}; check AWS_PROFILE and the AWS configuration files"),
+    (ClientError, CredentialsMissing, "AWS credentials: {said}; check the role that AWS_PROFILE names"),
+    (RuntimeError, CredentialsMissing, "AWS credentials: {said}; check the clock, and what hands them out"),
+    (ValueError, InvalidConfig, "AWS configuration: {said}"),
+)
+_FOREIGN = tuple(foreign for foreign, _, _ in _ERRORS)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The one place where an exception of botocore becomes ours; without its context, which may hold keys."""
+    try:
+        yield
+    except TransferError:
+        raise
+    except _FOREIGN as error:
+        kind, text = next((kind, text) for foreign, kind, text in _ERRORS if isinstance(error, foreign))
+        raise kind(text.format(said=" ".join(str(error).split()).rstrip("."))) from None

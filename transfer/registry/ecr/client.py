@@ -1,0 +1,262 @@
+"""
+The ECR API as typed async calls: boto3's own names, parameters and answers.
+
+Every call is one run of the retry loop around one slot of the limits around one signed exchange. Does not know what
+a push is; an answer that was lost is asked for again, and what that means for an upload its caller settles.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from transfer.engine.config import TransferConfig
+from transfer.engine.events import Retrying
+from transfer.engine.limits import Limits
+from transfer.engine.retry import Retrier
+from transfer.errors import InvalidConfig, RegistryError
+from transfer.registry.ecr.aws import AwsCredentials, AwsSession
+from transfer.registry.ecr.protocol import EcrProtocol
+from transfer.registry.transport import Request, RequestBody, Transport, origin
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from mypy_boto3_ecr import type_defs as t
+
+R = TypeVar("R")
+
+# Requests a second, for an account in a region ("Amazon ECR service quotas"); those of the others are not published.
+QUOTAS: Mapping[str, float] = {
+    "BatchCheckLayerAvailability": 1000,
+    "BatchGetImage": 2000,
+    "CompleteLayerUpload": 100,
+    "GetAuthorizationToken": 500,
+    "GetDownloadUrlForLayer": 3000,
+    "InitiateLayerUpload": 100,
+    "PutImage": 10,
+    "UploadLayerPart": 500,
+}
+
+
+class EcrClient:
+    """
+    The ECR API of one endpoint; `open_ecr` makes one.
+
+    Every call raises RegistryError or one of its kinds for what the API refuses, ConnectionFailed when no answer is
+    to be had, CredentialsMissing when the credentials ran out, and InvalidConfig for parameters that do not fit.
+    """
+
+    def __init__(
+        self,
+        session: AwsSession,
+        *,
+        transport: Transport,
+        retrier: Retrier,
+        limits: Limits,
+        on_retry: Callable[[Retrying], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._transport = transport
+        self._retrier = retrier
+        self._limits = limits
+        self._on_retry = on_retry
+        self._protocol = EcrProtocol(session.model)
+
+    def __repr__(self) -> str:
+        return f"EcrClient({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """The address that is called."""
+        return self._session.url
+
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return self._session.region
+
+    def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
+        """The same client, telling somebody of its retries."""
+        client = copy(self)
+        client._on_retry = on_retry  # noqa: SLF001 - of the copy made here
+        return client
+
+    async def call(self, operation: str, **params: Any) -> dict[str, Any]:
+        """Call any operation of the API by its API name, as in `call("GetLifecyclePolicy", repositoryName="app")`."""
+        return await self._call(operation, params)
+
+    async def paginate(self, operation: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        """
+        Call an operation until it has no more pages, and give each page whole.
+
+        Raises:
+            InvalidConfig: the operation has no pages.
+            RegistryError: a page names a page that was already read.
+        """
+        paginator = self._session.paginators.get(operation)
+        if paginator is None:
+            raise InvalidConfig(f"{operation} has no pages: use call()")
+        seen = set()
+        while True:
+            page: dict[str, Any] = await self._call(operation, params)
+            yield page
+            token = page.get(paginator["output_token"])
+            if not token:
+                return
+            if token in seen:
+                raise RegistryError(
+                    f"{_what(operation, params)}: the registry repeats a page token, so its pages never end; try again",
+                    status=200,
+                    code="RepeatedPageToken",
+                )
+            seen.add(token)
+            params[paginator["input_token"]] = token
+
+    async def send_layer_part(self, body: RequestBody) -> "t.UploadLayerPartResponseTypeDef":
+        """UploadLayerPart with a JSON body that is already built and hashed."""
+        return await self._run("UploadLayerPart", body, "UploadLayerPart")
+
+    async def batch_check_layer_availability(
+        self, **kwargs: "Unpack[t.BatchCheckLayerAvailabilityRequestTypeDef]"
+    ) -> "t.BatchCheckLayerAvailabilityResponseTypeDef":
+        return await self._call("BatchCheckLayerAvailability", kwargs)
+
+    async def initiate_layer_upload(
+        self, **kwargs: "Unpack[t.InitiateLayerUploadRequestTypeDef]"
+    ) -> "t.InitiateLayerUploadResponseTypeDef":
+        return await self._call("InitiateLayerUpload", kwargs)
+
+    async def upload_layer_part(
+        self, **kwargs: "Unpack[t.UploadLayerPartRequestTypeDef]"
+    ) -> "t.UploadLayerPartResponseTypeDef":
+        return await self._call("UploadLayerPart", kwargs)
+
+    async def complete_layer_upload(
+        self, **kwargs: "Unpack[t.CompleteLayerUploadRequestTypeDef]"
+    ) -> "t.CompleteLayerUploadResponseTypeDef":
+        return await self._call("CompleteLayerUpload", kwargs)
+
+    async def put_image(self, **kwargs: "Unpack[t.PutImageRequestTypeDef]") -> "t.PutImageResponseTypeDef":
+        return await self._call("PutImage", kwargs)
+
+    async def batch_get_image(
+        self, **kwargs: "Unpack[t.BatchGetImageRequestTypeDef]"
+    ) -> "t.BatchGetImageResponseTypeDef":
+        return await self._call("BatchGetImage", kwargs)
+
+    async def batch_delete_image(
+        self, **kwargs: "Unpack[t.BatchDeleteImageRequestTypeDef]"
+    ) -> "t.BatchDeleteImageResponseTypeDef":
+        return await self._call("BatchDeleteImage", kwargs)
+
+    async def create_repository(
+        self, **kwargs: "Unpack[t.CreateRepositoryRequestTypeDef]"
+    ) -> "t.CreateRepositoryResponseTypeDef":
+        return await self._call("CreateRepository", kwargs)
+
+    async def delete_repository(
+        self, **kwargs: "Unpack[t.DeleteRepositoryRequestTypeDef]"
+    ) -> "t.DeleteRepositoryResponseTypeDef":
+        return await self._call("DeleteRepository", kwargs)
+
+    async def get_repository_policy(
+        self, **kwargs: "Unpack[t.GetRepositoryPolicyRequestTypeDef]"
+    ) -> "t.GetRepositoryPolicyResponseTypeDef":
+        return await self._call("GetRepositoryPolicy", kwargs)
+
+    async def set_repository_policy(
+        self, **kwargs: "Unpack[t.SetRepositoryPolicyRequestTypeDef]"
+    ) -> "t.SetRepositoryPolicyResponseTypeDef":
+        return await self._call("SetRepositoryPolicy", kwargs)
+
+    async def delete_repository_policy(
+        self, **kwargs: "Unpack[t.DeleteRepositoryPolicyRequestTypeDef]"
+    ) -> "t.DeleteRepositoryPolicyResponseTypeDef":
+        return await self._call("DeleteRepositoryPolicy", kwargs)
+
+    async def get_authorization_token(
+        self, **kwargs: "Unpack[t.GetAuthorizationTokenRequestTypeDef]"
+    ) -> "t.GetAuthorizationTokenResponseTypeDef":
+        return await self._call("GetAuthorizationToken", kwargs)
+
+    async def get_download_url_for_layer(
+        self, **kwargs: "Unpack[t.GetDownloadUrlForLayerRequestTypeDef]"
+    ) -> "t.GetDownloadUrlForLayerResponseTypeDef":
+        return await self._call("GetDownloadUrlForLayer", kwargs)
+
+    def describe_images(
+        self, **kwargs: "Unpack[t.DescribeImagesRequestTypeDef]"
+    ) -> "AsyncIterator[t.ImageDetailTypeDef]":
+        """Every image, over all pages."""
+        return self._items("DescribeImages", kwargs)
+
+    def list_images(self, **kwargs: "Unpack[t.ListImagesRequestTypeDef]") -> "AsyncIterator[t.ImageIdentifierTypeDef]":
+        """Every image id, over all pages."""
+        return self._items("ListImages", kwargs)
+
+    def describe_repositories(
+        self, **kwargs: "Unpack[t.DescribeRepositoriesRequestTypeDef]"
+    ) -> "AsyncIterator[t.RepositoryTypeDef]":
+        """Every repository, over all pages."""
+        return self._items("DescribeRepositories", kwargs)
+
+    async def _call(self, operation: str, params: Mapping[str, Any]) -> R:
+        if operation == "UploadLayerPart":
+            # Base64, JSON and SHA-256 of 20 MiB would hold up the event loop for a tenth of a second.
+            body = await asyncio.to_thread(self._protocol.encode, operation, params)
+        else:
+            body = self._protocol.encode(operation, params)
+        return await self._run(operation, body, _what(operation, params))
+
+    async def _run(self, operation: str, body: RequestBody, what: str) -> R:
+        request = Request("POST", self.url, self._protocol.headers(operation), body)
+        place = origin(self.url)
+
+        async def once() -> dict[str, Any]:
+            async with self._limits.slot(place, operation, rate=QUOTAS.get(operation)):
+                reply = await self._transport.send(await self._session.sign(request), what=what)
+                return self._protocol.decode(operation, reply, what=what)
+
+        answer = await self._retrier.run(what, once, on_retry=self._on_retry)
+        # What the answer holds is the model's word, which the type of each call repeats.
+        return cast("R", answer)
+
+    async def _items(self, operation: str, params: Mapping[str, Any]) -> AsyncIterator[R]:
+        key = self._session.paginators[operation]["result_key"]
+        async for page in self.paginate(operation, **params):
+            for item in page.get(key, ()):
+                yield item
+
+
+def _what(operation: str, params: Mapping[str, Any]) -> str:
+    """The call as an error names it: the operation and what it is about."""
+    repository = params.get("repositoryName")
+    return f"{operation} {repository}" if isinstance(repository, str) else operation
+
+
+@asynccontextmanager
+async def open_ecr(
+    *,
+    region: str | None = None,
+    fips: bool = False,
+    dual_stack: bool = False,
+    credentials: AwsCredentials | None = None,
+    config: TransferConfig | None = None,
+) -> AsyncIterator[EcrClient]:
+    """
+    Open the ECR API, with connections that live as long as the block.
+
+    Args:
+        region, fips, dual_stack: what the registry's host name says (`parse_ecr_host`); else the environment decides.
+        credentials: whom to be, instead of what botocore's chain finds.
+        config: limits, retry and timeouts.
+
+    Raises:
+        CredentialsMissing, InvalidConfig, ConnectionFailed: as in `AwsSession.load`.
+    """
+    config = config or TransferConfig()
+    session = await AwsSession.load(credentials, region=region, fips=fips, dual_stack=dual_stack)
+    async with Transport(config) as transport:
+        yield EcrClient(session, transport=transport, retrier=Retrier(config), limits=Limits(config))

@@ -1,0 +1,51 @@
+"""
+The host names of ECR registries: which account in which region, and by which endpoint.
+
+Forms: AWS's documentation of ECR endpoints, and the suffixes in botocore's partition data. Strict, because
+credentials are sent on the strength of a name: nothing that merely looks like one is taken. Does no I/O.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EcrHost:
+    """A registry of ECR: the account that owns it, its region, and the kind of endpoint its name asks for."""
+
+    account: str
+    region: str
+    fips: bool = False
+    dual_stack: bool = False
+
+
+# Which regions live under which suffix: botocore's partitions.json (`regionRegex`, `dnsSuffix`). A name that joins a
+# region to another partition's suffix belongs to nobody at AWS.
+_PARTITIONS = {
+    "amazonaws.com": re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-(gov-)?[a-z]+-\d+"),
+    "amazonaws.com.cn": re.compile(r"cn-[a-z]+-\d+"),
+    "amazonaws.eu": re.compile(r"eusc-de-[a-z]+-\d+"),
+    "c2s.ic.gov": re.compile(r"us-iso-[a-z]+-\d+"),
+    "sc2s.sgov.gov": re.compile(r"us-isob-[a-z]+-\d+"),
+    "cloud.adc-e.uk": re.compile(r"eu-isoe-[a-z]+-\d+"),
+    "csp.hci.ic.gov": re.compile(r"us-isof-[a-z]+-\d+"),
+}
+# Dual-stack registry names exist in the standard and the Chinese partition ("Getting started with making requests
+# over IPv6" of the ECR user guide).
+_DUAL_STACK = {"on.aws": _PARTITIONS["amazonaws.com"], "on.amazonwebservices.com.cn": _PARTITIONS["amazonaws.com.cn"]}
+
+_HOST = re.compile(r"([0-9]{12})\.dkr\.ecr(-fips)?\.([a-z0-9-]+)\.([a-z0-9.-]+)")
+_DUAL_STACK_HOST = re.compile(r"([0-9]{12})\.dkr-ecr(-fips)?\.([a-z0-9-]+)\.([a-z0-9.-]+)")
+
+
+def parse_ecr_host(registry: str) -> EcrHost | None:
+    """The ECR registry that a host name means; None for every other host, lookalikes included."""
+    for form, suffixes in ((_HOST, _PARTITIONS), (_DUAL_STACK_HOST, _DUAL_STACK)):
+        match = form.fullmatch(registry)
+        if match is None:
+            continue
+        account, fips, region, suffix = match.groups()
+        regions = suffixes.get(suffix)
+        if regions is not None and regions.fullmatch(region):
+            return EcrHost(account, region, fips is not None, suffixes is _DUAL_STACK)
+    return None
