@@ -1,1 +1,83 @@
 """Move container image layers: resumable, batched, bounded."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from transfer.errors import (
+    BlobUnknown,
+    ConnectionFailed,
+    ContentMismatch,
+    CredentialsMissing,
+    InvalidConfig,
+    InvalidDigest,
+    InvalidLayout,
+    InvalidManifest,
+    InvalidReference,
+    NotFound,
+    RateLimited,
+    RegistryError,
+    TagImmutable,
+    TransferError,
+    Unauthorized,
+    UploadLost,
+)
+
+if TYPE_CHECKING:
+    from transfer.api import Engine, push_image
+    from transfer.engine.config import TransferConfig
+    from transfer.engine.events import Event
+    from transfer.engine.result import BlobResult, PushResult
+    from transfer.registry.ecr.aws import AwsCredentials
+    from transfer.registry.ecr.client import open_ecr
+    from transfer.server import Server
+
+__all__ = [
+    "AwsCredentials",
+    "BlobResult",
+    "BlobUnknown",
+    "ConnectionFailed",
+    "ContentMismatch",
+    "CredentialsMissing",
+    "Engine",
+    "Event",
+    "InvalidConfig",
+    "InvalidDigest",
+    "InvalidLayout",
+    "InvalidManifest",
+    "InvalidReference",
+    "NotFound",
+    "PushResult",
+    "RateLimited",
+    "RegistryError",
+    "Server",
+    "TagImmutable",
+    "TransferConfig",
+    "TransferError",
+    "Unauthorized",
+    "UploadLost",
+    "open_ecr",
+    "push_image",
+]
+
+# Imported when first asked for: the HTTP client and botocore cost a third of a second, which `--help` need not pay.
+_PLACES = {
+    "AwsCredentials": "transfer.registry.ecr.aws",
+    "BlobResult": "transfer.engine.result",
+    "Engine": "transfer.api",
+    "Event": "transfer.engine.events",
+    "PushResult": "transfer.engine.result",
+    "Server": "transfer.server",
+    "TransferConfig": "transfer.engine.config",
+    "open_ecr": "transfer.registry.ecr.client",
+    "push_image": "transfer.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'transfer' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

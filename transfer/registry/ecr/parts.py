@@ -15,11 +15,11 @@ from typing import BinaryIO
 import msgspec
 import pybase64
 import xxhash
-from transfer.registry.transport import RequestBody
 
 from transfer.engine.content import Source
 from transfer.errors import ContentMismatch
 from transfer.model.descriptor import Descriptor
+from transfer.registry.transport import RequestBody
 
 # Read 768 KiB, get exactly 1 MiB of base64: the largest piece that the transport sends without slicing it again.
 SLICE = 768 * 1024

@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfer.registry.ecr.client import EcrClient
-
 from transfer.engine.content import BlobContext, BlobSent, Source
 from transfer.engine.events import BlobProgress, BlobStarted, Notice
 from transfer.engine.journal import Journal, UploadState
@@ -19,6 +17,7 @@ from transfer.engine.tasks import task_group
 from transfer.errors import ContentMismatch, InvalidManifest, RegistryError, UploadLost
 from transfer.model.digest import Digest
 from transfer.registry.ecr import steps
+from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.parts import LayerReader, Part, Session
 
 # A session is lost by expiry or to another writer; losing it three times in one run has some other cause.
