@@ -1,0 +1,138 @@
+"""
+The embedded registry as a program uses it: start it, ask it where it is, stop it.
+
+Does not know what is asked of it.
+"""
+
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from aiohttp import web
+from filelock import FileLock, Timeout
+
+from transfer.errors import InvalidConfig
+from transfer.server.download import PATH, Downloads
+from transfer.server.ecr.operations import Registry
+from transfer.server.endpoint import Endpoint
+from transfer.server.log import RequestLog
+from transfer.server.settings import MIB, Settings
+from transfer.server.store.database import Database
+from transfer.server.store.files import Files
+
+# How long requests that are under way may take to end when the server stops. Clients resume; people do not wait.
+_GRACE_SECONDS = 0.1
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where a server listens that listens everywhere
+
+
+class Server:
+    """
+    A registry with the ECR API, in the caller's event loop: `async with Server() as server`.
+
+    Args:
+        host, port: where it listens; port 0 takes a free one.
+        data: folder that it keeps everything in, made when absent; without one, a temporary folder that goes with it.
+        account, region: whose registry it is.
+        access_key, secret_key: what requests must be signed with.
+        auth: False takes any request, signed or not.
+        part_size: bytes, what InitiateLayerUpload answers. Below 5 MiB, the minimum of parts comes down with it.
+        url_ttl: seconds that a layer's download URL is good for.
+        upload_ttl: seconds that an upload lives without a new part.
+
+    Raises:
+        InvalidConfig: a value is outside its range, or, on entering, the data folder is another server's.
+        OSError: on entering: the address cannot be listened on, or the folder cannot be written.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is one setting of `transfer serve`
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        data: Path | None = None,
+        account: str = "123456789012",
+        region: str = "us-east-1",
+        access_key: str = "transfer",
+        secret_key: str = "transfer",  # noqa: S107  # of a registry on this machine
+        auth: bool = True,
+        part_size: int = 10 * MIB,
+        url_ttl: float = 3600.0,
+        upload_ttl: float = 86400.0,
+    ) -> None:
+        self._settings = Settings(
+            account=account,
+            region=region,
+            access_key=access_key,
+            secret_key=secret_key,
+            auth=auth,
+            part_size=part_size,
+            url_ttl=url_ttl,
+            upload_ttl=upload_ttl,
+        )
+        self._host = host
+        self._port = port
+        self._data = data
+        self._resources = AsyncExitStack()
+        self.requests = RequestLog()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as resources:
+            registry = await self._open_registry(resources)
+            await self._listen(registry, resources)
+            self._resources = resources.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._resources.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, as `http://127.0.0.1:5000`."""
+        host = _EVERYWHERE.get(self._host, self._host)
+        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+
+    @property
+    def registry(self) -> str:
+        """The registry host of its images, as in `123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1`."""
+        return self._settings.registry
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What to export so that AWS's tools, and this one, talk to this registry."""
+        return {
+            "AWS_ENDPOINT_URL_ECR": self.url,
+            "AWS_ACCESS_KEY_ID": self._settings.access_key,
+            "AWS_SECRET_ACCESS_KEY": self._settings.secret_key,
+            "AWS_REGION": self._settings.region,
+        }
+
+    async def _open_registry(self, resources: AsyncExitStack) -> Registry:
+        data = self._data or Path(resources.enter_context(TemporaryDirectory(prefix="transfer-registry-")))
+        data.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(data / "lock")
+        try:
+            resources.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            raise InvalidConfig(f"data folder {data}: another server is using it; stop it or name another") from None
+        files = Files(data)
+        resources.callback(files.close)
+        database = Database(data / "registry.sqlite")
+        resources.push_async_callback(database.close)
+        await database.open()
+        registry = Registry(self._settings, database, files)
+        await registry.uploads.start(time.time())
+        return registry
+
+    async def _listen(self, registry: Registry, resources: AsyncExitStack) -> None:
+        app = web.Application()
+        app.router.add_post("/", Endpoint(registry, self.requests).handle)
+        app.router.add_get(PATH, Downloads(registry, self.requests).handle, allow_head=False)
+        # Bodies are taken as sent: unpacking a Content-Encoding here would take more than was hashed.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, auto_decompress=False)
+        resources.push_async_callback(runner.cleanup)
+        await runner.setup()
+        site = web.TCPSite(runner, self._host, self._port)
+        await site.start()
+        self._port = runner.addresses[0][1]

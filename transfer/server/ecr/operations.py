@@ -1,0 +1,118 @@
+"""
+The table of operations: what each is called, what it is asked with, and what does it.
+
+An operation on metadata is a function that runs whole inside one transaction; those that move layer bytes are
+coroutines of `Uploads`, which opens its transactions itself. Does not know HTTP.
+"""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from transfer.server.ecr import images, layers, reading, repositories, requests
+from transfer.server.ecr.rules import read_request
+from transfer.server.ecr.session import Session
+from transfer.server.ecr.uploads import OpenSession, Part, Uploads
+from transfer.server.errors import ApiError
+from transfer.server.settings import Settings
+from transfer.server.store.database import Database
+from transfer.server.store.files import Files
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+Answer = dict[str, Any]
+
+PREFIX = "AmazonEC2ContainerRegistry_V20150921."
+PART_OPERATION = "UploadLayerPart"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: its document, whom and when it reached, and the layer part that came along, if one did."""
+
+    document: bytes
+    host: str
+    now: float
+    part: Part | None = None
+
+
+Operation = Callable[["Registry", Call], Awaitable[Answer]]
+
+
+class Registry:
+    """All state of one registry, and the operations on it."""
+
+    def __init__(self, settings: Settings, database: Database, files: Files) -> None:
+        self.settings = settings
+        self.database = database
+        self.files = files
+        self.uploads = Uploads(settings, database, files)
+
+    async def perform(self, operation: str, call: Call) -> Answer:
+        """
+        Carry an operation out.
+
+        Raises:
+            ApiError: what the operation refuses; UnknownOperationException.
+        """
+        found = OPERATIONS.get(operation)
+        if found is None:
+            raise ApiError("UnknownOperationException", f"Unknown operation {operation!r}")
+        return await found(self, call)
+
+    def session(self, call: Call) -> OpenSession:
+        def opened(connection: sqlite3.Connection) -> Session:
+            return Session(connection, self.settings, self.files, call.now, call.host)
+
+        return opened
+
+
+def _on_metadata(kind: type[R], work: Callable[[Session, R], Answer]) -> Operation:
+    async def operation(registry: Registry, call: Call) -> Answer:
+        request = read_request(call.document, kind)
+        open_session = registry.session(call)
+        return await registry.database.run(lambda connection: work(open_session(connection), request))
+
+    return operation
+
+
+async def _initiate(registry: Registry, call: Call) -> Answer:
+    request = read_request(call.document, requests.RepositoryRequest)
+    return await registry.uploads.initiate(registry.session(call), request)
+
+
+async def _add_part(registry: Registry, call: Call) -> Answer:
+    request = read_request(call.document, requests.UploadLayerPart)
+    assert call.part is not None, "a layer part without its content"  # noqa: S101  # a mistake in this package
+    return await registry.uploads.add_part(registry.session(call), request, call.part)
+
+
+async def _complete(registry: Registry, call: Call) -> Answer:
+    request = read_request(call.document, requests.CompleteLayerUpload)
+    return await registry.uploads.complete(registry.session(call), request)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "BatchCheckLayerAvailability": _on_metadata(
+        requests.BatchCheckLayerAvailability, layers.batch_check_layer_availability
+    ),
+    "BatchDeleteImage": _on_metadata(requests.BatchDeleteImage, reading.batch_delete_image),
+    "BatchGetImage": _on_metadata(requests.BatchGetImage, reading.batch_get_image),
+    "CompleteLayerUpload": _complete,
+    "CreateRepository": _on_metadata(requests.CreateRepository, repositories.create_repository),
+    "DeleteRepository": _on_metadata(requests.DeleteRepository, repositories.delete_repository),
+    "DeleteRepositoryPolicy": _on_metadata(requests.RepositoryRequest, repositories.delete_repository_policy),
+    "DescribeImages": _on_metadata(requests.DescribeImages, reading.describe_images),
+    "DescribeRepositories": _on_metadata(requests.DescribeRepositories, repositories.describe_repositories),
+    "GetAuthorizationToken": _on_metadata(requests.GetAuthorizationToken, layers.get_authorization_token),
+    "GetDownloadUrlForLayer": _on_metadata(requests.GetDownloadUrlForLayer, layers.get_download_url_for_layer),
+    "GetRepositoryPolicy": _on_metadata(requests.RepositoryRequest, repositories.get_repository_policy),
+    "InitiateLayerUpload": _initiate,
+    "ListImages": _on_metadata(requests.ListImages, reading.list_images),
+    "PutImage": _on_metadata(requests.PutImage, images.put_image),
+    "SetRepositoryPolicy": _on_metadata(requests.SetRepositoryPolicy, repositories.set_repository_policy),
+    PART_OPERATION: _add_part,
+}

@@ -1,0 +1,127 @@
+"""
+Operations on repositories and their policies.
+
+Does not know layers; of images, only that they keep a repository from being deleted.
+"""
+
+from typing import Any
+
+import msgspec
+
+from transfer.server.ecr import refusals
+from transfer.server.ecr.requests import (
+    CreateRepository,
+    DeleteRepository,
+    DescribeRepositories,
+    RepositoryRequest,
+    SetRepositoryPolicy,
+)
+from transfer.server.ecr.session import Session, cut, page_size
+from transfer.server.errors import ApiError, invalid_parameter
+from transfer.server.store import images, repositories
+from transfer.server.store.repositories import Repository
+
+_MAX_TAGS = 50  # AWS's limit for the tags of any resource
+
+
+def create_repository(session: Session, request: CreateRepository) -> dict[str, Any]:
+    session.own_registry(request, "CreateRepository")
+    _check_create(request)
+    created = repositories.create(session.connection, request.repository_name, _settings(request), session.now)
+    if created is None:
+        raise refusals.repository_exists(request.repository_name, session.settings.account)
+    return {"repository": _shown(session, created)}
+
+
+def describe_repositories(session: Session, request: DescribeRepositories) -> dict[str, Any]:
+    if request.repository_names is not None:
+        if request.max_results is not None or request.next_token is not None:
+            used = "maxResults" if request.max_results is not None else "nextToken"
+            raise invalid_parameter(
+                used, "This option cannot be used when you specify repositories with repositoryNames"
+            )
+        found = [session.named(name, request.registry_id) for name in request.repository_names]
+        return {"repositories": [_shown(session, repository) for repository in found]}
+    session.own_registry(request, "DescribeRepositories")
+    scope = ("DescribeRepositories",)
+    (after,) = session.start(scope, request.next_token, [""])
+    size = page_size(request.max_results)
+    entries, more = cut(repositories.page(session.connection, after, size + 1), size)
+    answer: dict[str, Any] = {"repositories": [_shown(session, repository) for repository in entries]}
+    return answer | ({"nextToken": session.next_token(scope, [entries[-1].name])} if more else {})
+
+
+def delete_repository(session: Session, request: DeleteRepository) -> dict[str, Any]:
+    repository = session.repository(request)
+    if not request.force and images.any_in(session.connection, repository.id):
+        raise refusals.repository_not_empty(repository.name, session.settings.account)
+    for digest in repositories.delete(session.connection, repository):
+        session.files.remove_blob(digest)
+    return {"repository": _shown(session, repository)}
+
+
+def set_repository_policy(session: Session, request: SetRepositoryPolicy) -> dict[str, Any]:
+    repository = session.repository(request)
+    if not _is_policy(request.policy_text):
+        raise invalid_parameter("PolicyText", "Invalid repository policy provided")
+    repositories.set_policy(session.connection, repository, request.policy_text)
+    return _policy(session, repository, request.policy_text)
+
+
+def get_repository_policy(session: Session, request: RepositoryRequest) -> dict[str, Any]:
+    repository = session.repository(request)
+    text = repositories.policy(session.connection, repository)
+    if text is None:
+        raise refusals.policy_not_found(repository.name, session.settings.account)
+    return _policy(session, repository, text)
+
+
+def delete_repository_policy(session: Session, request: RepositoryRequest) -> dict[str, Any]:
+    answer = get_repository_policy(session, request)
+    repositories.set_policy(session.connection, session.repository(request), None)
+    return answer
+
+
+def _policy(session: Session, repository: Repository, text: str) -> dict[str, Any]:
+    return {"registryId": session.settings.account, "repositoryName": repository.name, "policyText": text}
+
+
+def _is_policy(text: str) -> bool:
+    try:
+        policy = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(policy, dict) and isinstance(policy.get("Statement"), list | dict) and bool(policy["Statement"])
+
+
+def _check_create(request: CreateRepository) -> None:
+    if request.tags is not None and len(request.tags) > _MAX_TAGS:
+        raise ApiError("TooManyTagsException", f"The list of tags on the repository is over the limit of {_MAX_TAGS}")
+    filters = request.image_tag_mutability_exclusion_filters
+    if request.image_tag_mutability.endswith("_WITH_EXCLUSION") != (filters is not None):
+        wanted = "must be given with, and only with, IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION"
+        raise invalid_parameter("imageTagMutabilityExclusionFilters", wanted)
+
+
+def _settings(request: CreateRepository) -> dict[str, Any]:
+    """What the API shows of a repository beside its names, in the API's own form."""
+    filters = request.image_tag_mutability_exclusion_filters
+    scanning, encryption = request.image_scanning_configuration, request.encryption_configuration
+    shown = {
+        "imageTagMutability": request.image_tag_mutability,
+        "imageTagMutabilityExclusionFilters": msgspec.to_builtins(filters) if filters else None,
+        "imageScanningConfiguration": {"scanOnPush": bool(scanning and scanning.scan_on_push)},
+        "encryptionConfiguration": msgspec.to_builtins(encryption) if encryption else {"encryptionType": "AES256"},
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _shown(session: Session, repository: Repository) -> dict[str, Any]:
+    return {
+        "repositoryArn": session.settings.arn(repository.name),
+        "registryId": session.settings.account,
+        "repositoryName": repository.name,
+        "repositoryUri": f"{session.settings.registry}/{repository.name}",
+        "createdAt": repository.created,
+        **repository.settings,
+    }

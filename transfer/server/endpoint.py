@@ -1,0 +1,156 @@
+"""
+`POST /`: the JSON API over HTTP.
+
+Reads and authenticates a request, has it performed, and writes the answer; every refusal of the API is rendered here
+and nowhere else, and every request leaves one record. Does not know what an operation does.
+"""
+
+import logging
+import time
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from transfer.server.body import Body, PartBody, PlainBody, receive
+from transfer.server.ecr.operations import OPERATIONS, PART_OPERATION, PREFIX, Answer, Call, Registry
+from transfer.server.ecr.uploads import Part
+from transfer.server.errors import ApiError
+from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord
+from transfer.server.settings import LARGEST_PART
+from transfer.server.sigv4 import Key, Signature, SignedRequest, read_header
+from transfer.server.store.files import Files
+
+_LOGGER = logging.getLogger(__name__)
+_CONTENT_TYPE = "application/x-amz-json-1.1"
+
+# Which member of a request or an answer tells what of a record.
+_TOLD_BY = {
+    "repositoryName": "repository",
+    "uploadId": "upload_id",
+    "partFirstByte": "first_byte",
+    "partLastByte": "last_byte",
+    "layerDigest": "digest",
+    "imageDigest": "digest",
+    "imageTag": "tag",
+}
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What is known of a request so far."""
+
+    operation: str
+    body: Body
+    status: int = 200
+    code: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def note(self, members: dict[str, Any]) -> None:
+        told = {_TOLD_BY[name]: value for name, value in members.items() if name in _TOLD_BY}
+        self.facts |= {name: value for name, value in told.items() if isinstance(value, str | int)}
+
+    def record(self) -> RequestRecord:
+        received = self.body.blob_bytes if isinstance(self.body, PartBody) else 0
+        return RequestRecord(
+            operation=self.operation, status=self.status, code=self.code, blob_bytes=received, **self.facts
+        )
+
+
+class _Spool:
+    """A part on its way in: written as it is decoded, up to the most that a part may be."""
+
+    def __init__(self, files: Files) -> None:
+        self.file = files.spool()
+        self._room = LARGEST_PART
+
+    def write(self, data: bytes) -> None:
+        if len(data) <= self._room:
+            self._room -= len(data)
+            self.file.write(data)
+
+
+class Endpoint:
+    """The handler of the API's one address."""
+
+    def __init__(self, registry: Registry, log: RequestLog) -> None:
+        self._registry = registry
+        self._log = log
+        settings = registry.settings
+        self._key = Key(settings.access_key, settings.secret_key, settings.region, "ecr")
+
+    async def handle(self, request: web.Request) -> web.Response:
+        operation = request.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
+        async with AsyncExitStack() as resources:
+            if operation == PART_OPERATION:
+                spool = _Spool(self._registry.files)
+                resources.callback(spool.file.close)
+                exchange = _Exchange(operation, PartBody(spool.write))
+                return await self._answer(request, exchange, spool)
+            return await self._answer(request, _Exchange(operation, PlainBody()), None)
+
+    async def _answer(self, request: web.Request, exchange: _Exchange, spool: _Spool | None) -> web.Response:
+        try:
+            answer = await self._perform(request, exchange, spool)
+        except ApiError as error:
+            exchange.status, exchange.code = error.status, error.code
+            return _render({"__type": error.code, "message": error.message, **error.members}, error.status)
+        except ConnectionError:
+            exchange.status = CLIENT_GONE
+            if isinstance(exchange.body, PartBody):
+                exchange.note(exchange.body.beginning())
+            raise
+        except Exception:
+            _LOGGER.exception("%s failed", exchange.operation)
+            exchange.status, exchange.code = 500, "ServerException"
+            return _render({"__type": "ServerException", "message": "The registry failed; its log says why"}, 500)
+        else:
+            exchange.note(answer)
+            return _render(answer, 200)
+        finally:
+            self._log.add(exchange.record())
+
+    async def _perform(self, request: web.Request, exchange: _Exchange, spool: _Spool | None) -> Answer:
+        now = time.time()
+        if exchange.operation not in OPERATIONS:
+            raise ApiError("UnknownOperationException", f"Unknown operation {exchange.operation!r}")
+        signed = signed_request(request)
+        signature = self._read_signature(signed, now)
+        payload = await receive(request.content.iter_any(), exchange.body, self._registry.files.run)
+        document = exchange.body.document()
+        _note_document(exchange, document)
+        if signature is not None:
+            signature.check(signed, payload)
+        part = Part(spool.file, exchange.body.blob_bytes) if spool and isinstance(exchange.body, PartBody) else None
+        return await self._registry.perform(exchange.operation, Call(document, request.host, now, part))
+
+    def _read_signature(self, signed: SignedRequest, now: float) -> Signature | None:
+        return read_header(signed, self._key, now) if self._registry.settings.auth else None
+
+
+def signed_request(request: web.Request) -> SignedRequest:
+    """What a signature covers of a request."""
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), []).append(value)
+    return SignedRequest(request.method, request.rel_url.raw_path, request.rel_url.raw_query_string, headers)
+
+
+def _note_document(exchange: _Exchange, document: bytes) -> None:
+    try:
+        members = msgspec.json.decode(document)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(members, dict):
+        exchange.note(members)
+
+
+def _render(members: dict[str, Any], status: int) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(members, enc_hook=str),  # a Digest is a str that msgspec does not know
+        status=status,
+        headers={"Content-Type": _CONTENT_TYPE, "x-amzn-RequestId": str(uuid.uuid4())},
+    )

@@ -1,0 +1,1 @@
+"""What the embedded registry keeps: blobs as files, metadata in SQLite. Knows no protocol and no operation."""

@@ -1,0 +1,101 @@
+"""Blobs and upload sessions in the database. Does not know part sizes or digests of what is still being uploaded."""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from transfer.model.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """
+    An upload session.
+
+    Attributes:
+        received: bytes that were answered with success.
+        parts: how many parts they came in.
+        last_size: of the newest part.
+        undersized: a part with another one behind it was smaller than allowed.
+    """
+
+    id: str
+    repository: int
+    received: int = 0
+    parts: int = 0
+    last_size: int = 0
+    undersized: bool = False
+
+
+def start_upload(connection: sqlite3.Connection, upload_id: str, repository: int, now: float) -> None:
+    connection.execute(
+        "INSERT INTO uploads (id, repository, updated) VALUES (?, ?, ?)",
+        (upload_id, repository, now),
+    )
+
+
+def find_upload(connection: sqlite3.Connection, upload_id: str, repository: int, oldest: float) -> Upload | None:
+    """An upload of this repository that was used at `oldest` or later."""
+    row = connection.execute(
+        "SELECT id, repository, received, parts, last_size, undersized FROM uploads "
+        "WHERE id = ? AND repository = ? AND updated >= ?",
+        (upload_id, repository, oldest),
+    ).fetchone()
+    return None if row is None else Upload(*row)
+
+
+def save_upload(connection: sqlite3.Connection, upload: Upload, now: float) -> bool:
+    """Record what an upload has received; False when it is gone."""
+    cursor = connection.execute(
+        "UPDATE uploads SET received = ?, parts = ?, last_size = ?, undersized = ?, updated = ? WHERE id = ?",
+        (upload.received, upload.parts, upload.last_size, upload.undersized, now, upload.id),
+    )
+    return cursor.rowcount == 1
+
+
+def end_upload(connection: sqlite3.Connection, upload_id: str) -> None:
+    connection.execute("DELETE FROM uploads WHERE id = ?", (upload_id,))
+
+
+def expire_uploads(connection: sqlite3.Connection, oldest: float) -> list[str]:
+    """Forget the uploads last used before `oldest`; returns their ids."""
+    rows = connection.execute("DELETE FROM uploads WHERE updated < ? RETURNING id", (oldest,)).fetchall()
+    return [upload_id for (upload_id,) in rows]
+
+
+def upload_ids(connection: sqlite3.Connection) -> set[str]:
+    return {upload_id for (upload_id,) in connection.execute("SELECT id FROM uploads")}
+
+
+def is_stored(connection: sqlite3.Connection, digest: Digest) -> bool:
+    """Whether any repository holds a blob."""
+    return connection.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None
+
+
+def add(connection: sqlite3.Connection, repository: int, digest: Digest, size: int) -> None:
+    connection.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, size))
+    connection.execute("INSERT INTO repository_blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (repository, digest))
+
+
+def sizes(connection: sqlite3.Connection, repository: int, digests: Collection[str]) -> dict[str, int]:
+    """The sizes of those blobs that the repository holds."""
+    query = (
+        "SELECT digest, size FROM repository_blobs JOIN blobs USING (digest) "
+        "WHERE repository = ? AND digest IN (SELECT value FROM json_each(?))"
+    )
+    return dict(connection.execute(query, (repository, _json(digests))))
+
+
+def media_types(connection: sqlite3.Connection, repository: int, digests: Collection[str]) -> dict[str, str]:
+    """What the repository's manifests call each of these; digests that none names are left out."""
+    query = (
+        "SELECT content, min(media_type) FROM image_contents "
+        "WHERE repository = ? AND content IN (SELECT value FROM json_each(?)) GROUP BY content"
+    )
+    return dict(connection.execute(query, (repository, _json(digests))))
+
+
+def _json(digests: Collection[str]) -> str:
+    # One JSON text instead of a parameter each, of which older SQLite takes 999.
+    return json.dumps(list(digests))

@@ -1,0 +1,66 @@
+"""Repositories in the database. Does not know what a repository's settings mean."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from transfer.model.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    id: int
+    name: str
+    created: float
+    settings: dict[str, Any]
+
+
+def create(connection: sqlite3.Connection, name: str, settings: dict[str, Any], now: float) -> Repository | None:
+    """None when the name is taken."""
+    cursor = connection.execute(
+        "INSERT INTO repositories (name, created, settings) VALUES (?, ?, ?) "
+        "ON CONFLICT DO NOTHING RETURNING id, name, created, settings",
+        (name, now, msgspec.json.encode(settings).decode()),
+    )
+    return _one(cursor)
+
+
+def find(connection: sqlite3.Connection, name: str) -> Repository | None:
+    return _one(connection.execute("SELECT id, name, created, settings FROM repositories WHERE name = ?", (name,)))
+
+
+def page(connection: sqlite3.Connection, after: str, count: int) -> list[Repository]:
+    """Up to `count` repositories behind a name, by name."""
+    query = "SELECT id, name, created, settings FROM repositories WHERE name > ? ORDER BY name LIMIT ?"
+    return [_repository(row) for row in connection.execute(query, (after, count))]
+
+
+def delete(connection: sqlite3.Connection, repository: Repository) -> list[Digest]:
+    """Delete a repository with all that is in it; returns the blobs that no repository holds any more."""
+    connection.execute("DELETE FROM repositories WHERE id = ?", (repository.id,))
+    orphans = connection.execute(
+        "DELETE FROM blobs WHERE digest NOT IN (SELECT digest FROM repository_blobs) RETURNING digest"
+    )
+    return [Digest(digest) for (digest,) in orphans.fetchall()]
+
+
+def policy(connection: sqlite3.Connection, repository: Repository) -> str | None:
+    (text,) = connection.execute("SELECT policy FROM repositories WHERE id = ?", (repository.id,)).fetchone()
+    return text if isinstance(text, str) else None
+
+
+def set_policy(connection: sqlite3.Connection, repository: Repository, text: str | None) -> None:
+    connection.execute("UPDATE repositories SET policy = ? WHERE id = ?", (text, repository.id))
+
+
+def _one(cursor: sqlite3.Cursor) -> Repository | None:
+    row = cursor.fetchone()
+    return None if row is None else _repository(row)
+
+
+def _repository(row: Sequence[Any]) -> Repository:
+    number, name, created, settings = row
+    return Repository(number, name, created, msgspec.json.decode(settings, type=dict[str, Any]))
