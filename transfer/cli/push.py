@@ -12,7 +12,7 @@ import msgspec
 from transfer.cli.options import SIZE, aws_options
 from transfer.cli.render import Form, choose_form, observing
 from transfer.cli.run import run
-from transfer.cli.text import format_size
+from transfer.cli.text import count, format_size
 from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.result import PushResult, Total
 
@@ -76,7 +76,7 @@ def push(  # noqa: PLR0913 -- one argument for each option
 ) -> None:
     """Push an image from an OCI image layout into a registry.
 
-    SOURCE is oci:DIR or oci:DIR:TAG; a multi-platform index is pushed whole. TARGET is
+    SOURCE is oci:DIR, oci:DIR:TAG or oci:DIR@DIGEST; a multi-platform index is pushed whole. TARGET is
     HOST/REPOSITORY:TAG; its host names the account and the region.
 
     What the registry has is not sent. A push that was killed, run again, continues inside each
@@ -130,12 +130,13 @@ def summary(result: PushResult) -> str:
     if result.resumed.count:
         parts.append(f"resumed {_total(result.resumed)}, {format_size(earlier)} of it sent before")
     if result.retries:
-        parts.append(f"{result.retries} retries")
+        parts.append(count(result.retries, "retry"))
     return "; ".join([*parts, f"{result.seconds:.1f} s"])
 
 
 def _total(total: Total) -> str:
-    return f"{total.count} blobs ({format_size(total.size)})" if total.count else "0 blobs"
+    blobs = count(total.count, "blob")
+    return f"{blobs} ({format_size(total.size)})" if total.count else blobs
 
 
 def result_json(result: PushResult) -> str:
@@ -150,4 +151,4 @@ def result_json(result: PushResult) -> str:
         "seconds": result.seconds,
         "blobs": result.blobs,
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()

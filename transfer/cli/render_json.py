@@ -46,4 +46,4 @@ class JsonRenderer:
 def encode(event: Event, at: datetime) -> bytes:
     """One event as a JSON object without its newline."""
     name = _CAPITAL.sub("_", type(event).__name__).lower()
-    return msgspec.json.encode({"event": name, "time": at, **msgspec.to_builtins(event)})
+    return msgspec.json.encode({"event": name, "time": at, **msgspec.to_builtins(event, enc_hook=str)})

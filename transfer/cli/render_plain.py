@@ -10,7 +10,7 @@ from functools import partial
 import click
 
 from transfer.cli.progress import Progress
-from transfer.cli.text import display, format_duration, format_rate, format_size
+from transfer.cli.text import count, display, format_duration, format_rate, format_size
 from transfer.engine.events import Event, Notice, Planned, Retrying
 
 # Seconds without a confirmed byte that are worth a line; the next one comes after twice as long.
@@ -72,7 +72,7 @@ def describe(event: Event) -> str | None:
         case Planned():
             have, size = event.blobs - event.missing_blobs, event.size - event.missing_size
             return (
-                f"{event.blobs} blobs ({format_size(event.size)}): {have} present ({format_size(size)}), "
+                f"{count(event.blobs, 'blob')} ({format_size(event.size)}): {have} present ({format_size(size)}), "
                 f"{event.missing_blobs} to send ({format_size(event.missing_size)})"
             )
         case Retrying():
@@ -89,7 +89,7 @@ def progress_line(progress: Progress, now: float) -> str:
     if progress.plan is None:
         return "reading the image and asking the registry what it has"
     if not progress.remaining:
-        return f"all {format_size(progress.total)} sent; {progress.manifests} manifests written"
+        return f"all {format_size(progress.total)} sent; {count(progress.manifests, 'manifest')} written"
     return (
         f"{format_size(progress.done)} of {format_size(progress.total)} "
         f"({100 * progress.done // progress.total}%), {format_rate(progress.rate(now))}, "

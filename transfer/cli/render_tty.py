@@ -12,7 +12,7 @@ from rich.text import Text
 
 from transfer.cli.progress import Progress, Upload
 from transfer.cli.render_plain import describe
-from transfer.cli.text import display, format_duration, format_rate, format_size
+from transfer.cli.text import count, display, format_duration, format_rate, format_size
 from transfer.engine.events import Event, Notice, Retrying
 
 # More lines than this say less, whatever the height of the terminal.
@@ -52,7 +52,6 @@ class TerminalRenderer:
         self._live.update(picture(progress, now, title=self._title, width=width, rows=height - 1), refresh=True)
 
     def close(self) -> None:
-        self._live.update(Text(""))
         self._live.stop()
 
 
@@ -62,7 +61,9 @@ def picture(progress: Progress, now: float, *, title: str, width: int, rows: int
         return Text(
             f"{title}: reading the image and asking the registry what it has", overflow="ellipsis", no_wrap=True
         )
-    room = max(0, min(MOST_LAYERS, rows - 2))
+    room = min(MOST_LAYERS, rows - 2)
+    if len(progress.uploads) > room:
+        room = max(0, min(MOST_LAYERS, rows - 3))
     uploads = sorted(progress.uploads.values(), key=lambda upload: -upload.descriptor.size)
     lines: list[RenderableType] = [_headline(progress, now, title=title)]
     lines.append(_bars(progress, uploads[:room], width=width))
@@ -80,7 +81,7 @@ def _headline(progress: Progress, now: float, *, title: str) -> Text:
     elif progress.silence(now) >= STALL:
         parts = [title, blobs, f"nothing confirmed for {progress.silence(now):.0f} s"]
     if progress.retries:
-        parts.append(f"{progress.retries} retries")
+        parts.append(count(progress.retries, "retry"))
     return Text("  ".join(parts), overflow="ellipsis", no_wrap=True)
 
 

@@ -51,6 +51,12 @@ def format_duration(seconds: float | None) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
+def count(number: int, noun: str) -> str:
+    """`1 blob`, `2 blobs`, `3 retries`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
+
+
 def parse_size(text: str) -> int:
     """
     Bytes of `64MiB`, `64M` (both 1024 * 1024), `64MB` (1000 * 1000) or a plain number.
