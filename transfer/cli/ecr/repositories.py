@@ -1,10 +1,11 @@
 """`transfer ecr create`, `repos`, `delete`: repositories of a registry."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from transfer.cli.ecr.session import Scope, ask, batches, call, print_json, repository_scope
+from transfer.cli.ecr.session import Scope, ask, batches, call, print_json, registry_scope, repository_scope
 from transfer.cli.options import TAG, EcrOptions, ecr_options
 from transfer.cli.text import display
 from transfer.errors import InvalidReference
@@ -98,11 +99,10 @@ def repos(options: EcrOptions, *, repo: tuple[str, ...]) -> None:
 def _one_registry(repositories: tuple[str, ...], options: EcrOptions) -> tuple[Scope, list[str]]:
     """The registry that all the repositories are in, and their names."""
     scopes = [repository_scope(repository, options) for repository in repositories]
-    registries = {(scope.registry_id, scope.region) for scope in scopes} or {(options.registry_id, options.region)}
+    registries = {replace(scope, repository=None) for scope in scopes} or {registry_scope(options)}
     if len(registries) > 1:
         raise InvalidReference("the repositories are in more than one registry; ask each registry for its own")
-    registry_id, region = registries.pop()
-    return Scope(None, registry_id, region), [scope.repository for scope in scopes if scope.repository]
+    return registries.pop(), [scope.repository for scope in scopes if scope.repository]
 
 
 @click.command()

@@ -18,7 +18,7 @@ from transfer.cli.render_plain import describe
 from transfer.cli.run import run
 from transfer.engine.events import Retrying
 from transfer.errors import InvalidReference
-from transfer.model.reference import Reference, parse_reference
+from transfer.model.reference import parse_reference
 
 if TYPE_CHECKING:
     from transfer.registry.ecr.client import EcrClient
@@ -38,11 +38,14 @@ class Scope:
         repository: its name, or None for a command that is about the registry as a whole.
         registry_id: the account, or None for the caller's own.
         region: or None for what the environment or the profile says.
+        fips, dual_stack: the kind of endpoint that a registry's host asks for.
     """
 
     repository: str | None
     registry_id: str | None
     region: str | None
+    fips: bool = False
+    dual_stack: bool = False
 
     def request(self, **members: Any) -> dict[str, Any]:
         """Members of a request to this scope; those that are None are left out."""
@@ -64,27 +67,27 @@ def repository_scope(text: str, options: EcrOptions) -> Scope:
     """
     from transfer.registry.ecr.host import parse_ecr_host
 
-    first = text.partition("/")[0]
+    first = text.partition("/")[0].lower()
     host = parse_ecr_host(first)
     if host is None:
-        if ".amazonaws." in first.lower() or ":" in first:
+        # A repository's name may have dots in its first part, so only what can be nothing but a host is refused.
+        if any(mark in first for mark in (".dkr.", ".dkr-ecr", ".amazonaws.", ":", "@")):
             raise InvalidReference(f"repository {text!r}: {first!r} is not the host of an ECR registry")
-        name = _read(text, "registry.invalid/" + text).repository
-        return replace(registry_scope(options), repository=name)
+        return replace(registry_scope(options), repository=_read(text, f"registry.invalid/{text}"))
     _agree(text, "--registry-id", options.registry_id, host.account)
     _agree(text, "--region", options.region, host.region)
-    return Scope(_read(text, text).repository, host.account, host.region)
+    return Scope(_read(text, text), host.account, host.region, host.fips, host.dual_stack)
 
 
-def _read(text: str, reference: str) -> Reference:
+def _read(text: str, reference: str) -> str:
     try:
         read = parse_reference(reference)
     except InvalidReference as error:
-        reason = str(error).partition(": ")[2]
+        reason = str(error).partition(f"{reference!r}: ")[2]
         raise InvalidReference(f"repository {text!r}: {reason}") from None
     if read.tag or read.digest:
         raise InvalidReference(f"repository {text!r}: expected a repository without a tag or digest")
-    return read
+    return read.repository
 
 
 def _agree(text: str, option: str, given: str | None, said: str) -> None:
@@ -100,7 +103,9 @@ def ask(options: EcrOptions, scope: Scope, job: Callable[["EcrClient"], Awaitabl
     credentials = AwsCredentials(profile=options.profile, region=options.region, endpoint_url=options.endpoint_url)
 
     async def with_client() -> T:
-        async with open_ecr(region=scope.region, credentials=credentials) as client:
+        async with open_ecr(
+            region=scope.region, fips=scope.fips, dual_stack=scope.dual_stack, credentials=credentials
+        ) as client:
             return await job(client.reporting(_retrying))
 
     return run(with_client)
