@@ -1,0 +1,112 @@
+"""From an error to an exit code and to the lines that tell of it."""
+
+import asyncio
+import os
+import signal
+
+import click
+import pytest
+
+from transfer.cli.run import Terminated, exit_code, explain, run
+from transfer.errors import (
+    ConnectionFailed,
+    ContentMismatch,
+    CredentialsMissing,
+    InvalidConfig,
+    InvalidDigest,
+    InvalidLayout,
+    InvalidManifest,
+    InvalidReference,
+    NotFound,
+    RateLimited,
+    TagImmutable,
+    Unauthorized,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidReference("x"), 2),
+        (InvalidDigest("x"), 2),
+        (InvalidManifest("x"), 2),
+        (InvalidConfig("x"), 2),
+        (InvalidLayout("x"), 2),
+        (click.UsageError("x"), 2),
+        (click.BadParameter("x"), 2),
+        (click.ClickException("x"), 1),
+        (CredentialsMissing("x"), 4),
+        (Unauthorized("x", status=400, code="AccessDeniedException"), 4),
+        (NotFound("x", status=400, code="RepositoryNotFoundException"), 1),
+        (TagImmutable("x", status=400, code="ImageTagAlreadyExistsException"), 1),
+        (RateLimited("x", status=429, code="TooManyRequests"), 1),
+        (ConnectionFailed("x"), 1),
+        (ContentMismatch("x"), 1),
+        (PermissionError(13, "Permission denied", "/data"), 1),
+        (RuntimeError("x"), 1),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 130),
+        (Terminated(), 143),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_an_error_is_one_line_and_its_notes_follow() -> None:
+    error = ConnectionFailed("UploadLayerPart to registry.example: timed out")
+    error.add_note("also failed: sha256:abc")
+    assert list(explain(error)) == [
+        "transfer: UploadLayerPart to registry.example: timed out",
+        "  also failed: sha256:abc",
+    ]
+
+
+def test_control_characters_of_a_foreign_message_do_not_reach_the_terminal() -> None:
+    error = NotFound("no such tag: \x1b[31mv1\r\nall done", status=404, code="x")
+    error.add_note("\x1b]0;title\x07")
+    assert list(explain(error)) == ["transfer: no such tag: [31mv1 all done", "  ]0;title"]
+
+
+def test_a_refusal_of_the_system_names_the_file_and_the_reason() -> None:
+    assert list(explain(PermissionError(13, "Permission denied", "/data"))) == ["transfer: /data: Permission denied"]
+
+
+def test_an_error_of_our_own_is_called_a_bug_with_its_type() -> None:
+    (line,) = explain(KeyError("digest"))
+    assert line == "transfer: this is a bug, please report it: KeyError: 'digest' (transfer --debug shows where)"
+
+
+def test_a_usage_error_ends_with_its_one_line() -> None:
+    context = click.Context(click.Command("push"), info_name="push")
+    lines = list(explain(click.UsageError("Missing argument 'TARGET'.", context)))
+    assert lines == [
+        "Usage: push [OPTIONS]",
+        "Try 'push --help' for help.",
+        "transfer: Missing argument 'TARGET'.",
+    ]
+
+
+def test_a_coroutine_is_run_to_its_result() -> None:
+    async def answer() -> int:
+        await asyncio.sleep(0)
+        return 42
+
+    assert run(answer) == 42
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_signal_cancels_the_coroutine_and_lets_it_clean_up(number: int, raised: type[BaseException]) -> None:
+    cleaned: list[str] = []
+
+    async def job() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(30)
+        finally:
+            cleaned.append("yes")
+
+    with pytest.raises(raised):
+        run(job)
+    assert cleaned == ["yes"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -1,0 +1,174 @@
+"""
+What a push has done so far, as numbers: events folded into one value.
+
+Pure: the clock is an argument. Knows no terminal. Bytes that are shown never shrink: a layer that starts over keeps
+the furthest point it had reached until it is past it, while rate and time left follow what is really confirmed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from transfer.engine.events import (
+    BlobFinished,
+    BlobProgress,
+    BlobStarted,
+    Event,
+    ManifestPushed,
+    Notice,
+    Planned,
+    Retrying,
+)
+from transfer.model.descriptor import Descriptor
+from transfer.model.digest import Digest
+
+# Long enough to hold several parts of 10 MiB on a slow line, short enough to follow a line that became faster.
+RATE_WINDOW = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One blob on its way: bytes confirmed now, and the most that ever were."""
+
+    descriptor: Descriptor
+    offset: int
+    furthest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """
+    A push at one moment; times are seconds of one monotonic clock.
+
+    Attributes:
+        started: when the push began.
+        advanced: when the registry last confirmed anything.
+        plan: what is to be done, once that is known.
+        uploads: the blobs on their way, in the order they began.
+        present: blobs of the plan that were there before and have been told of.
+        sent: blobs that were missing and are at the target now.
+        sent_size: bytes of those.
+        moved: bytes confirmed in this run, those sent twice counted twice.
+        samples: (time, moved) of the last `RATE_WINDOW` seconds, and the one before.
+        manifests: manifests pushed.
+        retries: requests tried again.
+    """
+
+    started: float
+    advanced: float
+    plan: Planned | None = None
+    uploads: Mapping[Digest, Upload] = field(default_factory=lambda: MappingProxyType({}))
+    present: int = 0
+    sent: int = 0
+    sent_size: int = 0
+    moved: int = 0
+    samples: tuple[tuple[float, int], ...] = ()
+    manifests: int = 0
+    retries: int = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of the blobs that the target lacks; 0 until the plan is known."""
+        return self.plan.missing_size if self.plan else 0
+
+    @property
+    def done(self) -> int:
+        """Bytes of those that the target has, never less than before."""
+        return min(self.total, self.sent_size + sum(upload.furthest for upload in self.uploads.values()))
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.total - self.sent_size - sum(upload.offset for upload in self.uploads.values()))
+
+    def rate(self, now: float) -> float | None:
+        """Bytes a second over the window, or None before there is enough to tell."""
+        if not self.samples:
+            return None
+        since, moved = self.samples[0]
+        return (self.moved - moved) / (now - since) if now - since >= 0.5 else None
+
+    def time_left(self, now: float) -> float | None:
+        """Seconds until all bytes are there at this rate, or None where that cannot be told."""
+        rate = self.rate(now)
+        return self.remaining / rate if rate else None
+
+    def silence(self, now: float) -> float:
+        """Seconds since the registry last confirmed anything."""
+        return now - self.advanced
+
+
+def begin(now: float) -> Progress:
+    """The state before the first event."""
+    return Progress(started=now, advanced=now)
+
+
+def fold(progress: Progress, event: Event, now: float) -> Progress:
+    """The state after an event."""
+    match event:
+        case Planned():
+            progress = _plan(progress, event, now)
+        case BlobStarted():
+            progress = replace(progress, uploads=_with(progress, _upload(progress, event.descriptor, event.offset)))
+        case BlobProgress():
+            progress = _advance(progress, event, now)
+        case BlobFinished():
+            progress = _finish(progress, event, now)
+        case ManifestPushed():
+            progress = replace(progress, manifests=progress.manifests + 1, advanced=now)
+        case Retrying():
+            progress = replace(progress, retries=progress.retries + 1)
+        case Notice():
+            pass
+    return progress
+
+
+def _plan(progress: Progress, plan: Planned, now: float) -> Progress:
+    # A second plan follows when the registry turned out to miss what it had said it has: the count begins anew, and
+    # what was there has been told of.
+    present = plan.blobs - plan.missing_blobs if progress.plan else 0
+    fresh = Progress(started=progress.started, advanced=now, plan=plan, present=present, moved=progress.moved)
+    return replace(fresh, samples=((now, progress.moved),), manifests=progress.manifests, retries=progress.retries)
+
+
+def _upload(progress: Progress, descriptor: Descriptor, offset: int) -> Upload:
+    known = progress.uploads.get(descriptor.digest)
+    return Upload(descriptor, offset, max(offset, known.furthest if known else 0))
+
+
+def _with(progress: Progress, upload: Upload) -> Mapping[Digest, Upload]:
+    return MappingProxyType({**progress.uploads, upload.descriptor.digest: upload})
+
+
+def _advance(progress: Progress, event: BlobProgress, now: float) -> Progress:
+    known = progress.uploads.get(event.digest)
+    if known is None:
+        return progress
+    upload = _upload(progress, known.descriptor, event.offset)
+    # An offset that shrinks is an upload that starts over: nothing was confirmed by it.
+    gained = max(0, event.offset - known.offset)
+    return replace(_moved(progress, gained, now), uploads=_with(progress, upload))
+
+
+def _finish(progress: Progress, event: BlobFinished, now: float) -> Progress:
+    known = progress.uploads.get(event.descriptor.digest)
+    if known is None and progress.plan and progress.present < progress.plan.blobs - progress.plan.missing_blobs:
+        return replace(progress, present=progress.present + 1)
+    rest = {digest: upload for digest, upload in progress.uploads.items() if digest != event.descriptor.digest}
+    # A blob that turns out to be there already was not moved by this run, so it must not raise the rate.
+    gained = 0 if known is None or event.status == "present" else event.descriptor.size - known.offset
+    return replace(
+        _moved(progress, gained, now),
+        uploads=MappingProxyType(rest),
+        sent=progress.sent + 1,
+        sent_size=progress.sent_size + event.descriptor.size,
+        advanced=now,
+    )
+
+
+def _moved(progress: Progress, gained: int, now: float) -> Progress:
+    if not gained:
+        return progress
+    moved = progress.moved + gained
+    samples = (*progress.samples, (now, moved))
+    old = sum(1 for time, _ in samples if time < now - RATE_WINDOW)
+    return replace(progress, moved=moved, samples=samples[max(0, old - 1) :], advanced=now)

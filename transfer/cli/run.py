@@ -1,0 +1,151 @@
+"""
+From arguments to an exit code: the one place that turns errors into what a shell sees.
+
+    0  done        1  failed        2  usage or invalid input        4  credentials
+    130  interrupted (Ctrl-C)       143  terminated (SIGTERM)
+
+Knows no command.
+"""
+
+import asyncio
+import contextlib
+import signal
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from transfer.cli.text import display
+from transfer.errors import (
+    CredentialsMissing,
+    InvalidConfig,
+    InvalidDigest,
+    InvalidLayout,
+    InvalidManifest,
+    InvalidReference,
+    TransferError,
+    Unauthorized,
+)
+
+T = TypeVar("T")
+
+DONE, FAILED, INVALID, CREDENTIALS, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; a BaseException for the reason that KeyboardInterrupt is one."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that an error ends the program with."""
+    match error:
+        case click.ClickException():
+            return error.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            return INTERRUPTED
+        case Terminated():
+            return TERMINATED
+        case InvalidReference() | InvalidDigest() | InvalidManifest() | InvalidConfig() | InvalidLayout():
+            return INVALID
+        case CredentialsMissing() | Unauthorized():
+            return CREDENTIALS
+        case _:
+            return FAILED
+
+
+def explain(error: BaseException) -> Iterator[str]:
+    """The lines that tell people of an error: what happened, then its notes. No traceback, no control character."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            yield from error.format_message().splitlines()
+        case click.UsageError():
+            yield from _usage(error)
+            yield f"transfer: {display(error.format_message())}"
+        case click.ClickException():
+            yield f"transfer: {display(error.format_message())}"
+        case KeyboardInterrupt() | click.Abort():
+            yield "transfer: interrupted"
+        case Terminated():
+            yield "transfer: terminated"
+        case TransferError():
+            yield f"transfer: {display(error)}"
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            yield f"transfer: {display(where + (error.strerror or str(error)))}"
+        case _:
+            kind = type(error).__name__
+            yield f"transfer: this is a bug, please report it: {kind}: {display(error)} (transfer --debug shows where)"
+    yield from (f"  {display(note)}" for note in getattr(error, "__notes__", ()))
+
+
+def _usage(error: click.UsageError) -> Iterator[str]:
+    if error.ctx is not None:
+        yield from error.ctx.get_usage().splitlines()
+        yield f"Try '{error.ctx.command_path} --help' for help."
+
+
+def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """
+    Run a coroutine to its end, on uvloop where there is one; SIGINT and SIGTERM cancel it first.
+
+    Raises:
+        KeyboardInterrupt, Terminated: a signal ended it.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_until_terminated(job))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _until_terminated(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    terminated = asyncio.Event()
+
+    def terminate() -> None:
+        terminated.set()
+        if task is not None:
+            task.cancel()
+
+    with contextlib.suppress(NotImplementedError):  # an event loop of Windows has no signal handlers
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await job()
+    except asyncio.CancelledError:
+        if terminated.is_set():
+            raise Terminated from None
+        raise
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(signal.SIGTERM)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """
+    Run the command line and return its exit code; `args` default to the program's own.
+
+    A reader of stdout that leaves early (`| head`) is click's to settle: it exits with 1, without a word.
+    """
+    from transfer.cli.group import transfer
+
+    context: dict[str, bool] = {}
+    try:
+        code = transfer.main(args=args, prog_name="transfer", standalone_mode=False, obj=context)
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 -- the end of the program
+        _report(error, debug=context.get("debug", False))
+        return exit_code(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _report(error: BaseException, *, debug: bool) -> None:
+    with contextlib.suppress(OSError):  # nobody reads stderr any more
+        if debug:
+            traceback.print_exception(error)
+        for line in explain(error):
+            click.echo(line, err=True)
