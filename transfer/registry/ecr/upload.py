@@ -114,10 +114,12 @@ class LayerUpload:
                 ahead = prepare(offset)
                 while ahead is not None:
                     part = await ahead
-                    ahead = prepare(part.end)
+                    expected, ahead = part.end, prepare(part.end)
                     offset = await self._send(session, part)
                     share.give_back(part.size)
-                    if offset == part.end:
+                    # The next wait may be long: a part that has given its bytes back must not live through it.
+                    del part
+                    if offset == expected:
                         continue
                     missteps += 1
                     if missteps > _MOST_MISSTEPS:
