@@ -33,7 +33,7 @@ _LARGEST_ERROR = 64 * 1024
 class RequestBody:
     """The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them."""
 
-    chunks: Sequence[bytes]
+    chunks: Sequence[bytes | memoryview]
     length: int
     sha256: str
 
