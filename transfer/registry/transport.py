@@ -11,7 +11,7 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Self
 from urllib.parse import urlsplit
@@ -135,6 +135,14 @@ class _Upload:
             self._deadline.reschedule(when)
 
 
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What lies between this machine and a place: the proxy, and whose certificates count."""
+
+    proxy: str | None = field(repr=False)
+    trust: ssl.SSLContext | bool
+
+
 class Transport:
     """
     Connections to any number of registries, as an async context manager.
@@ -145,8 +153,9 @@ class Transport:
 
     def __init__(self, config: TransferConfig | None = None) -> None:
         self._config = config or TransferConfig()
-        self._proxies: dict[str, str | None] = {}
+        self._places: dict[tuple[str, str, str | None], _Surroundings] = {}
         self._trust: dict[str | None, ssl.SSLContext] = {}
+        self._looking = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -203,8 +212,7 @@ class Transport:
     async def _open(self, request: Request, what: str) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the transport is not open")
-        proxy = await self._proxy(request.url)
-        trust = await self._tls(request)
+        around = await self._surroundings(request)
         headers = dict(request.headers)
         upload = None
         with self._translated(request, what):
@@ -217,8 +225,8 @@ class Transport:
                     URL(request.url, encoded=True),
                     data=upload,
                     headers=headers,
-                    proxy=proxy,
-                    ssl=trust,
+                    proxy=around.proxy,
+                    ssl=around.trust,
                     allow_redirects=False,
                 )
                 if upload is not None:
@@ -239,25 +247,15 @@ class Transport:
                 return
             yield chunk
 
-    async def _tls(self, request: Request) -> ssl.SSLContext | bool:
-        """What to trust: read once, since it takes a while, and not at all for plain HTTP."""
-        bundle = request.ca_bundle
-        if not request.url.startswith("https:"):
-            return True
-        if bundle not in self._trust:
-            try:
-                self._trust[bundle] = await asyncio.to_thread(ssl.create_default_context, cafile=bundle)
-            except OSError as error:
-                reason = (error.strerror or "it is no PEM file").lower()
-                raise InvalidConfig(f"CA certificates {bundle}: {reason}; check AWS_CA_BUNDLE") from error
-        return self._trust[bundle]
-
-    async def _proxy(self, url: str) -> str | None:
-        place = urlsplit(url)
-        key = f"{place.scheme}://{place.netloc}"
-        if key not in self._proxies:
-            self._proxies[key] = await asyncio.to_thread(_proxy_from_environment, place.scheme, place.hostname or "")
-        return self._proxies[key]
+    async def _surroundings(self, request: Request) -> _Surroundings:
+        """Looked up once for each place and in a thread: certificates take a while to read, proxies may too."""
+        place = urlsplit(request.url)
+        key = (place.scheme, place.netloc, request.ca_bundle)
+        if key not in self._places:
+            async with self._looking:
+                if key not in self._places:
+                    self._places[key] = await asyncio.to_thread(_look_up, request, self._trust)
+        return self._places[key]
 
     @contextmanager
     def _translated(self, request: Request, what: str) -> Iterator[None]:
@@ -312,11 +310,29 @@ def _detail(error: BaseException) -> str:
             return ""
 
 
-def _proxy_from_environment(scheme: str, host: str) -> str | None:
+def _look_up(request: Request, known: dict[str | None, ssl.SSLContext]) -> _Surroundings:
+    place = urlsplit(request.url)
+    trust: ssl.SSLContext | bool = True
+    if place.scheme == "https":
+        trust = known.setdefault(request.ca_bundle, known.get(request.ca_bundle) or _trust(request.ca_bundle))
+    return _Surroundings(_proxy(place.scheme, place.hostname or ""), trust)
+
+
+def _trust(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_bundle)
+    except OSError as error:
+        reason = (
+            str(error.strerror).lower() if isinstance(error, FileNotFoundError) else "it is no file of certificates"
+        )
+        raise InvalidConfig(f"CA certificates {ca_bundle}: {reason}; check AWS_CA_BUNDLE") from error
+
+
+def _proxy(scheme: str, host: str) -> str | None:
     """HTTP_PROXY, HTTPS_PROXY and NO_PROXY (or the system's settings), as urllib reads them."""
     proxy = None if proxy_bypass(host) else getproxies().get(scheme)
     if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
-        raise InvalidConfig(f"{scheme.upper()}_PROXY: only http:// and https:// proxies are supported")
+        raise InvalidConfig(f"{scheme.upper()}_PROXY: it must be of the form http[s]://host:port")
     return proxy or None
 
 

@@ -220,7 +220,7 @@ _ERRORS: tuple[tuple[type[Exception], type[TransferError], str], ...] = (
     (BotoCoreError, CredentialsMissing, "AWS credentials: {said}; check AWS_PROFILE and the AWS configuration files"),
     (ClientError, CredentialsMissing, "AWS credentials: {said}; check the role that AWS_PROFILE names"),
     (RuntimeError, CredentialsMissing, "AWS credentials: {said}; check the clock, and what hands them out"),
-    (ValueError, InvalidConfig, "AWS configuration: {said}"),
+    (ValueError, InvalidConfig, "AWS configuration: {said}; check AWS_PROFILE and the AWS configuration files"),
 )
 _FOREIGN = tuple(foreign for foreign, _, _ in _ERRORS)
 

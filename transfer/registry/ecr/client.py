@@ -9,14 +9,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.events import Retrying
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
-from transfer.errors import InvalidConfig, RegistryError
+from transfer.errors import InvalidConfig
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
+from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
 from transfer.registry.transport import Request, RequestBody, Transport, origin
 
@@ -87,32 +89,15 @@ class EcrClient:
         """Call any operation of the API by its API name, as in `call("GetLifecyclePolicy", repositoryName="app")`."""
         return await self._call(operation, params)
 
-    async def paginate(self, operation: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
+    def paginate(self, operation: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
         """
         Call an operation until it has no more pages, and give each page whole.
 
         Raises:
             InvalidConfig: the operation has no pages.
-            RegistryError: a page names a page that was already read.
+            RegistryError: on iteration: a page names a page that was already read.
         """
-        paginator = self._session.paginators.get(operation)
-        if paginator is None:
-            raise InvalidConfig(f"{operation} has no pages: use call()")
-        seen = set()
-        while True:
-            page: dict[str, Any] = await self._call(operation, params)
-            yield page
-            token = page.get(paginator["output_token"])
-            if not token:
-                return
-            if token in seen:
-                raise RegistryError(
-                    f"{_what(operation, params)}: the registry repeats a page token, so its pages never end; try again",
-                    status=200,
-                    code="RepeatedPageToken",
-                )
-            seen.add(token)
-            params[paginator["input_token"]] = token
+        return self._pages(operation, params)
 
     async def send_layer_part(self, body: RequestBody) -> "t.UploadLayerPartResponseTypeDef":
         """UploadLayerPart with a JSON body that is already built and hashed."""
@@ -223,11 +208,14 @@ class EcrClient:
         # What the answer holds is the model's word, which the type of each call repeats.
         return cast("R", answer)
 
-    async def _items(self, operation: str, params: Mapping[str, Any]) -> AsyncIterator[R]:
-        key = self._session.paginators[operation]["result_key"]
-        async for page in self.paginate(operation, **params):
-            for item in page.get(key, ()):
-                yield item
+    def _pages(self, operation: str, params: Mapping[str, Any]) -> Pages:
+        paginator = self._session.paginators.get(operation)
+        if paginator is None:
+            raise InvalidConfig(f"{operation} has no pages: use call()")
+        return Pages(partial(self._call, operation), params, paginator, _what(operation, params))
+
+    def _items(self, operation: str, params: Mapping[str, Any]) -> Items[R]:
+        return Items(self._pages(operation, params), self._session.paginators[operation]["result_key"])
 
 
 def _what(operation: str, params: Mapping[str, Any]) -> str:

@@ -17,61 +17,69 @@ import msgspec
 from transfer.errors import NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
 from transfer.registry.transport import Reply
 
-# LimitExceededException is not among them: ECR means a quota that no waiting lifts, though botocore tries again.
-_THROTTLED = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottleException",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
-)
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_FORBIDDEN = frozenset({"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
-_BAD_SIGNATURE = frozenset(
-    {
-        "IncompleteSignature",
-        "IncompleteSignatureException",
-        "InvalidSignatureException",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-    }
-)
-_UNKNOWN_KEY = frozenset(
-    {
-        "AuthFailure",
-        "InvalidClientTokenId",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "OptInRequired",
-        "UnrecognizedClientException",
-    }
-)
+_SIGNATURE_ADVICE = "check the secret access key, the region and this machine's clock"
+_KEY_ADVICE = "check the access key, AWS_PROFILE, and that the account has this region"
+_RATE_ADVICE = "try again later, or push less at once"
 
-_ADVICE = {
-    "RepositoryNotFoundException": "create it, or push with --create-repository",
-    "RepositoryNotEmptyException": "delete its images first, or force the deletion",
-    "ImageTagAlreadyExistsException": "push under another tag, or make the repository's tags mutable",
-    "LimitExceededException": "ask AWS for a larger quota, or delete what is not needed",
-    "KmsException": "check the repository's key and the permission to use it",
+# What a code means and what to do about it; statuses stand for answers without a code that is known.
+# LimitExceededException is a quota that no waiting lifts, though botocore tries it again.
+_MEANINGS: dict[str, tuple[type[RegistryError], str]] = {
+    "RepositoryNotFoundException": (NotFound, "create it, or push with --create-repository"),
+    "UploadNotFoundException": (UploadLost, ""),
+    "ImageTagAlreadyExistsException": (TagImmutable, "push under another tag, or make the repository's tags mutable"),
+    "RepositoryNotEmptyException": (RegistryError, "delete its images first, or force the deletion"),
+    "LimitExceededException": (RegistryError, "ask AWS for a larger quota, or delete what is not needed"),
+    "KmsException": (RegistryError, "check the repository's key and the permission to use it"),
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"),
+        (Unauthorized, "renew the credentials: aws sso login, or a new session token"),
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation", "401", "403"),
+        (Unauthorized, "grant the permission in the IAM policy, or choose other credentials with AWS_PROFILE"),
+    ),
+    **dict.fromkeys(
+        (
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+            "InvalidSignatureException",
+            "RequestTimeTooSkewed",
+            "SignatureDoesNotMatch",
+        ),
+        (Unauthorized, _SIGNATURE_ADVICE),
+    ),
+    **dict.fromkeys(
+        (
+            "AuthFailure",
+            "InvalidClientTokenId",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "OptInRequired",
+            "UnrecognizedClientException",
+        ),
+        (Unauthorized, _KEY_ADVICE),
+    ),
+    **dict.fromkeys(
+        (
+            "BandwidthLimitExceeded",
+            "EC2ThrottledException",
+            "PriorRequestNotComplete",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "SlowDown",
+            "ThrottleException",
+            "ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+            "TransactionInProgressException",
+            "429",
+        ),
+        (RateLimited, _RATE_ADVICE),
+    ),
 }
-_ADVICE_OF_SETS = (
-    (_EXPIRED, "renew the credentials: aws sso login, or a new session token"),
-    (_FORBIDDEN, "grant the permission in the IAM policy, or choose other credentials with AWS_PROFILE"),
-    (_BAD_SIGNATURE, "check the secret access key, the region and this machine's clock"),
-    (_UNKNOWN_KEY, "check the access key, the account's region and AWS_PROFILE"),
-    (_THROTTLED, "try again later, or push less at once"),
-)
 
 _LONGEST_MESSAGE = 1000
 # No registry means more than a day.
@@ -88,10 +96,10 @@ def error_of(what: str, reply: Reply, *, now: float | None = None) -> RegistryEr
         now: the time that a Retry-After date is measured from, in seconds since the epoch.
     """
     members = _members(reply.body)
-    code = _code(members, reply)
-    said = _message(members, code) or _unreadable(reply, code)
-    advice = _advice(code, reply.status, readable=members is not None)
-    return _kind(code, reply.status)(
+    code = _code(members or {}, reply)
+    kind, advice = _meaning(code, reply.status, readable=members is not None)
+    said = _message(members or {}, signed=advice == _SIGNATURE_ADVICE) or _unreadable(reply, code)
+    return kind(
         f"{what}: {said}; {advice}" if advice else f"{what}: {said}",
         status=reply.status,
         code=code,
@@ -121,52 +129,43 @@ def _members(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _code(members: dict[str, Any] | None, reply: Reply) -> str:
+def _code(members: Mapping[str, Any], reply: Reply) -> str:
     """`__type` without its namespace, else the header of the same meaning, else the status."""
-    named = (members or {}).get("__type") or reply.headers.get("x-amzn-errortype", "")
+    named = members.get("__type") or reply.headers.get("x-amzn-errortype", "")
     code = str(named).partition(":")[0].rpartition("#")[2]
-    return code if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", code) else str(reply.status)
+    return code if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,99}", code) else str(reply.status)
 
 
-def _message(members: dict[str, Any] | None, code: str) -> str:
-    said = (members or {}).get("message") or (members or {}).get("Message")
+def _meaning(code: str, status: int, *, readable: bool) -> tuple[type[RegistryError], str]:
+    known = _MEANINGS.get(code) or _MEANINGS.get(str(status))
+    if known is not None:
+        return known
+    if code.endswith("NotFoundException"):
+        return NotFound, ""
+    if status >= 500:
+        return RegistryError, "try again later"
+    return RegistryError, "" if readable else "check that AWS_ENDPOINT_URL is the address of an ECR API"
+
+
+def _message(members: Mapping[str, Any], *, signed: bool) -> str:
+    """The registry's own words on one line; of a refused signature only the first sentence."""
+    said = members.get("message") or members.get("Message")
     if not isinstance(said, str):
         return ""
-    if code in _BAD_SIGNATURE:
+    if signed:
         # AWS goes on to quote the request it saw, Authorization and session token included.
         said = re.split(r"['\"\n]|\.\s", said, maxsplit=1)[0]
-    line = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-    return line[:_LONGEST_MESSAGE].rstrip(".")
+    return _printable(said)[:_LONGEST_MESSAGE].rstrip(".")
 
 
 def _unreadable(reply: Reply, code: str) -> str:
     if code != str(reply.status):
         return f"the registry answered {code} ({reply.status})"
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip()
-    content = f"{kind or 'unknown content'!s}" if reply.body else "an empty body"
+    kind = _printable(reply.headers.get("content-type", "").partition(";")[0])
+    content = (kind or "unknown content") if reply.body else "an empty body"
     return f"the answer was {reply.status} with {content}"
 
 
-def _advice(code: str, status: int, *, readable: bool) -> str:
-    if code in _ADVICE:
-        return _ADVICE[code]
-    for codes, advice in _ADVICE_OF_SETS:
-        if code in codes:
-            return advice
-    if status >= 500:
-        return "try again later"
-    return "" if readable else "check that AWS_ENDPOINT_URL is the address of an ECR API"
-
-
-def _kind(code: str, status: int) -> type[RegistryError]:
-    if code in _THROTTLED or status == 429:
-        return RateLimited
-    if code == "UploadNotFoundException":
-        return UploadLost
-    if code == "ImageTagAlreadyExistsException":
-        return TagImmutable
-    if code.endswith("NotFoundException"):
-        return NotFound
-    if code in _EXPIRED | _FORBIDDEN | _BAD_SIGNATURE | _UNKNOWN_KEY or status in {401, 403}:
-        return Unauthorized
-    return RegistryError
+def _printable(text: str) -> str:
+    """On one line, and without what moves a terminal's cursor."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,274 @@
+"""The ECR client against a registry that throttles, breaks and lies."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.model import OperationModel
+
+from tests.peer.scripted import Peer, Step, answer, cut, drop, scripted, slow
+from transfer.engine.config import TransferConfig
+from transfer.engine.events import Retrying
+from transfer.errors import (
+    ConnectionFailed,
+    InvalidConfig,
+    NotFound,
+    RateLimited,
+    RegistryError,
+    TransferError,
+    UploadLost,
+)
+from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.ecr.client import EcrClient, open_ecr
+from transfer.registry.transport import RequestBody
+
+MIB = 1024 * 1024
+MODEL = botocore.session.Session().get_service_model("ecr")
+THROTTLED = answer(400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
+FAST = TransferConfig(max_attempts=4, backoff_base=0.001)
+
+
+@asynccontextmanager
+async def client_of(*steps: Step, config: TransferConfig = FAST) -> AsyncIterator[tuple[EcrClient, Peer]]:
+    async with scripted(*steps) as peer:
+        keys = AwsCredentials(
+            access_key_id="AKIAEXAMPLE",
+            secret_access_key="canary-7d1f",
+            session_token="canary-70ce",
+            region="us-east-1",
+            endpoint_url=peer.url,
+        )
+        async with open_ecr(credentials=keys, config=config) as client:
+            yield client, peer
+
+
+SCALARS: dict[str, Any] = {"blob": b"bytes", "boolean": True, "timestamp": 0, "map": {}}
+
+
+def example(shape: Any) -> Any:
+    """The smallest value that a shape of the model takes."""
+    if shape.type_name == "structure":
+        return {name: example(shape.members[name]) for name in shape.required_members}
+    if shape.type_name == "list":
+        return [example(shape.member)]
+    if shape.type_name == "string":
+        return (shape.enum or ["a" * shape.metadata.get("min", 1)])[0]
+    return SCALARS.get(shape.type_name, 1)
+
+
+def request_of(operation: OperationModel) -> dict[str, Any]:
+    params: dict[str, Any] = example(operation.input_shape) if operation.input_shape else {}
+    return params
+
+
+async def test_every_operation_of_the_model_can_be_called() -> None:
+    async with client_of(answer()) as (client, peer):
+        for name in MODEL.operation_names:
+            reply = await client.call(name, **request_of(MODEL.operation_model(name)))
+            assert reply["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert len(MODEL.operation_names) >= 58
+    assert peer.operations == MODEL.operation_names
+    assert all(isinstance(request.json(), dict) for request in peer.requests)
+
+
+async def test_a_request_is_what_boto3_sends() -> None:
+    async with client_of(answer(200, {"uploadId": "u", "partSize": 10485760})) as (client, peer):
+        reply = await client.initiate_layer_upload(repositoryName="app")
+    assert (reply["uploadId"], reply["partSize"]) == ("u", 10485760)
+    (request,) = peer.requests
+    assert request.line == "POST / HTTP/1.1"
+    assert request.headers["x-amz-target"] == "AmazonEC2ContainerRegistry_V20150921.InitiateLayerUpload"
+    assert request.headers["content-type"] == "application/x-amz-json-1.1"
+    assert (
+        "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
+        in request.headers["authorization"]
+    )
+    assert request.json() == {"repositoryName": "app"}
+
+
+async def test_bytes_travel_as_base64() -> None:
+    async with client_of(answer(200, {"lastByteReceived": 2})) as (client, peer):
+        await client.upload_layer_part(
+            repositoryName="app", uploadId="u", partFirstByte=0, partLastByte=2, layerPartBlob=b"abc"
+        )
+    assert peer.requests[0].json()["layerPartBlob"] == "YWJj"
+
+
+async def test_a_layer_part_that_is_already_built_is_sent_as_it_is() -> None:
+    content = b'{"layerPartBlob":"' + b"A" * (3 * MIB) + b'"}'
+    body = RequestBody.of(content)
+    async with client_of(answer(200, {"lastByteReceived": 9})) as (client, peer):
+        assert (await client.send_layer_part(body))["lastByteReceived"] == 9
+    assert peer.operations == ["UploadLayerPart"]
+    assert peer.requests[0].body == content
+
+
+async def test_throttling_and_faults_are_tried_again_until_one_answers() -> None:
+    told: list[Retrying] = []
+    steps = (THROTTLED, answer(500, b""), drop, answer(200, {"uploadId": "u", "partSize": 1}))
+    async with client_of(*steps) as (client, peer):
+        reply = await client.reporting(told.append).initiate_layer_upload(repositoryName="app")
+    assert reply["uploadId"] == "u"
+    assert len(peer.requests) == 4
+    assert [(event.action, event.attempt) for event in told] == [("InitiateLayerUpload app", n) for n in (1, 2, 3)]
+    assert "Rate exceeded" in told[0].reason
+
+
+async def test_each_try_is_signed_afresh() -> None:
+    async with client_of(drop, answer()) as (client, peer):
+        await client.call("DescribeRegistry")
+    assert all("authorization" in request.headers for request in peer.requests)
+
+
+async def test_reporting_leaves_the_client_it_came_from_silent() -> None:
+    told: list[Retrying] = []
+    async with client_of(THROTTLED, answer()) as (client, _):
+        client.reporting(told.append)
+        await client.call("DescribeRegistry")
+    assert told == []
+
+
+async def test_tries_end_with_the_last_error() -> None:
+    async with client_of(THROTTLED) as (client, peer):
+        with pytest.raises(RateLimited, match=r"^PutImage app: Rate exceeded; try again later") as caught:
+            await client.put_image(repositoryName="app", imageManifest="{}")
+    assert len(peer.requests) == 4
+    assert caught.value.__notes__ == ["PutImage app: gave up after 4 tries"]
+
+
+async def test_a_429_waits_as_long_as_it_asks() -> None:
+    told: list[Retrying] = []
+    async with client_of(answer(429, b"slow down", Retry_After="0.25"), answer()) as (client, _):
+        await client.reporting(told.append).call("DescribeRegistry")
+    assert told[0].delay == 0.25
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("RepositoryNotFoundException", NotFound),
+        ("UploadNotFoundException", UploadLost),
+        ("LimitExceededException", RegistryError),
+        ("InvalidLayerPartException", RegistryError),
+    ],
+)
+async def test_a_refusal_is_not_tried_again(code: str, kind: type[RegistryError]) -> None:
+    async with client_of(answer(400, {"__type": code, "message": "No", "lastValidByteReceived": 7})) as (client, peer):
+        with pytest.raises(kind) as caught:
+            await client.initiate_layer_upload(repositoryName="app")
+    assert (len(peer.requests), caught.value.details["lastValidByteReceived"]) == (1, 7)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>Welcome to this hotel</html>", b"", b'{"uploadId": "u"', b"[]", b'{"createdAt": 1, "uploadId": {}'],
+)
+async def test_a_success_that_is_not_the_apis_is_an_error(content: bytes) -> None:
+    async with client_of(answer(200, content)) as (client, peer):
+        with pytest.raises(RegistryError, match="check that AWS_ENDPOINT_URL is the address of an ECR API"):
+            await client.initiate_layer_upload(repositoryName="app")
+    assert len(peer.requests) == 1
+
+
+async def test_a_member_of_the_wrong_type_is_an_error() -> None:
+    async with client_of(answer(200, {"repositories": [{"createdAt": "whenever"}]})) as (client, _):
+        with pytest.raises(RegistryError, match="DescribeRepositories: the answer is not one of the ECR API"):
+            await client.call("DescribeRepositories")
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "said"),
+    [
+        ("Nonsense", {}, "'Nonsense' is not an operation of the ECR API"),
+        ("CreateRepository", {}, 'Missing required parameter in input: "repositoryName"'),
+        ("CreateRepository", {"repositoryName": 5}, "Invalid type for parameter repositoryName"),
+        ("CreateRepository", {"repositoryName": "app", "color": 1}, 'Unknown parameter in input: "color"'),
+    ],
+)
+async def test_parameters_that_do_not_fit_are_refused_before_anything_is_sent(
+    operation: str, params: dict[str, Any], said: str
+) -> None:
+    async with client_of(answer()) as (client, peer):
+        with pytest.raises(InvalidConfig, match=said) as caught:
+            await client.call(operation, **params)
+    assert peer.requests == []
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_list_goes_over_all_pages() -> None:
+    pages = (
+        answer(200, {"imageIds": [{"imageTag": "a"}, {"imageTag": "b"}], "nextToken": "2"}),
+        answer(200, {"imageIds": [], "nextToken": "3"}),
+        answer(200, {"imageIds": [{"imageTag": "c"}]}),
+    )
+    async with client_of(*pages) as (client, peer):
+        tags = [image["imageTag"] async for image in client.list_images(repositoryName="app", maxResults=2)]
+    assert tags == ["a", "b", "c"]
+    assert [request.json().get("nextToken") for request in peer.requests] == [None, "2", "3"]
+    assert {request.json()["maxResults"] for request in peer.requests} == {2}
+
+
+async def test_a_list_that_is_left_early_asks_for_no_further_page() -> None:
+    async with client_of(answer(200, {"repositories": [{"repositoryName": "a"}], "nextToken": "2"})) as (client, peer):
+        repositories = client.describe_repositories()
+        assert (await anext(repositories))["repositoryName"] == "a"
+    assert len(peer.requests) == 1
+
+
+async def test_pages_come_whole_for_every_operation_that_has_them() -> None:
+    pages = (answer(200, {"registryId": "1", "nextToken": "2"}), answer(200, {"registryId": "1"}))
+    async with client_of(*pages) as (client, _):
+        seen = [page async for page in client.paginate("DescribeRepositoryCreationTemplates")]
+    assert [page["registryId"] for page in seen] == ["1", "1"]
+
+
+async def test_an_operation_without_pages_says_so() -> None:
+    async with client_of(answer()) as (client, _):
+        with pytest.raises(InvalidConfig, match=r"DescribeRegistry has no pages: use call\(\)"):
+            client.paginate("DescribeRegistry")
+
+
+async def test_pages_that_go_in_circles_end() -> None:
+    pages = (answer(200, {"nextToken": "a"}), answer(200, {"nextToken": "b"}), answer(200, {"nextToken": "a"}))
+    async with client_of(*pages) as (client, peer):
+        with pytest.raises(RegistryError, match="DescribeImages app: the registry repeats a page token"):
+            assert [image async for image in client.describe_images(repositoryName="app")] == []
+    assert len(peer.requests) == 3
+
+
+async def test_cancelling_a_layer_part_stops_it_and_gives_its_slot_back() -> None:
+    async with client_of(slow, answer()) as (client, peer):
+        sending = asyncio.create_task(client.send_layer_part(RequestBody.of(bytes(64 * MIB))))
+        await peer.came.wait()
+        await peer.requests[0].begun.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await asyncio.wait_for(peer.gone.wait(), 5)
+        await asyncio.wait_for(asyncio.gather(*(client.call("DescribeRegistry") for _ in range(40))), 5)
+    assert len(peer.requests[0].body) < 32 * MIB
+
+
+async def test_secrets_are_in_no_message_note_or_log(caplog: pytest.LogCaptureFixture) -> None:
+    said = "It does not match. The Canonical String was 'x-amz-security-token:canary-70ce'"
+    steps = (cut, drop, answer(500, b"<html>"), answer(400, {"__type": "InvalidSignatureException", "message": said}))
+    told: list[Retrying] = []
+    caplog.set_level(logging.INFO)
+    async with client_of(*steps) as (client, _):
+        with pytest.raises(TransferError) as caught:
+            await client.reporting(told.append).send_layer_part(RequestBody.of(bytes(4 * MIB)))
+    assert len(told) == 3
+    assert "canary" not in f"{caught.value!r} {told!r} {client!r} {caplog.text}"
+
+
+async def test_an_endpoint_that_cannot_be_reached_is_named() -> None:
+    async with client_of(answer()) as (_, peer):
+        url = peer.url
+    keys = AwsCredentials(access_key_id="a", secret_access_key="b", region="us-east-1", endpoint_url=url)
+    async with open_ecr(credentials=keys, config=FAST) as client:
+        with pytest.raises(ConnectionFailed, match=f"^CreateRepository app: {url[7:]}: no connection"):
+            await client.create_repository(repositoryName="app")

@@ -1,0 +1,243 @@
+"""The transport against peers that fail in every way a network can."""
+
+import asyncio
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+
+from tests.peer.scripted import answer, broken_off, cut, deaf, drop, early, gibberish, scripted, slow, stall
+from transfer.engine.config import TransferConfig
+from transfer.errors import ConnectionFailed, InvalidConfig
+from transfer.registry.transport import Reply, Request, RequestBody, Transport
+
+QUICK = TransferConfig(connect_timeout=5, read_timeout=0.2)
+MIB = 1024 * 1024
+SECRET = "canary-7d1f"
+
+
+def post(url: str, content: bytes = b"{}") -> Request:
+    return Request("POST", url, {"Content-Type": "application/json"}, RequestBody.of(content))
+
+
+async def send(request: Request, config: TransferConfig = QUICK) -> Reply:
+    async with Transport(config) as transport:
+        return await transport.send(request, what="PutImage app")
+
+
+async def failure(request: Request, config: TransferConfig = QUICK) -> str:
+    with pytest.raises(ConnectionFailed) as caught:
+        await send(request, config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+async def test_a_body_arrives_whole_with_its_length_and_no_chunked_encoding() -> None:
+    content = bytes(range(256)) * (12 * 1024)
+    async with scripted(answer(200, {"done": True})) as peer:
+        reply = await send(post(peer.url, content))
+    assert (reply.status, reply.body) == (200, b'{"done": true}')
+    assert peer.requests[0].body == content
+    assert peer.requests[0].headers["content-length"] == str(len(content))
+    assert "transfer-encoding" not in peer.requests[0].headers
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    async with scripted(answer(307, {}, Location="http://169.254.169.254/")) as peer:
+        reply = await send(post(peer.url))
+    assert (reply.status, len(peer.requests)) == (307, 1)
+
+
+async def test_cookies_are_not_kept() -> None:
+    async with scripted(answer(200, {}, Set_Cookie="a=b")) as peer, Transport(QUICK) as transport:
+        for _ in range(2):
+            await transport.send(post(peer.url), what="x")
+    assert "cookie" not in peer.requests[1].headers
+
+
+async def test_a_connection_is_used_again() -> None:
+    async with scripted(answer()) as peer, Transport(QUICK) as transport:
+        for _ in range(5):
+            await transport.send(post(peer.url), what="x")
+    assert peer.connections == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "PUT"])
+async def test_a_connection_that_drops_is_not_sent_to_again(method: str) -> None:
+    """aiohttp sends idempotent requests again when a kept-alive connection drops; the engine alone decides that."""
+    async with scripted(answer(), drop) as peer, Transport(QUICK) as transport:
+        await transport.send(post(peer.url), what="x")
+        with pytest.raises(ConnectionFailed, match="closed without an answer"):
+            await transport.send(Request(method, peer.url, {}), what="x")
+    assert len(peer.requests) == 2
+
+
+async def test_a_body_that_was_cut_off_says_that_the_connection_was_lost() -> None:
+    async with scripted(cut) as peer:
+        message = await failure(post(peer.url, bytes(8 * MIB)))
+    assert message.startswith(f"PutImage app: 127.0.0.1:{peer.port}: the connection was ")
+    assert len(peer.requests) == 1
+
+
+async def test_an_early_refusal_is_the_answer_and_stops_the_upload() -> None:
+    async with scripted(early(400, {"__type": "InvalidLayerPartException"})) as peer:
+        reply = await asyncio.wait_for(send(post(peer.url, bytes(32 * MIB))), 5)
+    assert (reply.status, reply.body) == (400, b'{"__type": "InvalidLayerPartException"}')
+
+
+async def test_an_answer_that_never_comes_ends_after_the_read_timeout() -> None:
+    async with scripted(stall) as peer:
+        message = await failure(post(peer.url))
+    assert "nothing moved for 0.2 s" in message
+
+
+async def test_an_upload_that_nobody_reads_ends_after_the_read_timeout() -> None:
+    async with scripted(deaf) as peer:
+        message = await asyncio.wait_for(failure(post(peer.url, bytes(32 * MIB))), 5)
+    assert "nothing moved for 0.2 s" in message
+
+
+async def test_an_upload_that_moves_slowly_outlasts_the_read_timeout() -> None:
+    began = time.monotonic()
+    async with scripted(slow) as peer:
+        reply = await send(post(peer.url, bytes(24 * MIB)), TransferConfig(read_timeout=0.5))
+    assert reply.status == 200
+    assert time.monotonic() - began > 0.5
+
+
+async def test_cancelling_in_mid_body_stops_the_upload_and_leaves_nothing() -> None:
+    async with scripted(slow) as peer, Transport(TransferConfig()) as transport:
+        sending = asyncio.create_task(transport.send(post(peer.url, bytes(64 * MIB)), what="x"))
+        await peer.came.wait()
+        await peer.requests[0].begun.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await asyncio.wait_for(peer.gone.wait(), 5)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert len(peer.requests[0].body) < 32 * MIB
+
+
+async def test_an_answer_that_breaks_off_is_no_answer() -> None:
+    async with scripted(broken_off(b'{"a":', length=100)) as peer:
+        assert "the answer broke off" in await failure(post(peer.url))
+
+
+async def test_an_answer_that_is_not_http_says_so() -> None:
+    async with scripted(gibberish(b"SSH-2.0-OpenSSH_9.6\r\n")) as peer:
+        assert "not HTTP" in await failure(post(peer.url))
+
+
+async def test_https_to_a_plain_port_says_that_tls_failed() -> None:
+    async with scripted(answer()) as peer:
+        message = await failure(post(peer.url.replace("http:", "https:")))
+    assert "TLS failed" in message
+
+
+async def test_nobody_listening_names_the_place_and_what_to_check() -> None:
+    async with scripted(answer()) as peer:
+        url = peer.url
+    message = await failure(post(f"{url}/?X-Amz-Signature={SECRET}"))
+    assert message.startswith(f"PutImage app: {url[7:]}: no connection (connection refused); check the address")
+    assert SECRET not in message
+
+
+async def test_a_name_that_does_not_resolve_says_so() -> None:
+    assert "the name cannot be resolved" in await failure(post("http://registry.invalid/"))
+
+
+async def test_the_body_of_an_error_is_cut_at_64_kib() -> None:
+    async with scripted(answer(500, b"x" * (5 * MIB))) as peer:
+        reply = await send(post(peer.url))
+    assert len(reply.body) == 64 * 1024
+
+
+async def test_a_compressed_answer_is_refused() -> None:
+    async with scripted(answer(200, b"\x1f\x8b", Content_Encoding="gzip")) as peer:
+        assert "'gzip', which was not asked for" in await failure(post(peer.url))
+    assert peer.requests[0].headers["accept-encoding"] == "identity"
+
+
+async def test_netrc_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login me password {SECRET}\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with scripted(answer()) as peer:
+        await send(post(peer.url))
+        monkeypatch.setenv("HTTP_PROXY", peer.url)
+        await send(post("http://registry.example/"))
+    for request in peer.requests:
+        assert "authorization" not in request.headers
+        assert "proxy-authorization" not in request.headers
+
+
+async def test_a_proxy_of_the_environment_is_used_with_its_own_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(answer(200, {"by": "proxy"})) as peer:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:{SECRET}@127.0.0.1:{peer.port}")
+        reply = await send(post("http://registry.example:8080/"))
+    assert reply.body == b'{"by": "proxy"}'
+    assert peer.requests[0].line == "POST http://registry.example:8080/ HTTP/1.1"
+    assert peer.requests[0].headers["proxy-authorization"].startswith("Basic ")
+    assert "authorization" not in peer.requests[0].headers
+
+
+async def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(answer()) as peer:
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert (await send(post(peer.url))).status == 200
+
+
+async def test_a_proxy_that_refuses_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted(answer(407)) as peer:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:{SECRET}@127.0.0.1:{peer.port}")
+        message = await failure(post("https://registry.example/"))
+    assert message == ("PutImage app: registry.example:443: the proxy refused (407); check HTTPS_PROXY and NO_PROXY")
+
+
+async def test_a_proxy_of_an_unknown_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"socks5://me:{SECRET}@127.0.0.1:1")
+    with pytest.raises(InvalidConfig, match=r"^HTTP_PROXY: it must be of the form http\[s\]://host:port$"):
+        await send(post("http://registry.example/"))
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("x", "it is no file of cert")])
+async def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path, content: str | None, reason: str) -> None:
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content)
+    with pytest.raises(InvalidConfig, match=f"ca.pem: {reason}"):
+        await send(Request("GET", "https://127.0.0.1:1/", {}, ca_bundle=str(bundle)))
+
+
+async def test_a_stream_gives_the_bytes_as_they_come() -> None:
+    content = bytes(range(256)) * 4096
+    async with (
+        scripted(answer(206, content)) as peer,
+        Transport(QUICK) as transport,
+        transport.stream(Request("GET", peer.url, {"Range": "bytes=0-"}), what="layer") as reply,
+    ):
+        got = b"".join([chunk async for chunk in reply.chunks])
+    assert (reply.status, got) == (206, content)
+    assert peer.requests[0].headers["range"] == "bytes=0-"
+
+
+async def read_all(request: Request) -> bytes:
+    async with Transport(QUICK) as transport, transport.stream(request, what="layer") as reply:
+        return b"".join([chunk async for chunk in reply.chunks])
+
+
+async def test_a_stream_that_breaks_off_fails_without_showing_the_signed_url() -> None:
+    async with scripted(broken_off(b"abc", length=10)) as peer:
+        request = Request("GET", f"{peer.url}/layer?X-Amz-Signature={SECRET}", {})
+        with pytest.raises(ConnectionFailed, match="the answer broke off") as caught:
+            await read_all(request)
+    assert SECRET not in f"{request!r} {''.join(traceback.format_exception(caught.value))}"
+
+
+async def test_an_error_of_the_reader_passes_through_a_stream_untouched() -> None:
+    async with scripted(answer(200, b"abc")) as peer, Transport(QUICK) as transport:
+        with pytest.raises(OSError, match="disk full"):
+            async with transport.stream(Request("GET", peer.url, {}), what="layer"):
+                raise OSError("disk full")
