@@ -58,7 +58,9 @@ async def push(server: Server, image: BuiltImage, name: str = "app:v1", **option
 
 
 async def tags(ecr: EcrClient, repository: str = "app") -> dict[str, str]:
-    return {i["imageTag"]: i["imageDigest"] async for i in ecr.list_images(repositoryName=repository) if "imageTag" in i}
+    return {
+        i["imageTag"]: i["imageDigest"] async for i in ecr.list_images(repositoryName=repository) if "imageTag" in i
+    }
 
 
 async def test_a_hundred_blobs_cost_exactly_one_request_of_each_kind_they_need(
