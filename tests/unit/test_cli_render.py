@@ -94,8 +94,11 @@ def test_a_log_says_what_there_is_to_do_and_then_how_far_it_is() -> None:
 
 
 def test_a_log_ends_with_all_bytes_sent() -> None:
-    lines = plain((0, PLAN), (1, BlobFinished(layer(3, 30 * MB), "present")), (2, sent(LARGE)), (3, sent(SMALL)))
-    assert lines[1:] == ["all 120 MB sent; 0 manifests written"]
+    tagged = ManifestPushed(LARGE.digest, "v1")
+    lines = plain(
+        (0, PLAN), (1, BlobFinished(layer(3, 30 * MB), "present")), (2, sent(LARGE)), (3, sent(SMALL)), (4, tagged)
+    )
+    assert lines[1:] == ["all 120 MB sent, 0 manifests written"]
 
 
 def sent(blob: Descriptor) -> BlobFinished:
@@ -119,6 +122,11 @@ def test_a_notice_is_told_once_and_a_retry_each_time() -> None:
     lines = plain((0, notice), (1, notice), (2, retry), (3, retry))
     line = "retry: UploadLayerPart to app: timed out; attempt 3 in 0.8 s"
     assert lines == ["note: journal [31m/x is locked", line, line]
+
+
+def test_a_retry_does_not_name_its_action_twice() -> None:
+    (line,) = plain((0, Retrying("PutImage app", 1, 0.25, "PutImage app: 429 slow down")))
+    assert line == "retry: PutImage app: 429 slow down; attempt 2 in 0.2 s"
 
 
 def test_time_before_the_plan_says_what_is_waited_for() -> None:

@@ -77,7 +77,7 @@ def push(  # noqa: PLR0913 -- one argument for each option
     """Push an image from an OCI image layout into a registry.
 
     SOURCE is oci:DIR, oci:DIR:TAG or oci:DIR@DIGEST; a multi-platform index is pushed whole. TARGET is
-    HOST/REPOSITORY:TAG; its host names the account and the region.
+    HOST/REPOSITORY:TAG, the tag being latest if it is left out; HOST names account and region.
 
     What the registry has is not sent. A push that was killed, run again, continues inside each
     layer. The reference by digest is printed on stdout, all else on stderr.

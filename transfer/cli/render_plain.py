@@ -11,7 +11,7 @@ import click
 
 from transfer.cli.progress import Progress
 from transfer.cli.text import count, display, format_duration, format_rate, format_size
-from transfer.engine.events import Event, Notice, Planned, Retrying
+from transfer.engine.events import BlobFinished, Event, Notice, Planned, Retrying
 
 # Seconds without a confirmed byte that are worth a line; the next one comes after twice as long.
 FIRST_STALL = 30.0
@@ -38,7 +38,7 @@ class PlainRenderer:
         line = describe(event)
         if line:
             self._write(line)
-        if all_sent(progress) and self._shown != _mark(progress):
+        if isinstance(event, BlobFinished) and all_sent(progress):
             self._line(progress, now)
 
     def tick(self, progress: Progress, now: float) -> None:
@@ -76,8 +76,10 @@ def describe(event: Event) -> str | None:
                 f"{event.missing_blobs} to send ({format_size(event.missing_size)})"
             )
         case Retrying():
+            # An error's own message begins with what was being done.
             action, reason = display(event.action), display(event.reason)
-            return f"retry: {action}: {reason}; attempt {event.attempt + 1} in {event.delay:.1f} s"
+            what = reason if reason.startswith(action) else f"{action}: {reason}"
+            return f"retry: {what}; attempt {event.attempt + 1} in {event.delay:.1f} s"
         case Notice():
             return f"note: {display(event.message)}"
         case _:
@@ -89,7 +91,7 @@ def progress_line(progress: Progress, now: float) -> str:
     if progress.plan is None:
         return "reading the image and asking the registry what it has"
     if not progress.remaining:
-        return f"all {format_size(progress.total)} sent; {count(progress.manifests, 'manifest')} written"
+        return f"all {format_size(progress.total)} sent, {count(progress.manifests, 'manifest')} written"
     return (
         f"{format_size(progress.done)} of {format_size(progress.total)} "
         f"({100 * progress.done // progress.total}%), {format_rate(progress.rate(now))}, "
