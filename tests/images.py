@@ -75,7 +75,7 @@ def blocks(size: int, seed: int) -> Iterator[bytes]:
     for number, start in enumerate(range(0, size, BLOCK)):
         if number:
             block[:8] = number.to_bytes(8, "big")
-        yield bytes(block[: size - start])
+        yield bytes(memoryview(block)[: size - start])
 
 
 class ImageBuilder:

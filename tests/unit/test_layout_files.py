@@ -138,11 +138,12 @@ def test_a_socket_in_place_of_a_blob_is_refused(
     assert "cannot be read" in message_of(LayoutSource(image.path), blob)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("path", ["the blob", "blobs/sha256", "blobs", "."])
 def test_what_may_not_be_read_is_named(image: BuiltImage, blob: Descriptor, path: str) -> None:
     closed = image.file(blob) if path == "the blob" else image.path / path
     closed.chmod(0)
+    if os.access(closed, os.R_OK):
+        pytest.skip("this user may read everything")
     try:
         message = message_of(LayoutSource(image.path), blob)
     finally:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 # The largest manifest that ECR (model: imageManifest) and the other large registries take.
 MAX_DOCUMENT_BYTES = 4_194_304
+_LONGEST_KEY_SHOWN = 80
 
 
 class DocumentError(ValueError):
@@ -24,11 +25,12 @@ class DocumentError(ValueError):
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise DocumentError(f"the key {repeated!r} stands twice in one object")
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in members:
+            shown = key if len(key) <= _LONGEST_KEY_SHOWN else key[:_LONGEST_KEY_SHOWN] + "…"
+            raise DocumentError(f"the key {shown!r} stands twice in one object")
+        members[key] = value
     return members
 
 
@@ -72,7 +74,9 @@ def convert(members: Any, kind: type[T]) -> T:
 
 
 def _decode(kind: type, value: object) -> object:
-    if kind is Digest and isinstance(value, str):
+    if kind is Digest:
+        if not isinstance(value, str):
+            raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
         try:
             return Digest(value)
         except InvalidDigest as error:

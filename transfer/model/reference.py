@@ -13,7 +13,8 @@ from transfer.model.digest import Digest
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::([0-9]{1,5}))?")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::([0-9]{{1,5}}))?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LONGEST_REPOSITORY = 255
 
@@ -57,11 +58,11 @@ def parse_reference(text: str) -> Reference:
     repository, colon, tag = rest.partition(":")
     match = _REGISTRY.fullmatch(registry)
     if match is None or (match[1] and not 0 < int(match[1]) < 65536):
-        raise _invalid(text, f"{registry!r} is not a host with an optional port")
+        raise _invalid(text, f"{_shown(registry)} is not a host with an optional port")
     if not _REPOSITORY.fullmatch(repository) or len(repository) > _LONGEST_REPOSITORY:
-        raise _invalid(text, f"{repository!r} is not a repository name (lower case, digits, '.', '_', '-', '/')")
+        raise _invalid(text, f"{_shown(repository)} is not a repository name (lower case, digits, '.', '_', '-', '/')")
     if colon and not _TAG.fullmatch(tag):
-        raise _invalid(text, f"{tag!r} is not a tag (up to 128 letters, digits, '_', '.', '-')")
+        raise _invalid(text, f"{_shown(tag)} is not a tag (up to 128 letters, digits, '_', '.', '-')")
     try:
         checked = Digest(digest) if at else None
     except InvalidDigest as error:
@@ -70,5 +71,8 @@ def parse_reference(text: str) -> Reference:
 
 
 def _invalid(text: str, reason: str) -> InvalidReference:
-    shown = text if len(text) <= 200 else text[:200] + "…"
-    return InvalidReference(f"reference {shown!r}: {reason}")
+    return InvalidReference(f"reference {_shown(text)}: {reason}")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 200 else text[:200] + "…")
