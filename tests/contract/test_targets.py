@@ -1,20 +1,34 @@
 """What every Target does, whatever registry it writes into."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import aiohttp
 import msgspec
 import pytest
+import pytest_asyncio
 
 from tests.images import BuiltImage, ImageBuilder
+from transfer import AwsCredentials, Server, TransferConfig, open_ecr
 from transfer.engine.content import BlobContext, Target
 from transfer.engine.events import BlobProgress, BlobStarted, Event
+from transfer.engine.journal import NoJournal
+from transfer.engine.limits import Limits
 from transfer.errors import BlobUnknown, ContentMismatch, TagImmutable
 from transfer.local.layout import LayoutSource
 from transfer.local.memory import MemorySource, MemoryTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import parse_manifest
+from transfer.registry.ecr.target import EcrTarget
+from transfer.registry.ecr.upload import UploadSite
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr.literals import ImageTagMutabilityType
+
+ACCOUNT = "123456789012"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,7 @@ class Ends:
     Attributes:
         target: an empty repository.
         immutable: an empty repository whose tags do not move.
-        read_blob: a blob as the repository holds it, read past the target.
+        read_blob: a blob of an image as the repository holds it, read past the target.
     """
 
     target: Target
@@ -42,7 +56,33 @@ def memory() -> Ends:
     return Ends(MemoryTarget("one"), MemoryTarget("two", immutable=True), read_blob)
 
 
-@pytest.fixture(params=["memory"])
+@pytest_asyncio.fixture
+async def ecr(server: Server) -> AsyncIterator[Ends]:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            open_ecr(
+                region="us-east-1",
+                credentials=AwsCredentials(
+                    access_key_id="transfer", secret_access_key="transfer", endpoint_url=server.url
+                ),
+            )
+        )
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def repository(name: str, mutability: "ImageTagMutabilityType") -> Target:
+            await client.create_repository(repositoryName=name, imageTagMutability=mutability)
+            gate = Limits(TransferConfig()).bytes
+            return EcrTarget(UploadSite(name, client, ACCOUNT, name, NoJournal(), gate), known=set())
+
+        async def read_blob(target: Target, blob: Descriptor) -> bytes:
+            reply = await client.get_download_url_for_layer(repositoryName=target.key, layerDigest=blob.digest)
+            async with http.get(reply["downloadUrl"]) as response:
+                return await response.read()
+
+        yield Ends(await repository("one", "MUTABLE"), await repository("two", "IMMUTABLE"), read_blob)
+
+
+@pytest.fixture(params=["memory", "ecr"])
 def ends(request: pytest.FixtureRequest) -> Ends:
     """The end under test: a fixture of this name that gives `Ends`. A new kind of target is one more param."""
     found: Ends = request.getfixturevalue(request.param)
@@ -80,24 +120,32 @@ async def test_an_empty_repository_lacks_everything(target: Target, image: Built
     assert await target.missing(image.blobs) == {blob.digest for blob in image.blobs}
 
 
-async def test_a_blob_that_was_pushed_is_not_missing_any_more(ends: Ends, image: BuiltImage) -> None:
+async def test_a_blob_that_was_pushed_is_not_missing_any_more(target: Target, image: BuiltImage) -> None:
     first, *others = image.blobs
 
-    sent = await ends.target.push_blob(BlobContext(first, lambda _: None), LayoutSource(image.path))
+    sent = await target.push_blob(BlobContext(first, lambda _: None), LayoutSource(image.path))
 
     assert (sent.sent, sent.resumed, sent.already_there) == (first.size, 0, False)
-    assert await ends.target.missing(image.blobs, fresh=True) == {blob.digest for blob in others}
-    assert await ends.read_blob(ends.target, first) == image.content(first)
+    assert await target.missing(image.blobs, fresh=True) == {blob.digest for blob in others}
 
 
-async def test_a_blob_is_pushed_from_a_stream_as_from_a_file(ends: Ends, image: BuiltImage) -> None:
+async def test_every_blob_of_an_image_arrives_byte_for_byte(ends: Ends, image: BuiltImage) -> None:
+    await push(image, ends.target, tag=None)
+
+    for blob in image.blobs:
+        assert await ends.read_blob(ends.target, blob) == image.content(blob)
+
+
+async def test_blobs_arrive_from_a_stream_as_from_a_file(ends: Ends, image: BuiltImage) -> None:
     source = MemorySource()
-    large = max(image.blobs, key=lambda blob: blob.size)
-    source.add_blob(image.content(large), large.media_type)
+    for blob in image.blobs:
+        source.add_blob(image.content(blob), blob.media_type)
+        await ends.target.push_blob(BlobContext(blob, lambda _: None), source)
+    await ends.target.push_manifest(parse_manifest(image.content(image.root)), tag=None)
 
-    await ends.target.push_blob(BlobContext(large, lambda _: None), source)
-
-    assert await ends.read_blob(ends.target, large) == image.content(large)
+    assert source.calls["open_blob"] >= len(image.blobs)
+    for blob in image.blobs:
+        assert await ends.read_blob(ends.target, blob) == image.content(blob)
 
 
 async def test_a_blob_that_is_there_is_not_sent_again(target: Target, image: BuiltImage) -> None:

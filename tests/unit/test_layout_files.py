@@ -94,16 +94,15 @@ async def test_a_missing_document_is_named(image: BuiltImage, name: str) -> None
         await LayoutSource(image.path).resolve(None)
 
 
-async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidLayout, match=r"nowhere.*is missing"):
-        await LayoutSource(tmp_path / "nowhere").resolve(None)
-
-
-async def test_a_file_in_place_of_the_layout_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["nowhere", "image.tar", "image.tar/inside", "dangling"])
+async def test_a_path_that_is_no_folder_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "image.tar").write_bytes(b"")
+    (tmp_path / "dangling").symlink_to("nowhere")
 
-    with pytest.raises(InvalidLayout, match="not below plain folders"):
-        await LayoutSource(tmp_path / "image.tar").resolve(None)
+    with pytest.raises(InvalidLayout, match=f"{name}': there is no such folder") as caught:
+        await LayoutSource(tmp_path / name).resolve(None)
+
+    assert caught.value.side == "source"
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nul\0byte"])

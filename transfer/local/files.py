@@ -32,6 +32,11 @@ def open_below(root: Path, names: Sequence[str]) -> BinaryIO:
         # The path gives the file its name; what is opened is what the opener returns.
         file = open(root.joinpath(*names), "rb", opener=lambda _path, _flags: _descend(root, names))  # noqa: SIM115 - Path.open has no opener
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR) and not root.is_dir():
+            raise InvalidLayout(
+                f"layout {str(root)!r}: there is no such folder: name that of an OCI image layout, not an archive",
+                side="source",
+            ) from None
         raise refusal(root, shown, _reason(error)) from None
     except ValueError as error:  # A NUL or a lone surrogate in the path.
         raise refusal(root, shown, f"cannot be read: {error}") from None
