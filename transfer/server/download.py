@@ -14,7 +14,7 @@ from transfer.server.ecr.layers import find_layer, url_key
 from transfer.server.ecr.operations import Call, Registry
 from transfer.server.endpoint import signed_request
 from transfer.server.errors import ApiError
-from transfer.server.log import RequestLog, RequestRecord
+from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord
 from transfer.server.sigv4 import check_query
 
 OPERATION = "DownloadLayer"
@@ -31,7 +31,7 @@ class Downloads:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         repository = request.match_info["repository"]
         digest = f"{request.match_info['algorithm']}:{request.match_info['encoded']}"
-        status, code, size = 499, None, 0
+        status, code, size = CLIENT_GONE, None, 0
         try:
             response = await self._open(request, repository, digest)
             await response.prepare(request)
