@@ -6,19 +6,39 @@ Refusals are S3's XML. Does not know the API that gave the URL.
 
 import time
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from transfer.server.ecr.layers import find_layer, url_key
 from transfer.server.ecr.operations import Call, Registry
 from transfer.server.endpoint import signed_request
 from transfer.server.errors import ApiError
-from transfer.server.log import RequestLog, RequestRecord
+from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord
 from transfer.server.sigv4 import check_query
 
 OPERATION = "DownloadLayer"
 PATH = "/layers/{repository:.+}/{algorithm}/{encoded}"
+
+
+class _Layer(web.FileResponse):
+    """A layer's file, whole or in part, that tells when it has been sent."""
+
+    def __init__(self, path: Path, sent: Callable[[int, int], None]) -> None:
+        super().__init__(path, headers={"Content-Type": "application/octet-stream"})
+        self._sent = sent
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        status = CLIENT_GONE
+        try:
+            writer = await super().prepare(request)
+            status = self.status
+        finally:
+            self._sent(status, self.content_length or 0)
+        return writer
 
 
 class Downloads:
@@ -31,23 +51,21 @@ class Downloads:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         repository = request.match_info["repository"]
         digest = f"{request.match_info['algorithm']}:{request.match_info['encoded']}"
-        status, code, size = 499, None, 0
-        try:
-            response = await self._open(request, repository, digest)
-            await response.prepare(request)
-            status, size = response.status, response.content_length or 0
-        except ApiError as error:
-            status, code = error.status, error.code
-            return _render(error)
-        else:
-            return response
-        finally:
-            record = RequestRecord(
-                operation=OPERATION, repository=repository, status=status, code=code, blob_bytes=size, digest=digest
-            )
-            self._log.add(record)
 
-    async def _open(self, request: web.Request, repository: str, digest: str) -> web.FileResponse:
+        def record(status: int, size: int, code: str | None = None) -> None:
+            self._log.add(
+                RequestRecord(
+                    operation=OPERATION, repository=repository, status=status, code=code, blob_bytes=size, digest=digest
+                )
+            )
+
+        try:
+            return _Layer(await self._find(request, repository, digest), record)
+        except ApiError as error:
+            record(error.status, 0, error.code)
+            return _render(error)
+
+    async def _find(self, request: web.Request, repository: str, digest: str) -> Path:
         now = time.time()
         # The URL is its own permission, so it is checked also where requests to the API are not.
         check_query(signed_request(request), url_key(self._registry.settings), now)
@@ -60,8 +78,7 @@ class Downloads:
             found = None
         if found is None:
             raise ApiError("NoSuchKey", "The specified key does not exist.", status=404)
-        path = self._registry.files.blob(found)
-        return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
+        return self._registry.files.blob(found)
 
 
 def _render(error: ApiError) -> web.Response:

@@ -5,6 +5,7 @@ Reads and authenticates a request, has it performed, and writes the answer; ever
 and nowhere else, and every request leaves one record. Does not know what an operation does.
 """
 
+import asyncio
 import logging
 import time
 import uuid
@@ -16,27 +17,16 @@ import msgspec
 from aiohttp import web
 
 from transfer.server.body import Body, PartBody, PlainBody, receive
-from transfer.server.ecr.operations import OPERATIONS, PART_OPERATION, PREFIX, Answer, Call, Registry
+from transfer.server.ecr.operations import PART_OPERATION, TARGETS, Answer, Call, Registry
 from transfer.server.ecr.uploads import Part
 from transfer.server.errors import ApiError
-from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord
+from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord, facts
 from transfer.server.settings import LARGEST_PART
 from transfer.server.sigv4 import Key, Signature, SignedRequest, read_header
 from transfer.server.store.files import Files
 
 _LOGGER = logging.getLogger(__name__)
 _CONTENT_TYPE = "application/x-amz-json-1.1"
-
-# Which member of a request or an answer tells what of a record.
-_TOLD_BY = {
-    "repositoryName": "repository",
-    "uploadId": "upload_id",
-    "partFirstByte": "first_byte",
-    "partLastByte": "last_byte",
-    "layerDigest": "digest",
-    "imageDigest": "digest",
-    "imageTag": "tag",
-}
 
 
 @dataclass(slots=True)
@@ -49,15 +39,11 @@ class _Exchange:
     code: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def note(self, members: dict[str, Any]) -> None:
-        told = {_TOLD_BY[name]: value for name, value in members.items() if name in _TOLD_BY}
-        self.facts |= {name: value for name, value in told.items() if isinstance(value, str | int)}
-
     def record(self) -> RequestRecord:
-        received = self.body.blob_bytes if isinstance(self.body, PartBody) else 0
-        return RequestRecord(
-            operation=self.operation, status=self.status, code=self.code, blob_bytes=received, **self.facts
-        )
+        received, told = 0, self.facts
+        if isinstance(self.body, PartBody):
+            received, told = self.body.blob_bytes, self.facts or facts(self.body.beginning())
+        return RequestRecord(operation=self.operation, status=self.status, code=self.code, blob_bytes=received, **told)
 
 
 class _Spool:
@@ -83,7 +69,8 @@ class Endpoint:
         self._key = Key(settings.access_key, settings.secret_key, settings.region, "ecr")
 
     async def handle(self, request: web.Request) -> web.Response:
-        operation = request.headers.get("X-Amz-Target", "").removeprefix(PREFIX)
+        target = request.headers.get("X-Amz-Target", "")
+        operation = TARGETS.get(target, target)
         async with AsyncExitStack() as resources:
             if operation == PART_OPERATION:
                 spool = _Spool(self._registry.files)
@@ -98,30 +85,29 @@ class Endpoint:
         except ApiError as error:
             exchange.status, exchange.code = error.status, error.code
             return _render({"__type": error.code, "message": error.message, **error.members}, error.status)
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):  # it hung up, or the server is being stopped
             exchange.status = CLIENT_GONE
-            if isinstance(exchange.body, PartBody):
-                exchange.note(exchange.body.beginning())
             raise
         except Exception:
             _LOGGER.exception("%s failed", exchange.operation)
             exchange.status, exchange.code = 500, "ServerException"
             return _render({"__type": "ServerException", "message": "The registry failed; its log says why"}, 500)
         else:
-            exchange.note(answer)
+            exchange.facts |= facts(answer)
             return _render(answer, 200)
         finally:
             self._log.add(exchange.record())
 
     async def _perform(self, request: web.Request, exchange: _Exchange, spool: _Spool | None) -> Answer:
         now = time.time()
-        if exchange.operation not in OPERATIONS:
+        if request.headers.get("X-Amz-Target") not in TARGETS:
+            # Status 400, as aws/aws-sdk-net#1536 saw it.
             raise ApiError("UnknownOperationException", f"Unknown operation {exchange.operation!r}")
         signed = signed_request(request)
         signature = self._read_signature(signed, now)
         payload = await receive(request.content.iter_any(), exchange.body, self._registry.files.run)
         document = exchange.body.document()
-        _note_document(exchange, document)
+        exchange.facts |= _facts(document)
         if signature is not None:
             signature.check(signed, payload)
         part = Part(spool.file, exchange.body.blob_bytes) if spool and isinstance(exchange.body, PartBody) else None
@@ -139,13 +125,12 @@ def signed_request(request: web.Request) -> SignedRequest:
     return SignedRequest(request.method, request.rel_url.raw_path, request.rel_url.raw_query_string, headers)
 
 
-def _note_document(exchange: _Exchange, document: bytes) -> None:
+def _facts(document: bytes) -> dict[str, Any]:
     try:
         members = msgspec.json.decode(document)
     except (ValueError, RecursionError):
-        return
-    if isinstance(members, dict):
-        exchange.note(members)
+        return {}
+    return facts(members) if isinstance(members, dict) else {}
 
 
 def _render(members: dict[str, Any], status: int) -> web.Response:

@@ -5,9 +5,20 @@ Keeps facts only, never bodies, credentials or signatures. Does not know HTTP.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
+
+# Which member of a request or an answer tells what of a record.
+_TOLD_BY: dict[str, tuple[str, type]] = {
+    "repositoryName": ("repository", str),
+    "uploadId": ("upload_id", str),
+    "partFirstByte": ("first_byte", int),
+    "partLastByte": ("last_byte", int),
+    "layerDigest": ("digest", str),
+    "imageDigest": ("digest", str),
+    "imageTag": ("tag", str),
+}
 
 # Some 300 bytes each. A push of a thousand images makes about 50 000 requests.
 _KEPT = 100_000
@@ -39,6 +50,19 @@ class RequestRecord:
     blob_bytes: int = 0
     digest: str | None = None
     tag: str | None = None
+
+
+def facts(members: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request or an answer tells of a record; a batch of one counts as that one."""
+    told: dict[str, Any] = {}
+    for name, value in members.items():
+        if name == "image":
+            told |= facts(value.get("imageId", {}) if isinstance(value, dict) else {})
+        elif name in ("imageIds", "layerDigests") and isinstance(value, list) and len(value) == 1:
+            told |= facts(value[0] if isinstance(value[0], dict) else {"layerDigest": value[0]})
+        elif name in _TOLD_BY and isinstance(value, _TOLD_BY[name][1]):
+            told[_TOLD_BY[name][0]] = value
+    return told
 
 
 class RequestLog(Sequence[RequestRecord]):

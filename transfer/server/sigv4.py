@@ -115,9 +115,12 @@ def read_header(request: SignedRequest, key: Key, now: float) -> Signature:
         raise _incomplete()
     credential = fields["Credential"].split("/")
     signed = tuple(fields["SignedHeaders"].split(";"))
-    if len(credential) != 5 or "host" not in signed or list(signed) != sorted(signed):
+    if len(credential) != 5 or list(signed) != sorted(signed):
         raise _incomplete()
     _check_credential(credential, key, date)
+    for name in ("host", *request.headers):
+        if (name == "host" or name.startswith("x-amz-")) and name not in signed:
+            raise _invalid(f"'{name}' must be a 'SignedHeader' in the AWS Authorization.")
     _check_skew(date, now)
     return Signature(key, date, signed, fields["Signature"])
 

@@ -16,8 +16,8 @@ from transfer.server.ecr import images, layers, reading, repositories, requests
 from transfer.server.ecr.rules import read_request
 from transfer.server.ecr.session import Session
 from transfer.server.ecr.uploads import OpenSession, Part, Uploads
-from transfer.server.errors import ApiError
 from transfer.server.settings import Settings
+from transfer.server.store import blobs
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files
 
@@ -25,7 +25,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 Answer = dict[str, Any]
 
-PREFIX = "AmazonEC2ContainerRegistry_V20150921."
+_PREFIX = "AmazonEC2ContainerRegistry_V20150921."
 PART_OPERATION = "UploadLayerPart"
 
 
@@ -56,18 +56,26 @@ class Registry:
         Carry an operation out.
 
         Raises:
-            ApiError: what the operation refuses; UnknownOperationException.
+            ApiError: what the operation refuses.
         """
-        found = OPERATIONS.get(operation)
-        if found is None:
-            raise ApiError("UnknownOperationException", f"Unknown operation {operation!r}")
-        return await found(self, call)
+        return await OPERATIONS[operation](self, call)
 
     def session(self, call: Call) -> OpenSession:
         def opened(connection: sqlite3.Connection) -> Session:
-            return Session(connection, self.settings, self.files, call.now, call.host)
+            return Session(connection, self.settings, call.now, call.host)
 
         return opened
+
+    def remove_unheld(self, connection: sqlite3.Connection) -> None:
+        """
+        Remove the blobs that a deleted repository was the last to hold.
+
+        Files first: a kill in between leaves rows that the next call removes. The database's one thread keeps this
+        apart from uploads that complete.
+        """
+        for digest in blobs.unheld(connection):
+            self.files.remove_blob(digest)
+            blobs.remove(connection, digest)
 
 
 def _on_metadata(kind: type[R], work: Callable[[Session, R], Answer]) -> Operation:
@@ -77,6 +85,12 @@ def _on_metadata(kind: type[R], work: Callable[[Session, R], Answer]) -> Operati
         return await registry.database.run(lambda connection: work(open_session(connection), request))
 
     return operation
+
+
+async def _delete_repository(registry: Registry, call: Call) -> Answer:
+    answer = await _on_metadata(requests.DeleteRepository, repositories.delete_repository)(registry, call)
+    await registry.database.run(registry.remove_unheld)
+    return answer
 
 
 async def _initiate(registry: Registry, call: Call) -> Answer:
@@ -103,7 +117,7 @@ OPERATIONS: dict[str, Operation] = {
     "BatchGetImage": _on_metadata(requests.BatchGetImage, reading.batch_get_image),
     "CompleteLayerUpload": _complete,
     "CreateRepository": _on_metadata(requests.CreateRepository, repositories.create_repository),
-    "DeleteRepository": _on_metadata(requests.DeleteRepository, repositories.delete_repository),
+    "DeleteRepository": _delete_repository,
     "DeleteRepositoryPolicy": _on_metadata(requests.RepositoryRequest, repositories.delete_repository_policy),
     "DescribeImages": _on_metadata(requests.DescribeImages, reading.describe_images),
     "DescribeRepositories": _on_metadata(requests.DescribeRepositories, repositories.describe_repositories),
@@ -116,3 +130,6 @@ OPERATIONS: dict[str, Operation] = {
     "SetRepositoryPolicy": _on_metadata(requests.SetRepositoryPolicy, repositories.set_repository_policy),
     PART_OPERATION: _add_part,
 }
+
+# By the X-Amz-Target header that asks for them.
+TARGETS = {f"{_PREFIX}{name}": name for name in OPERATIONS}

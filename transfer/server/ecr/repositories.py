@@ -55,8 +55,7 @@ def delete_repository(session: Session, request: DeleteRepository) -> dict[str, 
     repository = session.repository(request)
     if not request.force and images.any_in(session.connection, repository.id):
         raise refusals.repository_not_empty(repository.name, session.settings.account)
-    for digest in repositories.delete(session.connection, repository):
-        session.files.remove_blob(digest)
+    repositories.delete(session.connection, repository)
     return {"repository": _shown(session, repository)}
 
 

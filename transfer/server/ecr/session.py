@@ -14,7 +14,6 @@ from transfer.server.ecr.requests import RepositoryRequest, Request
 from transfer.server.pages import make_token, read_token
 from transfer.server.settings import Settings
 from transfer.server.store import repositories
-from transfer.server.store.files import Files
 from transfer.server.store.repositories import Repository
 
 T = TypeVar("T")
@@ -28,7 +27,6 @@ class Session:
 
     connection: sqlite3.Connection
     settings: Settings
-    files: Files
     now: float
     host: str
 

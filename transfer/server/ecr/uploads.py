@@ -102,7 +102,7 @@ class Uploads:
         }
 
     def _lock(self, upload_id: str) -> asyncio.Lock:
-        return self._locks.setdefault(upload_id, asyncio.Lock())
+        return self._locks.setdefault(upload_id.lower(), asyncio.Lock())
 
     async def _hash(self, upload: Upload) -> RunningHash:
         """A hash of what was received, of which the caller may make what it likes."""
@@ -145,7 +145,7 @@ class Uploads:
         blobs.end_upload(connection, upload.id)
         if blobs.sizes(connection, upload.repository, [digest]):
             return False
-        if not blobs.is_stored(connection, digest):
+        if not blobs.is_held(connection, digest):
             self._files.keep(upload.id, upload.received, digest)
         blobs.add(connection, upload.repository, digest, upload.received)
         return True

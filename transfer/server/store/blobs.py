@@ -68,14 +68,24 @@ def upload_ids(connection: sqlite3.Connection) -> set[str]:
     return {upload_id for (upload_id,) in connection.execute("SELECT id FROM uploads")}
 
 
-def is_stored(connection: sqlite3.Connection, digest: Digest) -> bool:
+def is_held(connection: sqlite3.Connection, digest: Digest) -> bool:
     """Whether any repository holds a blob."""
-    return connection.execute("SELECT 1 FROM blobs WHERE digest = ?", (digest,)).fetchone() is not None
+    return connection.execute("SELECT 1 FROM repository_blobs WHERE digest = ?", (digest,)).fetchone() is not None
 
 
 def add(connection: sqlite3.Connection, repository: int, digest: Digest, size: int) -> None:
     connection.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, size))
     connection.execute("INSERT INTO repository_blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (repository, digest))
+
+
+def unheld(connection: sqlite3.Connection) -> list[Digest]:
+    """The blobs that no repository holds."""
+    query = "SELECT digest FROM blobs WHERE digest NOT IN (SELECT digest FROM repository_blobs)"
+    return [Digest(digest) for (digest,) in connection.execute(query)]
+
+
+def remove(connection: sqlite3.Connection, digest: Digest) -> None:
+    connection.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
 
 
 def sizes(connection: sqlite3.Connection, repository: int, digests: Collection[str]) -> dict[str, int]:

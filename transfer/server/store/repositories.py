@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 
-from transfer.model.digest import Digest
-
 
 @dataclass(frozen=True, slots=True)
 class Repository:
@@ -38,13 +36,9 @@ def page(connection: sqlite3.Connection, after: str, count: int) -> list[Reposit
     return [_repository(row) for row in connection.execute(query, (after, count))]
 
 
-def delete(connection: sqlite3.Connection, repository: Repository) -> list[Digest]:
-    """Delete a repository with all that is in it; returns the blobs that no repository holds any more."""
+def delete(connection: sqlite3.Connection, repository: Repository) -> None:
+    """Delete a repository with its images, uploads and hold on blobs."""
     connection.execute("DELETE FROM repositories WHERE id = ?", (repository.id,))
-    orphans = connection.execute(
-        "DELETE FROM blobs WHERE digest NOT IN (SELECT digest FROM repository_blobs) RETURNING digest"
-    )
-    return [Digest(digest) for (digest,) in orphans.fetchall()]
 
 
 def policy(connection: sqlite3.Connection, repository: Repository) -> str | None:
