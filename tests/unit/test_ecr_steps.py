@@ -26,7 +26,7 @@ def refused(code: str = "InvalidLayerPartException", **details: Any) -> Registry
     ],
 )
 def test_where_to_go_on_after_a_refused_part(last: object, first: int, end: int, expected: int | None) -> None:
-    details = {} if last is None else {"lastValidByteReceived": last}
+    details: dict[str, Any] = {} if last is None else {"lastValidByteReceived": last}
     assert next_offset(refused(**details), first, end) == expected
 
 

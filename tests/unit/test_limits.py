@@ -1,6 +1,7 @@
 """Gates, buckets, windows and flights: what bounds memory and concurrency."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -151,7 +152,7 @@ async def test_who_comes_during_a_flight_waits_for_it() -> None:
         await asyncio.sleep(0.01)
         return name
 
-    results = await asyncio.gather(*(flights.run("key", lambda n=n: work(n), "joined") for n in ("a", "b", "c")))
+    results = await asyncio.gather(*(flights.run("key", partial(work, name), "joined") for name in ("a", "b", "c")))
     assert started == ["a"]
     assert results == ["a", "joined", "joined"]
 
@@ -167,7 +168,7 @@ async def test_when_the_first_one_fails_the_next_one_flies_itself() -> None:
         return name
 
     results = await asyncio.gather(
-        *(flights.run("key", lambda n=n: work(n), "joined") for n in ("a", "b", "c")), return_exceptions=True
+        *(flights.run("key", partial(work, name), "joined") for name in ("a", "b", "c")), return_exceptions=True
     )
     assert started == ["a", "b"]
     assert results[1:] == ["b", "joined"]
