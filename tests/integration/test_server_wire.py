@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import tempfile
 import time
@@ -207,6 +208,25 @@ async def test_stopping_cuts_off_requests_and_leaves_nothing(tmp_path: Path) -> 
     assert server.requests.of("UploadLayerPart")[0].status == 499
     assert names_in(tmp_path) == ["blobs", "lock", "registry.sqlite", "uploads"]
     writer.close()
+
+
+async def test_a_handler_whose_client_is_gone_ends_with_the_server() -> None:
+    content = bytes(5 * MIB)
+    async with Server(auth=False) as server, Calls(server.url) as call:
+        await call("CreateRepository")
+        upload_id = await call.start()
+        writer = await begin_part(server.url, upload_id, content, promised=5 * MIB)
+        writer.write(b'"}')
+        await writer.drain()
+        writer.close()
+    record = server.requests.of("UploadLayerPart")[0]
+    assert record.status in (200, 499)
+
+
+async def test_a_large_part_without_a_signature_gets_its_answer() -> None:
+    async with Server() as strict, Calls(strict.url) as call:
+        with pytest.raises(Refused, match="MissingAuthenticationTokenException"):
+            await call.send("UploadLayerPart", io.BytesIO(bytes(28 * MIB)))
 
 
 async def test_a_server_without_a_data_folder_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,15 @@ The embedded registry as a program uses it: start it, ask it where it is, stop i
 Does not know what is asked of it.
 """
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from filelock import FileLock, Timeout
 
 from transfer.errors import InvalidConfig
@@ -25,6 +27,33 @@ from transfer.server.store.files import Files
 # How long requests that are under way may take to end when the server stops. Clients resume; people do not wait.
 _GRACE_SECONDS = 0.1
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where a server listens that listens everywhere
+
+
+class _Running:
+    """The handlers that are at work, also those whose client is gone and which aiohttp therefore forgets."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def middleware(self) -> Middleware:
+        @web.middleware
+        async def track(request: web.Request, handler: Handler) -> web.StreamResponse:
+            task = asyncio.current_task()
+            assert task is not None, "a handler outside a task"  # noqa: S101  # aiohttp runs each in one
+            self._tasks.add(task)
+            try:
+                return await handler(request)
+            finally:
+                self._tasks.discard(task)
+
+        return track
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
 
 class Server:
@@ -126,11 +155,16 @@ class Server:
         return registry
 
     async def _listen(self, registry: Registry, resources: AsyncExitStack) -> None:
-        app = web.Application()
+        running = _Running()
+        resources.push_async_callback(running.stop)
+        app = web.Application(middlewares=[running.middleware])
         app.router.add_post("/", Endpoint(registry, self.requests).handle)
         app.router.add_get(PATH, Downloads(registry, self.requests).handle, allow_head=False)
         # Bodies are taken as sent: unpacking a Content-Encoding here would take more than was hashed.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, auto_decompress=False)
+        # What is left of a body is let pass by `drain`: aiohttp's own lingering outlives the server.
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=_GRACE_SECONDS, auto_decompress=False, lingering_time=0
+        )
         resources.push_async_callback(runner.cleanup)
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._port)

@@ -7,9 +7,11 @@ passes the decoded `layerPartBlob` on and keeps the small rest, which is then st
 neither operations nor files.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -24,6 +26,7 @@ MAX_PART_DOCUMENT = 32 * 1024 * 1024  # 20 MiB in base64 are 28 MB
 _INLINE = 64 * 1024
 _BATCH = 256 * 1024
 _MAX_REST = 64 * 1024
+_DRAIN_SECONDS = 10
 
 _BLOB = "layerPartBlob"
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
@@ -210,6 +213,21 @@ class PartBody:
 def _character(match: re.Match[bytes]) -> bytes:
     character = bytes.fromhex(match[1].decode())
     return character if character[0] in _ALPHABET else match[0]
+
+
+async def drain(chunks: AsyncIterator[bytes]) -> None:
+    """
+    Let the rest of a refused body pass, within bounds.
+
+    A client that sends all of it before it reads the answer would otherwise find its connection reset instead.
+    """
+    left = MAX_PART_DOCUMENT
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    return
 
 
 async def receive(

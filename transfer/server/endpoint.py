@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from transfer.server.body import Body, PartBody, PlainBody, receive
+from transfer.server.body import Body, PartBody, PlainBody, drain, receive
 from transfer.server.ecr.operations import PART_OPERATION, TARGETS, Answer, Call, Registry
 from transfer.server.ecr.uploads import Part
 from transfer.server.errors import ApiError
@@ -84,6 +84,7 @@ class Endpoint:
             answer = await self._perform(request, exchange, spool)
         except ApiError as error:
             exchange.status, exchange.code = error.status, error.code
+            await drain(request.content.iter_any())
             return _render({"__type": error.code, "message": error.message, **error.members}, error.status)
         except (ConnectionError, asyncio.CancelledError):  # it hung up, or the server is being stopped
             exchange.status = CLIENT_GONE
