@@ -33,7 +33,7 @@ _LARGEST_ERROR = 64 * 1024
 class RequestBody:
     """The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them."""
 
-    chunks: Sequence[bytes | memoryview]
+    chunks: Sequence[bytes | memoryview] = field(repr=False)
     length: int
     sha256: str
 
@@ -69,7 +69,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
