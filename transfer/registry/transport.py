@@ -125,9 +125,8 @@ class _Upload:
             raise StopAsyncIteration
         return piece
 
-    def answered(self) -> None:
-        """The answer is here, perhaps before the last slice: nothing waits for the upload any more."""
-        self._wait_until(None)
+    def release(self) -> None:
+        """Nothing waits for the upload any more: the answer is here, perhaps before the last slice, or it failed."""
         self._deadline = None
 
     def _wait_until(self, when: float | None) -> None:
@@ -220,17 +219,19 @@ class Transport:
                 if request.body is not None:
                     headers["Content-Length"] = str(request.body.length)
                     upload = _Upload(request.body, deadline, self._config.read_timeout)
-                response = await self._session.request(
-                    request.method,
-                    URL(request.url, encoded=True),
-                    data=upload,
-                    headers=headers,
-                    proxy=around.proxy,
-                    ssl=around.trust,
-                    allow_redirects=False,
-                )
-                if upload is not None:
-                    upload.answered()
+                try:
+                    response = await self._session.request(
+                        request.method,
+                        URL(request.url, encoded=True),
+                        data=upload,
+                        headers=headers,
+                        proxy=around.proxy,
+                        ssl=around.trust,
+                        allow_redirects=False,
+                    )
+                finally:
+                    if upload is not None:
+                        upload.release()
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             response.close()
