@@ -6,6 +6,7 @@ Speaks just enough HTTP to read a request and to answer, or fail to answer, in o
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -74,6 +75,17 @@ def early(status: int, content: object) -> Step:
     return step
 
 
+def hasty(status: int, content: object) -> Step:
+    """Answer after the head, and close the connection on the rest of the request."""
+
+    async def step(request: Arrived) -> None:
+        request.reply(status, json.dumps(content).encode(), {"Connection": "close"})
+        await request.writer.drain()
+        request.writer.close()
+
+    return step
+
+
 async def drop(request: Arrived) -> None:
     """Take the request whole, and close the connection without an answer."""
     await request.read_body()
@@ -137,7 +149,8 @@ def gibberish(content: bytes) -> Step:
 class Peer:
     """What a script has seen; the last step is repeated when the script runs out."""
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
+    def __init__(self, steps: tuple[Step, ...], *, scheme: str) -> None:
+        self._scheme = scheme
         self._steps = list(steps)
         self._connected: set[asyncio.Task[None]] = set()
         self.requests: list[Arrived] = []
@@ -148,7 +161,7 @@ class Peer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     @property
     def operations(self) -> list[str]:
@@ -194,10 +207,10 @@ async def _arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @asynccontextmanager
-async def scripted(*steps: Step) -> AsyncIterator[Peer]:
+async def scripted(*steps: Step, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     """A peer on a free loopback port, for as long as the block lasts."""
-    peer = Peer(steps)
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+    peer = Peer(steps, scheme="https" if tls else "http")
+    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=tls)
     peer.port = server.sockets[0].getsockname()[1]
     try:
         yield peer

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import Any
 
 import botocore.session
@@ -13,6 +14,8 @@ from botocore.model import OperationModel
 from tests.peer.scripted import Peer, Step, answer, cut, drop, scripted, slow
 from transfer.engine.config import TransferConfig
 from transfer.engine.events import Retrying
+from transfer.engine.limits import Limits
+from transfer.engine.retry import Retrier
 from transfer.errors import (
     ConnectionFailed,
     InvalidConfig,
@@ -22,9 +25,9 @@ from transfer.errors import (
     TransferError,
     UploadLost,
 )
-from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient, open_ecr
-from transfer.registry.transport import RequestBody
+from transfer.registry.transport import RequestBody, Transport
 
 MIB = 1024 * 1024
 MODEL = botocore.session.Session().get_service_model("ecr")
@@ -32,18 +35,21 @@ THROTTLED = answer(400, {"__type": "ThrottlingException", "message": "Rate excee
 FAST = TransferConfig(max_attempts=4, backoff_base=0.001)
 
 
+@pytest.fixture(scope="module")
+def aws() -> AwsSession:
+    """What botocore resolves, once for all tests: only the address of the peer differs."""
+    keys = AwsCredentials(
+        access_key_id="AKIAEXAMPLE", secret_access_key="canary-7d1f", session_token="canary-70ce", region="us-east-1"
+    )
+    return asyncio.run(AwsSession.load(keys))
+
+
 @asynccontextmanager
-async def client_of(*steps: Step, config: TransferConfig = FAST) -> AsyncIterator[tuple[EcrClient, Peer]]:
-    async with scripted(*steps) as peer:
-        keys = AwsCredentials(
-            access_key_id="AKIAEXAMPLE",
-            secret_access_key="canary-7d1f",
-            session_token="canary-70ce",
-            region="us-east-1",
-            endpoint_url=peer.url,
-        )
-        async with open_ecr(credentials=keys, config=config) as client:
-            yield client, peer
+async def client_of(aws: AwsSession, *steps: Step) -> AsyncIterator[tuple[EcrClient, Peer]]:
+    here = copy(aws)
+    async with scripted(*steps) as peer, Transport(FAST) as transport:
+        here.url = f"{peer.url}/"
+        yield EcrClient(here, transport=transport, retrier=Retrier(FAST), limits=Limits(FAST)), peer
 
 
 SCALARS: dict[str, Any] = {"blob": b"bytes", "boolean": True, "timestamp": 0, "map": {}}
@@ -65,8 +71,8 @@ def request_of(operation: OperationModel) -> dict[str, Any]:
     return params
 
 
-async def test_every_operation_of_the_model_can_be_called() -> None:
-    async with client_of(answer()) as (client, peer):
+async def test_every_operation_of_the_model_can_be_called(aws: AwsSession) -> None:
+    async with client_of(aws, answer()) as (client, peer):
         for name in MODEL.operation_names:
             reply = await client.call(name, **request_of(MODEL.operation_model(name)))
             assert reply["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -75,8 +81,8 @@ async def test_every_operation_of_the_model_can_be_called() -> None:
     assert all(isinstance(request.json(), dict) for request in peer.requests)
 
 
-async def test_a_request_is_what_boto3_sends() -> None:
-    async with client_of(answer(200, {"uploadId": "u", "partSize": 10485760})) as (client, peer):
+async def test_a_request_is_what_boto3_sends(aws: AwsSession) -> None:
+    async with client_of(aws, answer(200, {"uploadId": "u", "partSize": 10485760})) as (client, peer):
         reply = await client.initiate_layer_upload(repositoryName="app")
     assert (reply["uploadId"], reply["partSize"]) == ("u", 10485760)
     (request,) = peer.requests
@@ -90,27 +96,27 @@ async def test_a_request_is_what_boto3_sends() -> None:
     assert request.json() == {"repositoryName": "app"}
 
 
-async def test_bytes_travel_as_base64() -> None:
-    async with client_of(answer(200, {"lastByteReceived": 2})) as (client, peer):
+async def test_bytes_travel_as_base64(aws: AwsSession) -> None:
+    async with client_of(aws, answer(200, {"lastByteReceived": 2})) as (client, peer):
         await client.upload_layer_part(
             repositoryName="app", uploadId="u", partFirstByte=0, partLastByte=2, layerPartBlob=b"abc"
         )
     assert peer.requests[0].json()["layerPartBlob"] == "YWJj"
 
 
-async def test_a_layer_part_that_is_already_built_is_sent_as_it_is() -> None:
+async def test_a_layer_part_that_is_already_built_is_sent_as_it_is(aws: AwsSession) -> None:
     content = b'{"layerPartBlob":"' + b"A" * (3 * MIB) + b'"}'
     body = RequestBody.of(content)
-    async with client_of(answer(200, {"lastByteReceived": 9})) as (client, peer):
+    async with client_of(aws, answer(200, {"lastByteReceived": 9})) as (client, peer):
         assert (await client.send_layer_part(body))["lastByteReceived"] == 9
     assert peer.operations == ["UploadLayerPart"]
     assert peer.requests[0].body == content
 
 
-async def test_throttling_and_faults_are_tried_again_until_one_answers() -> None:
+async def test_throttling_and_faults_are_tried_again_until_one_answers(aws: AwsSession) -> None:
     told: list[Retrying] = []
     steps = (THROTTLED, answer(500, b""), drop, answer(200, {"uploadId": "u", "partSize": 1}))
-    async with client_of(*steps) as (client, peer):
+    async with client_of(aws, *steps) as (client, peer):
         reply = await client.reporting(told.append).initiate_layer_upload(repositoryName="app")
     assert reply["uploadId"] == "u"
     assert len(peer.requests) == 4
@@ -118,31 +124,31 @@ async def test_throttling_and_faults_are_tried_again_until_one_answers() -> None
     assert "Rate exceeded" in told[0].reason
 
 
-async def test_each_try_is_signed_afresh() -> None:
-    async with client_of(drop, answer()) as (client, peer):
+async def test_each_try_is_signed_afresh(aws: AwsSession) -> None:
+    async with client_of(aws, drop, answer()) as (client, peer):
         await client.call("DescribeRegistry")
     assert all("authorization" in request.headers for request in peer.requests)
 
 
-async def test_reporting_leaves_the_client_it_came_from_silent() -> None:
+async def test_reporting_leaves_the_client_it_came_from_silent(aws: AwsSession) -> None:
     told: list[Retrying] = []
-    async with client_of(THROTTLED, answer()) as (client, _):
+    async with client_of(aws, THROTTLED, answer()) as (client, _):
         client.reporting(told.append)
         await client.call("DescribeRegistry")
     assert told == []
 
 
-async def test_tries_end_with_the_last_error() -> None:
-    async with client_of(THROTTLED) as (client, peer):
+async def test_tries_end_with_the_last_error(aws: AwsSession) -> None:
+    async with client_of(aws, THROTTLED) as (client, peer):
         with pytest.raises(RateLimited, match=r"^PutImage app: Rate exceeded; try again later") as caught:
             await client.put_image(repositoryName="app", imageManifest="{}")
     assert len(peer.requests) == 4
     assert caught.value.__notes__ == ["PutImage app: gave up after 4 tries"]
 
 
-async def test_a_429_waits_as_long_as_it_asks() -> None:
+async def test_a_429_waits_as_long_as_it_asks(aws: AwsSession) -> None:
     told: list[Retrying] = []
-    async with client_of(answer(429, b"slow down", Retry_After="0.25"), answer()) as (client, _):
+    async with client_of(aws, answer(429, b"slow down", Retry_After="0.25"), answer()) as (client, _):
         await client.reporting(told.append).call("DescribeRegistry")
     assert told[0].delay == 0.25
 
@@ -156,8 +162,11 @@ async def test_a_429_waits_as_long_as_it_asks() -> None:
         ("InvalidLayerPartException", RegistryError),
     ],
 )
-async def test_a_refusal_is_not_tried_again(code: str, kind: type[RegistryError]) -> None:
-    async with client_of(answer(400, {"__type": code, "message": "No", "lastValidByteReceived": 7})) as (client, peer):
+async def test_a_refusal_is_not_tried_again(aws: AwsSession, code: str, kind: type[RegistryError]) -> None:
+    async with client_of(aws, answer(400, {"__type": code, "message": "No", "lastValidByteReceived": 7})) as (
+        client,
+        peer,
+    ):
         with pytest.raises(kind) as caught:
             await client.initiate_layer_upload(repositoryName="app")
     assert (len(peer.requests), caught.value.details["lastValidByteReceived"]) == (1, 7)
@@ -167,15 +176,15 @@ async def test_a_refusal_is_not_tried_again(code: str, kind: type[RegistryError]
     "content",
     [b"<html>Welcome to this hotel</html>", b"", b'{"uploadId": "u"', b"[]", b'{"createdAt": 1, "uploadId": {}'],
 )
-async def test_a_success_that_is_not_the_apis_is_an_error(content: bytes) -> None:
-    async with client_of(answer(200, content)) as (client, peer):
+async def test_a_success_that_is_not_the_apis_is_an_error(aws: AwsSession, content: bytes) -> None:
+    async with client_of(aws, answer(200, content)) as (client, peer):
         with pytest.raises(RegistryError, match="check that AWS_ENDPOINT_URL is the address of an ECR API"):
             await client.initiate_layer_upload(repositoryName="app")
     assert len(peer.requests) == 1
 
 
-async def test_a_member_of_the_wrong_type_is_an_error() -> None:
-    async with client_of(answer(200, {"repositories": [{"createdAt": "whenever"}]})) as (client, _):
+async def test_a_member_of_the_wrong_type_is_an_error(aws: AwsSession) -> None:
+    async with client_of(aws, answer(200, {"repositories": [{"createdAt": "whenever"}]})) as (client, _):
         with pytest.raises(RegistryError, match="DescribeRepositories: the answer is not one of the ECR API"):
             await client.call("DescribeRepositories")
 
@@ -190,58 +199,61 @@ async def test_a_member_of_the_wrong_type_is_an_error() -> None:
     ],
 )
 async def test_parameters_that_do_not_fit_are_refused_before_anything_is_sent(
-    operation: str, params: dict[str, Any], said: str
+    aws: AwsSession, operation: str, params: dict[str, Any], said: str
 ) -> None:
-    async with client_of(answer()) as (client, peer):
+    async with client_of(aws, answer()) as (client, peer):
         with pytest.raises(InvalidConfig, match=said) as caught:
             await client.call(operation, **params)
     assert peer.requests == []
     assert "\n" not in str(caught.value)
 
 
-async def test_a_list_goes_over_all_pages() -> None:
+async def test_a_list_goes_over_all_pages(aws: AwsSession) -> None:
     pages = (
         answer(200, {"imageIds": [{"imageTag": "a"}, {"imageTag": "b"}], "nextToken": "2"}),
         answer(200, {"imageIds": [], "nextToken": "3"}),
         answer(200, {"imageIds": [{"imageTag": "c"}]}),
     )
-    async with client_of(*pages) as (client, peer):
+    async with client_of(aws, *pages) as (client, peer):
         tags = [image["imageTag"] async for image in client.list_images(repositoryName="app", maxResults=2)]
     assert tags == ["a", "b", "c"]
     assert [request.json().get("nextToken") for request in peer.requests] == [None, "2", "3"]
     assert {request.json()["maxResults"] for request in peer.requests} == {2}
 
 
-async def test_a_list_that_is_left_early_asks_for_no_further_page() -> None:
-    async with client_of(answer(200, {"repositories": [{"repositoryName": "a"}], "nextToken": "2"})) as (client, peer):
+async def test_a_list_that_is_left_early_asks_for_no_further_page(aws: AwsSession) -> None:
+    async with client_of(aws, answer(200, {"repositories": [{"repositoryName": "a"}], "nextToken": "2"})) as (
+        client,
+        peer,
+    ):
         repositories = client.describe_repositories()
         assert (await anext(repositories))["repositoryName"] == "a"
     assert len(peer.requests) == 1
 
 
-async def test_pages_come_whole_for_every_operation_that_has_them() -> None:
+async def test_pages_come_whole_for_every_operation_that_has_them(aws: AwsSession) -> None:
     pages = (answer(200, {"registryId": "1", "nextToken": "2"}), answer(200, {"registryId": "1"}))
-    async with client_of(*pages) as (client, _):
+    async with client_of(aws, *pages) as (client, _):
         seen = [page async for page in client.paginate("DescribeRepositoryCreationTemplates")]
     assert [page["registryId"] for page in seen] == ["1", "1"]
 
 
-async def test_an_operation_without_pages_says_so() -> None:
-    async with client_of(answer()) as (client, _):
+async def test_an_operation_without_pages_says_so(aws: AwsSession) -> None:
+    async with client_of(aws, answer()) as (client, _):
         with pytest.raises(InvalidConfig, match=r"DescribeRegistry has no pages: use call\(\)"):
             client.paginate("DescribeRegistry")
 
 
-async def test_pages_that_go_in_circles_end() -> None:
+async def test_pages_that_go_in_circles_end(aws: AwsSession) -> None:
     pages = (answer(200, {"nextToken": "a"}), answer(200, {"nextToken": "b"}), answer(200, {"nextToken": "a"}))
-    async with client_of(*pages) as (client, peer):
+    async with client_of(aws, *pages) as (client, peer):
         with pytest.raises(RegistryError, match="DescribeImages app: the registry repeats a page token"):
             assert [image async for image in client.describe_images(repositoryName="app")] == []
     assert len(peer.requests) == 3
 
 
-async def test_cancelling_a_layer_part_stops_it_and_gives_its_slot_back() -> None:
-    async with client_of(slow, answer()) as (client, peer):
+async def test_cancelling_a_layer_part_stops_it_and_gives_its_slot_back(aws: AwsSession) -> None:
+    async with client_of(aws, slow, answer()) as (client, peer):
         sending = asyncio.create_task(client.send_layer_part(RequestBody.of(bytes(64 * MIB))))
         await peer.came.wait()
         await peer.requests[0].begun.wait()
@@ -253,20 +265,20 @@ async def test_cancelling_a_layer_part_stops_it_and_gives_its_slot_back() -> Non
     assert len(peer.requests[0].body) < 32 * MIB
 
 
-async def test_secrets_are_in_no_message_note_or_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_secrets_are_in_no_message_note_or_log(aws: AwsSession, caplog: pytest.LogCaptureFixture) -> None:
     said = "It does not match. The Canonical String was 'x-amz-security-token:canary-70ce'"
     steps = (cut, drop, answer(500, b"<html>"), answer(400, {"__type": "InvalidSignatureException", "message": said}))
     told: list[Retrying] = []
     caplog.set_level(logging.INFO)
-    async with client_of(*steps) as (client, _):
+    async with client_of(aws, *steps) as (client, _):
         with pytest.raises(TransferError) as caught:
             await client.reporting(told.append).send_layer_part(RequestBody.of(bytes(4 * MIB)))
     assert len(told) == 3
     assert "canary" not in f"{caught.value!r} {told!r} {client!r} {caplog.text}"
 
 
-async def test_an_endpoint_that_cannot_be_reached_is_named() -> None:
-    async with client_of(answer()) as (_, peer):
+async def test_an_endpoint_that_cannot_be_reached_is_named(aws: AwsSession) -> None:
+    async with client_of(aws, answer()) as (_, peer):
         url = peer.url
     keys = AwsCredentials(access_key_id="a", secret_access_key="b", region="us-east-1", endpoint_url=url)
     async with open_ecr(credentials=keys, config=FAST) as client:

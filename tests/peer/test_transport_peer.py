@@ -1,13 +1,29 @@
 """The transport against peers that fail in every way a network can."""
 
 import asyncio
+import ssl
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.peer.scripted import answer, broken_off, cut, deaf, drop, early, gibberish, scripted, slow, stall
+from tests.peer.scripted import (
+    Step,
+    answer,
+    broken_off,
+    cut,
+    deaf,
+    drop,
+    early,
+    gibberish,
+    hasty,
+    scripted,
+    slow,
+    stall,
+)
 from transfer.engine.config import TransferConfig
 from transfer.errors import ConnectionFailed, InvalidConfig
 from transfer.registry.transport import Reply, Request, RequestBody, Transport
@@ -80,8 +96,9 @@ async def test_a_body_that_was_cut_off_says_that_the_connection_was_lost() -> No
     assert len(peer.requests) == 1
 
 
-async def test_an_early_refusal_is_the_answer_and_stops_the_upload() -> None:
-    async with scripted(early(400, {"__type": "InvalidLayerPartException"})) as peer:
+@pytest.mark.parametrize("step", [early, hasty])
+async def test_an_early_refusal_is_the_answer_and_stops_the_upload(step: Callable[[int, object], Step]) -> None:
+    async with scripted(step(400, {"__type": "InvalidLayerPartException"})) as peer:
         reply = await asyncio.wait_for(send(post(peer.url, bytes(32 * MIB))), 5)
     assert (reply.status, reply.body) == (400, b'{"__type": "InvalidLayerPartException"}')
 
@@ -200,6 +217,45 @@ async def test_a_proxy_of_an_unknown_kind_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HTTP_PROXY", f"socks5://me:{SECRET}@127.0.0.1:1")
     with pytest.raises(InvalidConfig, match=r"^HTTP_PROXY: it must be of the form http\[s\]://host:port$"):
         await send(post("http://registry.example/"))
+
+
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+
+
+@pytest.fixture
+def tls() -> ssl.SSLContext:
+    """What a server at 127.0.0.1 shows: a certificate that nobody has signed but itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE)
+    return context
+
+
+async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it(tls: ssl.SSLContext) -> None:
+    async with scripted(answer(), tls=tls) as peer:
+        message = await failure(post(peer.url))
+    assert "certificate is not trusted (self-signed certificate); name the CA in SSL_CERT_FILE" in message
+    assert peer.requests == []
+
+
+async def test_a_ca_bundle_of_the_request_is_trusted(tls: ssl.SSLContext) -> None:
+    content = bytes(3 * MIB)
+    async with scripted(answer(200, {}), tls=tls) as peer:
+        reply = await send(replace(post(peer.url, content), ca_bundle=str(CERTIFICATE)))
+    assert reply.status == 200
+    assert peer.requests[0].body == content
+
+
+async def test_ssl_cert_file_is_trusted(tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with scripted(answer(), tls=tls) as peer:
+        assert (await send(post(peer.url))).status == 200
+
+
+async def test_a_certificate_for_another_name_is_not_trusted(tls: ssl.SSLContext) -> None:
+    async with scripted(answer(), tls=tls) as peer:
+        url = peer.url.replace("127.0.0.1", "localhost")
+        message = await failure(replace(post(url), ca_bundle=str(CERTIFICATE)))
+    assert "certificate is not trusted (Hostname mismatch" in message
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("x", "it is no file of cert")])

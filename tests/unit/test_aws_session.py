@@ -116,6 +116,12 @@ async def test_an_explicit_endpoint_wins(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (await AwsSession.load(keys, region="us-east-1")).url == "http://c:3/api"
 
 
+async def test_the_ca_bundle_of_the_environment_goes_with_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/ca.pem")
+    session = await AwsSession.load(KEYS, region="us-east-1")
+    assert (await session.sign(Request("POST", session.url, {}))).ca_bundle == "/ca.pem"
+
+
 async def test_a_profile_gives_keys(config: Path) -> None:
     write(config, "[profile dev]\nregion = eu-west-1\naws_access_key_id = PROFILEKEY\naws_secret_access_key = s\n")
     session = await AwsSession.load(AwsCredentials(profile="dev"))

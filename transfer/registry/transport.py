@@ -33,7 +33,7 @@ _LARGEST_ERROR = 64 * 1024
 class RequestBody:
     """The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them."""
 
-    chunks: Sequence[bytes | memoryview]
+    chunks: Sequence[bytes | memoryview] = field(repr=False)
     length: int
     sha256: str
 
@@ -69,7 +69,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,8 @@ class _Upload:
             raise StopAsyncIteration
         return piece
 
-    def answered(self) -> None:
-        """The answer is here, perhaps before the last slice: nothing waits for the upload any more."""
-        self._wait_until(None)
+    def release(self) -> None:
+        """Nothing waits for the upload any more: the answer is here, perhaps before the last slice, or it failed."""
         self._deadline = None
 
     def _wait_until(self, when: float | None) -> None:
@@ -220,17 +219,19 @@ class Transport:
                 if request.body is not None:
                     headers["Content-Length"] = str(request.body.length)
                     upload = _Upload(request.body, deadline, self._config.read_timeout)
-                response = await self._session.request(
-                    request.method,
-                    URL(request.url, encoded=True),
-                    data=upload,
-                    headers=headers,
-                    proxy=around.proxy,
-                    ssl=around.trust,
-                    allow_redirects=False,
-                )
-                if upload is not None:
-                    upload.answered()
+                try:
+                    response = await self._session.request(
+                        request.method,
+                        URL(request.url, encoded=True),
+                        data=upload,
+                        headers=headers,
+                        proxy=around.proxy,
+                        ssl=around.trust,
+                        allow_redirects=False,
+                    )
+                finally:
+                    if upload is not None:
+                        upload.release()
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             response.close()

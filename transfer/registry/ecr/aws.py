@@ -87,8 +87,8 @@ class AwsSession:
         self.url = _endpoint(client)
         self.region = client.meta.region_name
         self.model: ServiceModel = client.meta.service_model
-        loader = session.get_component("data_loader")
-        self.paginators: Mapping[str, Any] = loader.load_service_model("ecr", "paginators-1")["pagination"]
+        paginators = session.get_component("data_loader").load_data(f"ecr/{self.model.api_version}/paginators-1")
+        self.paginators: Mapping[str, Any] = paginators["pagination"]
         self._ca_bundle: str | None = session.get_config_variable("ca_bundle")
         self._credentials = credentials
         self._frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
