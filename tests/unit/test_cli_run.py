@@ -45,7 +45,6 @@ from transfer.errors import (
         (PermissionError(13, "Permission denied", "/data"), 1),
         (RuntimeError("x"), 1),
         (KeyboardInterrupt(), 130),
-        (click.Abort(), 130),
         (Terminated(), 143),
     ],
 )

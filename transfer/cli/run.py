@@ -42,7 +42,7 @@ def exit_code(error: BaseException) -> int:
     match error:
         case click.ClickException():
             return error.exit_code
-        case KeyboardInterrupt() | click.Abort():
+        case KeyboardInterrupt():
             return INTERRUPTED
         case Terminated():
             return TERMINATED
@@ -64,7 +64,7 @@ def explain(error: BaseException) -> Iterator[str]:
             yield f"transfer: {display(error.format_message())}"
         case click.ClickException():
             yield f"transfer: {display(error.format_message())}"
-        case KeyboardInterrupt() | click.Abort():
+        case KeyboardInterrupt():
             yield "transfer: interrupted"
         case Terminated():
             yield "transfer: terminated"
@@ -132,14 +132,16 @@ def main(args: Sequence[str] | None = None) -> int:
 
     A reader of stdout that leaves early (`| head`) is click's to settle: it exits with 1, without a word.
     """
-    from transfer.cli.group import transfer
-
     context: dict[str, bool] = {}
     try:
+        from transfer.cli.group import transfer
+
         code = transfer.main(args=args, prog_name="transfer", standalone_mode=False, obj=context)
     except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 -- the end of the program
-        _report(error, debug=context.get("debug", False))
-        return exit_code(error)
+        # click turns Ctrl-C into an Abort of its own, which has not the notes.
+        cause = (isinstance(error, click.Abort) and error.__cause__) or error
+        _report(cause, debug=context.get("debug", False))
+        return exit_code(cause)
     return code if isinstance(code, int) else DONE
 
 

@@ -100,7 +100,7 @@ async def _serve(server: "Server", address: str, data: Path | None, *, verbose: 
                 raise
             raise click.ClickException(_refused(address, error)) from None
         with stopping() as stopped:
-            # boto3 reads the region from AWS_DEFAULT_REGION alone, the other SDKs and the AWS CLI from AWS_REGION first.
+            # boto3 reads the region from AWS_DEFAULT_REGION alone; the AWS CLI and other SDKs read AWS_REGION first.
             region = server.environment["AWS_REGION"]
             click.echo(exports({**server.environment, "AWS_DEFAULT_REGION": region}))
             click.echo(_hint(server, data), err=True)
