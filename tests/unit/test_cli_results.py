@@ -1,7 +1,9 @@
 """What commands print of their results."""
 
 import base64
+import errno
 import json
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +13,12 @@ from transfer.cli.ecr.access import password
 from transfer.cli.ecr.images import availability_rows, image_id, image_row
 from transfer.cli.ecr.session import batches, merge, print_json
 from transfer.cli.push import result_json, summary
-from transfer.cli.serve import exports
+from transfer.cli.serve import exports, refusal, request_line
 from transfer.engine.result import BlobResult, PushResult
 from transfer.errors import InvalidDigest, TransferError
 from transfer.model.descriptor import OCI_LAYER_GZIP
 from transfer.model.digest import Digest
+from transfer.server import RequestRecord
 
 A, B, C = (Digest.of(name) for name in (b"a", b"b", b"c"))
 
@@ -57,6 +60,41 @@ def test_the_result_as_json_has_totals_and_blobs() -> None:
 def test_the_environment_can_be_evaluated_by_a_shell() -> None:
     lines = exports({"A": "http://127.0.0.1:1", "B": "a b; rm"})
     assert lines == "export A=http://127.0.0.1:1\nexport B='a b; rm'"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.EADDRINUSE, "x"), "address already in use; choose another with --port, or --port 0"),
+        (PermissionError(errno.EACCES, "x"), "permission denied; ports below 1024"),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "cannot assign requested address; --host takes an address"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known; --host takes an address"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_says_what_to_do(error: OSError, line: str) -> None:
+    assert str(refusal("host:1", error)).startswith(f"cannot listen on host:1: {line}")
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(errno.EACCES, "Permission denied", "/data"), OSError(errno.ENOSPC, "No space left")]
+)
+def test_an_error_about_a_file_is_not_blamed_on_the_address(error: OSError) -> None:
+    assert refusal("host:1", error) is None
+
+
+def test_a_request_is_one_line_without_control_characters() -> None:
+    record = RequestRecord(
+        operation="UploadLayerPart",
+        repository="app",
+        status=400,
+        code="InvalidLayerPartException",
+        upload_id="u",
+        first_byte=0,
+        last_byte=9,
+        tag="v\x1b[1m",
+    )
+    line = "400 UploadLayerPart app tag=v[1m upload=u bytes=0-9 error=InvalidLayerPartException"
+    assert request_line(record) == line
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """From an error to an exit code and to the lines that tell of it."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import time
 
 import click
 import pytest
@@ -45,7 +47,6 @@ from transfer.errors import (
         (PermissionError(13, "Permission denied", "/data"), 1),
         (RuntimeError("x"), 1),
         (KeyboardInterrupt(), 130),
-        (click.Abort(), 130),
         (Terminated(), 143),
     ],
 )
@@ -110,3 +111,47 @@ def test_a_signal_cancels_the_coroutine_and_lets_it_clean_up(number: int, raised
         run(job)
     assert cleaned == ["yes"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_is_told_from_a_failure_that_came_before_it() -> None:
+    async def job() -> None:
+        with contextlib.suppress(BaseExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(failing())
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(30)
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionFailed("x")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job)
+
+
+def test_a_second_signal_does_not_wait_for_the_cleaning_up() -> None:
+    async def job() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(30)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(30)
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(job)
+    assert time.monotonic() - began < 10
+
+
+def test_a_signal_that_the_shell_ignores_stays_ignored() -> None:
+    async def job() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.01)
+        return 42
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert run(job) == 42
+    finally:
+        signal.signal(signal.SIGINT, before)

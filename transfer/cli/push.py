@@ -1,6 +1,5 @@
 """`transfer push`: one image from this machine into a registry. Knows neither end; the engine opens both."""
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import msgspec
 
 from transfer.cli.options import SIZE, aws_options
 from transfer.cli.render import Form, choose_form, observing
-from transfer.cli.run import run
+from transfer.cli.run import Terminated, run
 from transfer.cli.text import count, format_size
 from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.result import PushResult, Total
@@ -96,7 +95,12 @@ def push(  # noqa: PLR0913 -- one argument for each option
     )
     form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
     credentials = AwsCredentials(profile=profile, endpoint_url=endpoint_url)
-    result = run(lambda: _push(source, target, config, credentials, form, create_repository=create_repository))
+    try:
+        result = run(lambda: _push(source, target, config, credentials, form, create_repository=create_repository))
+    except (KeyboardInterrupt, Terminated) as stopped:
+        if config.journal:
+            stopped.add_note("the same command, run again, continues from here")
+        raise
     if form in ("plain", "tty"):
         click.echo(summary(result), err=True)
     click.echo(result_json(result) if as_json else result.reference)
@@ -114,13 +118,8 @@ async def _push(
     from transfer.api import Engine
 
     with observing(form, title=target.rpartition("/")[2]) as observer:
-        try:
-            async with Engine(config, credentials=credentials) as engine:
-                return await engine.push(source, target, create_repository=create_repository, observer=observer)
-        except asyncio.CancelledError:
-            if config.journal and form != "none":
-                click.echo("stopping; the same command run again continues from here", err=True)
-            raise
+        async with Engine(config, credentials=credentials) as engine:
+            return await engine.push(source, target, create_repository=create_repository, observer=observer)
 
 
 def summary(result: PushResult) -> str:

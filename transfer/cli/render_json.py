@@ -1,7 +1,7 @@
 """
 Progress as one JSON object a line, for programs: the events as they are, with their name and the time.
 
-    {"event": "blob_progress", "time": "2026-01-31T12:00:00.123456+00:00", "digest": "sha256:…", "offset": 10485760}
+    {"event": "blob_progress", "time": "2026-01-31T12:00:00.123456Z", "digest": "sha256:…", "offset": 10485760}
 """
 
 import re

@@ -12,6 +12,7 @@ import contextlib
 import signal
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -42,7 +43,7 @@ def exit_code(error: BaseException) -> int:
     match error:
         case click.ClickException():
             return error.exit_code
-        case KeyboardInterrupt() | click.Abort():
+        case KeyboardInterrupt():
             return INTERRUPTED
         case Terminated():
             return TERMINATED
@@ -64,7 +65,7 @@ def explain(error: BaseException) -> Iterator[str]:
             yield f"transfer: {display(error.format_message())}"
         case click.ClickException():
             yield f"transfer: {display(error.format_message())}"
-        case KeyboardInterrupt() | click.Abort():
+        case KeyboardInterrupt():
             yield "transfer: interrupted"
         case Terminated():
             yield "transfer: terminated"
@@ -93,7 +94,7 @@ def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
         KeyboardInterrupt, Terminated: a signal ended it.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_until_terminated(job))
+        return runner.run(_until_stopped(job))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -104,26 +105,40 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _until_terminated(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    terminated = asyncio.Event()
+async def _until_stopped(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """
+    The first signal cancels the job, and it may clean up; a second one ends the program as if there were no handler.
 
-    def terminate() -> None:
-        terminated.set()
+    `asyncio.Runner` does as much for SIGINT alone, but before Python 3.13 it takes a task that was in a task group
+    which failed, and went on, for one that was cancelled by somebody else, and raises CancelledError.
+    """
+    task = asyncio.current_task()
+    stops: list[BaseException] = []
+
+    def stop(error: BaseException) -> None:
+        stops.append(error)
+        handlers.close()
         if task is not None:
             task.cancel()
 
+    with contextlib.ExitStack() as handlers:
+        _handle(handlers, signal.SIGTERM, partial(stop, Terminated()))
+        _handle(handlers, signal.SIGINT, partial(stop, KeyboardInterrupt()))
+        try:
+            return await job()
+        except asyncio.CancelledError:
+            if stops:
+                raise stops[0] from None
+            raise
+
+
+def _handle(handlers: contextlib.ExitStack, number: signal.Signals, action: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    if signal.getsignal(number) is signal.SIG_IGN:  # as a shell starts a job in the background
+        return
     with contextlib.suppress(NotImplementedError):  # an event loop of Windows has no signal handlers
-        loop.add_signal_handler(signal.SIGTERM, terminate)
-    try:
-        return await job()
-    except asyncio.CancelledError:
-        if terminated.is_set():
-            raise Terminated from None
-        raise
-    finally:
-        with contextlib.suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)
+        loop.add_signal_handler(number, action)
+        handlers.callback(loop.remove_signal_handler, number)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -132,14 +147,16 @@ def main(args: Sequence[str] | None = None) -> int:
 
     A reader of stdout that leaves early (`| head`) is click's to settle: it exits with 1, without a word.
     """
-    from transfer.cli.group import transfer
-
     context: dict[str, bool] = {}
     try:
+        from transfer.cli.group import transfer
+
         code = transfer.main(args=args, prog_name="transfer", standalone_mode=False, obj=context)
     except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 -- the end of the program
-        _report(error, debug=context.get("debug", False))
-        return exit_code(error)
+        # click turns Ctrl-C into an Abort of its own, which has not the notes.
+        cause = (isinstance(error, click.Abort) and error.__cause__) or error
+        _report(cause, debug=context.get("debug", False))
+        return exit_code(cause)
     return code if isinstance(code, int) else DONE
 
 

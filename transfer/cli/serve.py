@@ -6,6 +6,7 @@ import errno
 import os
 import shlex
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,12 @@ from transfer.cli.text import display
 if TYPE_CHECKING:
     from transfer.server import RequestLog, RequestRecord, Server
 
-# What a wrong --host or --port ends in; anything else that the system refuses explains itself.
-_ADDRESS_ERRORS = {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}
+# What to do about a --host or --port that the system refuses.
+_ADVICE = {
+    errno.EADDRINUSE: "choose another with --port, or --port 0 for any free one",
+    errno.EACCES: "ports below 1024 are not for everybody; choose another with --port",
+    errno.EADDRNOTAVAIL: "--host takes an address of this machine",
+}
 
 # Seconds between looks at the request log for --verbose.
 _REQUESTS_EVERY = 0.1
@@ -96,11 +101,12 @@ async def _serve(server: "Server", address: str, data: Path | None, *, verbose: 
         try:
             await stack.enter_async_context(server)
         except OSError as error:
-            if error.errno not in _ADDRESS_ERRORS:
+            refused = refusal(address, error)
+            if refused is None:
                 raise
-            raise click.ClickException(_refused(address, error)) from None
+            raise click.ClickException(refused) from None
         with stopping() as stopped:
-            # boto3 reads the region from AWS_DEFAULT_REGION alone, the other SDKs and the AWS CLI from AWS_REGION first.
+            # boto3 reads the region from AWS_DEFAULT_REGION alone; the AWS CLI and other SDKs read AWS_REGION first.
             region = server.environment["AWS_REGION"]
             click.echo(exports({**server.environment, "AWS_DEFAULT_REGION": region}))
             click.echo(_hint(server, data), err=True)
@@ -163,6 +169,10 @@ def _hint(server: "Server", data: Path | None) -> str:
     )
 
 
-def _refused(address: str, error: OSError) -> str:
-    reason = os.strerror(error.errno or 0).lower()
-    return f"cannot listen on {address}: {reason}; choose another with --port, or --port 0 for any free one"
+def refusal(address: str, error: OSError) -> str | None:
+    """What an address that cannot be listened on is refused with, or None for an error that is about a file."""
+    if isinstance(error, socket.gaierror):
+        return f"cannot listen on {address}: {error.strerror}; --host takes an address of this machine"
+    if error.filename is not None or error.errno not in _ADVICE:
+        return None
+    return f"cannot listen on {address}: {os.strerror(error.errno).lower()}; {_ADVICE[error.errno]}"

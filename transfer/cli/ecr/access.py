@@ -23,7 +23,7 @@ def layer_url(options: EcrOptions, *, repo: str, digest: str) -> None:
 
     \b
     Examples:
-      curl -o layer.tar.gz "$(transfer ecr layer-url app sha256:9f86…)"
+      curl -o layer.tar.gz "$(transfer ecr layer-url app sha256:9f86...)"
     """
     scope = repository_scope(repo, options)
     answer = call(options, scope, "GetDownloadUrlForLayer", layerDigest=Digest(digest))
