@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 
 from transfer.server.ecr.rules import Rule
-from transfer.server.settings import LARGEST_PART
 
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -92,7 +91,7 @@ class UploadLayerPart(RepositoryRequest, frozen=True, kw_only=True):
     upload_id: UploadId
     part_first_byte: PartByte
     part_last_byte: PartByte
-    layer_part_blob: str  # emptied: its content is in the spool
+    layer_part_blob: str  # emptied: its content is in the spool, its length is checked with it
 
 
 class CompleteLayerUpload(RepositoryRequest, frozen=True, kw_only=True):
@@ -142,6 +141,3 @@ class DescribeImages(ListImages, frozen=True, kw_only=True):
 
 class GetAuthorizationToken(msgspec.Struct, frozen=True, rename="camel"):
     registry_ids: Annotated[tuple[RegistryId, ...], Rule(least=1, most=10)] | None = None
-
-
-BLOB_RULE = Rule(least=0, most=LARGEST_PART)
