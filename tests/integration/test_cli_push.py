@@ -93,7 +93,7 @@ def test_a_missing_repository_is_named_and_created_on_request(
     ("source", "target", "code", "complaint"),
     [
         ("{layout}", "{app}:v1", 2, "expected an OCI image layout"),
-        ("oci:{layout}/none", "{app}:v1", 2, "oci-layout is missing"),
+        ("oci:{layout}/none", "{app}:v1", 2, "/none'"),
         ("oci:{layout}:v9", "{app}:v1", 2, "v9"),
         ("oci:{layout}:v1", "app:v1", 2, "registry host"),
         ("oci:{layout}:v1", "123456789012.dkr.ecr.us-east-1.amazonaws.com.evil.com/app", 2, "not an ECR registry"),
