@@ -59,7 +59,16 @@ class ContentMismatch(TransferError):
 
 
 class ConnectionFailed(TransferError):
-    """A request that got no usable answer."""
+    """
+    A request that got no usable answer.
+
+    `reached` tells whether the same place had ever answered before: if not, its address is likelier wrong than the
+    link broken.
+    """
+
+    def __init__(self, message: str, *, reached: bool = True, side: Side | None = None) -> None:
+        super().__init__(message, side=side)
+        self.reached = reached
 
 
 class CredentialsMissing(TransferError):

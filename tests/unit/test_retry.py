@@ -103,6 +103,19 @@ async def test_the_last_error_says_how_often_it_was_tried() -> None:
     assert caught.value.__notes__ == ["PutImage: gave up after 4 tries"]
 
 
+async def test_a_place_that_never_answered_is_given_up_sooner() -> None:
+    tries = 0
+
+    async def attempt() -> None:
+        nonlocal tries
+        tries += 1
+        raise ConnectionFailed("refused", reached=False)
+
+    with pytest.raises(ConnectionFailed):
+        await Retrier(TransferConfig(), sleep=Clock().sleep).run("PutImage", attempt)
+    assert tries == 3
+
+
 async def test_a_final_error_is_not_tried_again() -> None:
     clock = Clock()
 

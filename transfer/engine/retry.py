@@ -19,6 +19,9 @@ Sleep = Callable[[float], Awaitable[None]]
 # A registry that asks for more than this is as good as down for one run; the error then says what it asked for.
 _LONGEST_WAIT = 120.0
 
+# For a place that has never answered: enough for one that is just starting, short for one that is misspelled.
+_TRIES_UNREACHED = 3
+
 
 async def pause(seconds: float) -> None:
     """Sleep: every wait that is not for an event goes through here, or through what a test passes instead."""
@@ -34,6 +37,12 @@ def retryable(error: TransferError) -> bool:
             return status == 408 or status >= 500
         case _:
             return False
+
+
+def most_tries(error: TransferError, config: TransferConfig) -> int:
+    """How often something is tried that fails like this."""
+    unreached = isinstance(error, ConnectionFailed) and not error.reached
+    return min(config.max_attempts, _TRIES_UNREACHED) if unreached else config.max_attempts
 
 
 def wait_before(attempt: int, error: TransferError, config: TransferConfig, jitter: float) -> float:
@@ -79,7 +88,7 @@ class Retrier:
                 tries += 1
                 if not retryable(error):
                     raise
-                if tries >= self._config.max_attempts:
+                if tries >= most_tries(error, self._config):
                     error.add_note(f"{action}: gave up after {tries} tries")
                     raise
                 delay = wait_before(tries, error, self._config, self._jitter())

@@ -19,10 +19,16 @@ _MOST_NOTES = 3
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """An `asyncio.TaskGroup` whose failure is the first error in it, not a group."""
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task else 0
     try:
         async with asyncio.TaskGroup() as group:
             yield group
     except BaseExceptionGroup as errors:
+        # Python 3.11 and 3.12 leave the group's own cancellation of this task counted when a child fails while the
+        # group is being left: a timeout around it would then take the failure for a cancellation from outside.
+        while task and task.cancelling() > cancelled:
+            task.uncancel()
         raise first_of(errors) from None
 
 

@@ -155,6 +155,7 @@ class Transport:
         self._places: dict[tuple[str, str, str | None], _Surroundings] = {}
         self._trust: dict[str | None, ssl.SSLContext] = {}
         self._looking = asyncio.Lock()
+        self._reached: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -232,6 +233,7 @@ class Transport:
                 finally:
                     if upload is not None:
                         upload.release()
+        self._reached.add(origin(request.url))
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
             response.close()
@@ -264,7 +266,10 @@ class Transport:
         try:
             yield
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionFailed(f"{what}: {origin(request.url)}: {_reason(error, self._config)}") from None
+            place = origin(request.url)
+            raise ConnectionFailed(
+                f"{what}: {place}: {_reason(error, self._config)}", reached=place in self._reached
+            ) from None
 
 
 # First match counts. What came back, then what to do.

@@ -20,7 +20,7 @@ import pybase64
 import xxhash
 
 from transfer.engine.content import Source
-from transfer.errors import ContentMismatch
+from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
 from transfer.registry.transport import RequestBody
 
@@ -175,8 +175,13 @@ class LayerReader:
         file = self._source.open_file(self._descriptor)
         if file is None:
             return False
-        with file:
-            self._check_length(_read_range(file, first, end, sink), end)
+        try:
+            with file:
+                position = _read_range(file, first, end, sink)
+        except OSError as error:
+            where = self._source.locate(self._descriptor)
+            raise InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source") from None
+        self._check_length(position, end)
         return True
 
     def _check_length(self, position: int, end: int) -> None:
