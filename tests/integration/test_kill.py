@@ -60,7 +60,7 @@ def abandoned(records: Sequence[RequestRecord]) -> Counter[str | None]:
 
 @pytest.mark.timeout(240)
 async def test_a_push_killed_at_twenty_moments_sends_at_most_one_part_of_each_layer_again(
-    layout: ImageBuilder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    layout: ImageBuilder, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     image = layout.image([23 * MIB, 17 * MIB, 12 * MIB + 1, 6 * MIB, *range(2000, 2010)])
     size, state, moments = sum(blob.size for blob in image.blobs), tmp_path / "journal.sqlite", random.Random(20)
@@ -90,6 +90,7 @@ async def test_a_push_killed_at_twenty_moments_sends_at_most_one_part_of_each_la
             await assert_whole(server, image, repository)
             if kills == KILLS:
                 break
+    assert [record.getMessage() for record in caplog.records] == [], "a client that dies is no error of the server"
 
 
 async def assert_whole(server: Server, image: BuiltImage, repository: str) -> None:

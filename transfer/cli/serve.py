@@ -106,9 +106,7 @@ async def _serve(server: "Server", address: str, data: Path | None, *, verbose: 
                 raise
             raise click.ClickException(refused) from None
         with stopping() as stopped:
-            # boto3 reads the region from AWS_DEFAULT_REGION alone; the AWS CLI and other SDKs read AWS_REGION first.
-            region = server.environment["AWS_REGION"]
-            click.echo(exports({**server.environment, "AWS_DEFAULT_REGION": region}))
+            click.echo(exports(server.environment))
             click.echo(_hint(server, data), err=True)
             await _wait(stopped, server.requests, verbose=verbose)
     click.echo("stopped", err=True)

@@ -135,6 +135,8 @@ class Server:
             "AWS_ACCESS_KEY_ID": self._settings.access_key,
             "AWS_SECRET_ACCESS_KEY": self._settings.secret_key,
             "AWS_REGION": self._settings.region,
+            # boto3 reads the region from this one alone.
+            "AWS_DEFAULT_REGION": self._settings.region,
         }
 
     async def _open_registry(self, resources: AsyncExitStack) -> Registry:

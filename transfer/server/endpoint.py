@@ -86,7 +86,11 @@ class Endpoint:
             exchange.status, exchange.code = error.status, error.code
             await drain(request.content.iter_any())
             return _render({"__type": error.code, "message": error.message, **error.members}, error.status)
-        except (ConnectionError, asyncio.CancelledError):  # it hung up, or the server is being stopped
+        except ConnectionError:
+            # It hung up. Nobody reads this answer; raising instead would put a traceback into the server's log.
+            exchange.status = CLIENT_GONE
+            return _render({}, CLIENT_GONE)
+        except asyncio.CancelledError:  # the server is being stopped
             exchange.status = CLIENT_GONE
             raise
         except Exception:
