@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from transfer.errors import CredentialsMissing, InvalidConfig
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.transport import Request, RequestBody
 
+# For a line that botocore splits as a shell would.
+PYTHON = shlex.quote(sys.executable)
 KEYS = AwsCredentials(access_key_id="AKIAEXAMPLE", secret_access_key="canary-7d1f", session_token="canary-70ce")
 
 
@@ -135,7 +138,7 @@ async def test_a_profile_gives_keys(config: Path) -> None:
         ("", "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
         ("aws_access_key_id = a\n", "Partial credentials found"),
         ("sso_start_url = https://x\nsso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = r\n", "aws sso login"),
-        (f"credential_process = {sys.executable} -c 1/0\n", "check AWS_PROFILE and the AWS configuration files"),
+        (f"credential_process = {PYTHON} -c 1/0\n", "check AWS_PROFILE and the AWS configuration files"),
     ],
 )
 async def test_credentials_that_cannot_be_had_say_what_to_do(config: Path, text: str, said: str) -> None:
@@ -206,7 +209,7 @@ def credential_process(folder: Path, lifetime: timedelta) -> tuple[str, Path]:
         f"import json, pathlib\nlog = pathlib.Path({str(log)!r})\nlog.open('a').write('x')\n"
         f"print(json.dumps({answer!r} | {{'AccessKeyId': 'KEY' + str(len(log.read_text()))}}))\n"
     )
-    return f"{sys.executable} {program}", log
+    return f"{PYTHON} {shlex.quote(str(program))}", log
 
 
 @pytest.mark.parametrize(("minutes", "refreshed"), [(60, False), (12, True)])
@@ -227,7 +230,7 @@ async def test_the_event_loop_runs_on_while_credentials_are_looked_for(config: P
     program = tmp_path / "slow.py"
     answer = json.dumps({"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b"})
     write(program, f"import time\ntime.sleep(0.3)\nprint({answer!r})\n")
-    write(config, f"[default]\nregion = eu-west-1\ncredential_process = {sys.executable} {program}\n")
+    write(config, f"[default]\nregion = eu-west-1\ncredential_process = {PYTHON} {shlex.quote(str(program))}\n")
     ticks = 0
     loading = asyncio.ensure_future(AwsSession.load())
     while not loading.done():
