@@ -1,7 +1,7 @@
 """
 What this machine could do at best, measured beside each throughput: `python -m benchmarks.ceiling` is the sink.
 
-Two ceilings. The wire: bodies of the same size and number, posted over loopback by the same HTTP client to a server
+Two ceilings. The wire: bodies of the parts' size and number, posted over loopback by the same HTTP client to a server
 that reads and discards. The encoding: one core that hashes a layer, encodes it and hashes the text, which the
 protocol (digest, base64, SigV4) demands of every client.
 """
@@ -40,29 +40,30 @@ async def main() -> None:
     await runner.cleanup()
 
 
-def wire(size: int, *, connections: int) -> float:
-    """MiB of layer a second that `size` bytes, posted as parts over so many connections, could have at best."""
+def wire(size: int, layer_size: int, *, connections: int) -> float:
+    """MiB of layers a second that `size` bytes of them, posted over so many connections, could have at best."""
     seconds: list[float] = []
+    part = min(layer_size, _PART)
     with service("benchmarks.ceiling") as sink:
-        run(_post(f"http://127.0.0.1:{sink.ready['port']}/", size, connections, seconds))
+        bodies = repeat(bytes(part * 4 // 3), size // part)
+        run(_post(f"http://127.0.0.1:{sink.ready['port']}/", bodies, connections, seconds))
     return size / MIB / seconds[0]
 
 
-async def _post(url: str, size: int, connections: int, seconds: list[float]) -> None:
-    body = bytes(min(size, _PART) * 4 // 3)
-    parts = repeat(body, max(1, size // _PART))
+async def _post(url: str, bodies: Iterator[bytes], connections: int, seconds: list[float]) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for _ in range(connections):
-                group.create_task(_post_parts(session, url, parts))
+                group.create_task(_post_each(session, url, bodies))
         seconds.append(time.monotonic() - began)
 
 
-async def _post_parts(session: aiohttp.ClientSession, url: str, parts: Iterator[bytes]) -> None:
-    for part in parts:
-        headers = {"Content-Length": str(len(part))}
-        async with session.post(url, data=_slices(part), headers=headers) as response:
+async def _post_each(session: aiohttp.ClientSession, url: str, bodies: Iterator[bytes]) -> None:
+    """Post what the others, who take from the same bodies, leave."""
+    for body in bodies:
+        headers = {"Content-Length": str(len(body))}
+        async with session.post(url, data=_slices(body), headers=headers) as response:
             response.raise_for_status()
 
 

@@ -6,6 +6,7 @@ Pure but for `machine` and `commit`. Does not know how a figure came about.
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,9 @@ def table(results: Sequence[tuple[Scenario, Sequence[Run]]]) -> str:
 
 
 def _cells(runs: Sequence[Run]) -> list[str]:
-    notes = [text.format(spread(runs, name)) for name, text in _NOTES.items() if name in runs[0].figures]
+    notes = [
+        text.format(spread(runs, name)) for name, text in _NOTES.items() if any(run.figures.get(name) for run in runs)
+    ]
     requests = {sum(run.requests.values()) for run in runs} - {0}
     counts = "-".join(str(count) for count in sorted({min(requests), max(requests)})) if requests else ""
     return [*(spread(runs, name) for name in _COLUMNS), counts, "; ".join(notes)]
@@ -103,6 +106,8 @@ def _cpu_model() -> str:
 
 def commit(root: Path) -> str:
     """The commit that is measured, with a plus when files differ from it; empty outside a clone."""
+    if shutil.which("git") is None:
+        return ""
     done = subprocess.run(
         ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],  # noqa: S607 - the user's git
         cwd=root,
@@ -115,7 +120,8 @@ def commit(root: Path) -> str:
 
 def measured_on(where: Mapping[str, Any], revision: str) -> str:
     """One sentence for under the table."""
+    short = revision[:12] + "+" * revision.endswith("+")
     return (
         f"Measured on {where['cores']} cores of {where['cpu']}, {where['memory_gib']} GiB, {where['kernel']}, "
-        f"{where['python']}, load {where['load']:.1f} at the start, commit {revision[:12] or 'unknown'}."
+        f"{where['python']}, load {where['load']:.1f} at the start, commit {short or 'unknown'}."
     )
