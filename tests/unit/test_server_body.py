@@ -99,11 +99,18 @@ def test_a_document_that_hides_something_is_refused(document: str, message: str)
         read(document.encode())
 
 
-def test_the_beginning_of_a_cut_document_tells_what_stood_before_the_blob() -> None:
+@pytest.mark.parametrize("end", [b"YWJj", b"YWJjZA", b'YWJj"', b'YWJj"}'])
+def test_a_document_that_breaks_off_tells_what_stood_before_the_blob(end: bytes) -> None:
     body = PartBody(lambda _: None)
-    body.feed(b'{"uploadId":"u","partFirstByte":5,"layerPartBlob":"YWJjZA')
+    body.feed(b'{"uploadId":"u","partFirstByte":5,"layerPartBlob":"' + end)
     assert body.beginning() == {"uploadId": "u", "partFirstByte": 5, "layerPartBlob": ""}
     assert body.blob_bytes == 3
+
+
+def test_a_document_that_breaks_off_before_the_blob_tells_nothing() -> None:
+    body = PartBody(lambda _: None)
+    body.feed(b'{"uploadId":"u","partFir')
+    assert body.beginning() == {}
 
 
 async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:

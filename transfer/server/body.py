@@ -133,12 +133,12 @@ class PartBody:
         return bytes(self._rest)
 
     def beginning(self) -> dict[str, Any]:
-        """The members that stood before the blob, of a body that never ended."""
-        try:
-            found = msgspec.json.decode(bytes(self._rest) + b'"}')
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        """The members that stood before the blob, of a body that broke off in it or behind it."""
+        for end in (b'"}', b"}", b""):
+            with suppress(ValueError):
+                found = msgspec.json.decode(bytes(self._rest) + end)
+                return found if isinstance(found, dict) else {}
+        return {}
 
     def _read_rest(self, data: bytes, position: int) -> int:
         for at in range(position, len(data)):
