@@ -1,6 +1,7 @@
 """`transfer demo`: the main job, played on this machine alone. Knows the beginning and the end, not the story."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ def _empty(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> 
     type=click.Path(file_okay=False, path_type=Path),
     callback=_empty,
     metavar="DIR",
-    help="Keep the image and the registry's data in an empty or new folder.",
+    help="Keep the image and the registry's data there, in an empty or new folder.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors.")
 def demo(*, keep: Path | None, quiet: bool) -> None:
@@ -48,11 +49,22 @@ def demo(*, keep: Path | None, quiet: bool) -> None:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     narrator = Narrator(quiet=quiet)
+    if folder:
+        narrator.line(f"everything stays in {folder}; afterwards:")
+        narrator.line(f"  transfer serve --data {shlex.quote(str(folder / 'registry'))}")
     steps = run(lambda: _play(folder, narrator, quiet=quiet))
     print_table(steps)
-    failed = [step for step in steps if not step.held]
-    if failed:
-        raise click.ClickException(f"the demo's {failed[0].title!r} is not as promised: {failed[0].result}")
+    check(steps)
+
+
+def check(steps: Sequence["Step"]) -> None:
+    """
+    Raises:
+        ClickException: a step did not keep its promise; the message names the first.
+    """
+    for step in steps:
+        if not step.held:
+            raise click.ClickException(f"the demo's {step.title!r} is not as promised: {step.result}")
 
 
 async def _play(keep: Path | None, narrator: "Narrator", *, quiet: bool) -> "list[Step]":
@@ -61,6 +73,4 @@ async def _play(keep: Path | None, narrator: "Narrator", *, quiet: bool) -> "lis
     if keep is None:
         with TemporaryDirectory(prefix="transfer-demo-") as folder:
             return await play(Path(folder), narrator, quiet=quiet)
-    steps = await play(keep, narrator, quiet=quiet)
-    narrator.line(f"kept: transfer serve --data {shlex.quote(str(keep / 'registry'))}")
-    return steps
+    return await play(keep, narrator, quiet=quiet)

@@ -93,7 +93,7 @@ class Scenes:
         steps = [await self._first(first)]
         killed, step = await self._killed(second)
         steps += [step, await self._resumed(second, killed)]
-        return [*steps, await self._again(second), await self._read_back("demo/killed")]
+        return [*steps, await self._again(second), await self.read_back("demo/killed")]
 
     def _push(self, repository: str) -> Push:
         target = f"{self._server.registry}/{repository}:{TAG}"
@@ -128,7 +128,7 @@ class Scenes:
         whole = arrived(killed) + arrived(run.records) == self._image.size + found.again
         most = part_size(sizes.values())
         result = f"{format_size(found.resumed)} resumed in {count(found.inside, 'layer')}"
-        result += f", {format_size(found.again)} sent twice (a layer: at most {format_size(found.worst)})"
+        result += f", {format_size(found.again)} sent twice, at most {format_size(found.worst)} of a layer"
         held = right and whole and found.resumed > 0 and found.worst <= most
         return self._step("push again, resumed", run, result, held=held)
 
@@ -139,7 +139,8 @@ class Scenes:
         result = f"{format_size(moved)} moved" if moved else "nothing moved"
         return self._step("push again", run, result, held=right and not moved and len(run.records) == 1)
 
-    async def _read_back(self, repository: str) -> Step:
+    async def read_back(self, repository: str) -> Step:
+        """All that a repository holds of the image, byte for byte."""
         self._narrator.step("read everything back and compare the digests")
         began, before = time.monotonic(), len(self._server.requests)
         async with open_ecr() as ecr, Transport() as transport:

@@ -16,7 +16,7 @@ from rich.text import Text
 from transfer.cli.text import display, format_size
 
 # Where there is no terminal, no line of the table is broken.
-_WIDTH_OF_A_FILE = 120
+_WIDTH_OF_A_FILE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
