@@ -2,6 +2,7 @@
 
 import click
 
+from transfer.cli.demo import demo
 from transfer.cli.ecr import ecr
 from transfer.cli.push import push
 from transfer.cli.serve import serve
@@ -20,6 +21,7 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
       transfer serve --port 5000
       transfer ecr repos
       transfer ecr images app
+      transfer demo
 
     \b
     Exit codes:
@@ -28,5 +30,5 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     context["debug"] = debug
 
 
-for command in (push, serve, ecr):
+for command in (push, serve, ecr, demo):
     transfer.add_command(command)
