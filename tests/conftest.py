@@ -12,6 +12,8 @@ import pytest_asyncio
 from tests.images import ImageBuilder
 
 if TYPE_CHECKING:
+    from tests.behind_peer import Site
+    from transfer.registry.ecr.aws import AwsSession
     from transfer.server import Server
 
 
@@ -60,3 +62,21 @@ async def server() -> AsyncIterator["Server"]:
 
     async with Server() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def aws_session() -> "AwsSession":
+    """What botocore resolves, once for all tests; a test that changes it changes a copy."""
+    from tests.behind_peer import KEYS  # noqa: PLC0415 - as above, and botocore takes a while too
+    from transfer.registry.ecr.aws import AwsSession  # noqa: PLC0415
+
+    return asyncio.run(AwsSession.load(KEYS))
+
+
+@pytest_asyncio.fixture
+async def site(tmp_path: Path, aws_session: "AwsSession") -> AsyncIterator["Site"]:
+    """A repository of the embedded registry behind a peer that can get in the way."""
+    from tests.behind_peer import opened  # noqa: PLC0415 - as above
+
+    async with opened(tmp_path, aws_session) as opened_site:
+        yield opened_site

@@ -177,7 +177,7 @@ class Peer:
                 request = await _arrived(reader, writer)
                 self.requests.append(request)
                 self.came.set()
-                step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
+                step = await self.choose(request)
                 await step(request)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
@@ -185,6 +185,11 @@ class Peer:
             self._connected.discard(task)
             self.gone.set()
             writer.close()
+
+    async def choose(self, request: Arrived) -> Step:
+        """What to do with a request: the script's next step."""
+        del request
+        return self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
 
     async def hang_up(self) -> None:
         tasks = list(self._connected)
@@ -210,10 +215,17 @@ async def _arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def scripted(*steps: Step, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     """A peer on a free loopback port, for as long as the block lasts."""
     peer = Peer(steps, scheme="https" if tls else "http")
+    async with listening(peer, tls):
+        yield peer
+
+
+@asynccontextmanager
+async def listening(peer: Peer, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    """Let a peer be reached, for as long as the block lasts."""
     server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=tls)
     peer.port = server.sockets[0].getsockname()[1]
     try:
-        yield peer
+        yield
     finally:
         server.close()
         await peer.hang_up()

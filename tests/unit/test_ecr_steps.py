@@ -35,7 +35,7 @@ def test_where_to_go_on_after_a_refused_part(last: object, first: int, end: int,
     [
         ({"lastValidByteReceived": 99}, 100, True),
         ({"lastValidByteReceived": -1}, 0, True),
-        ({}, 0, True),
+        ({}, 0, False),
         ({}, 100, False),
         ({"lastValidByteReceived": 199}, 100, False),
     ],

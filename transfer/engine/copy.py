@@ -15,7 +15,7 @@ from transfer.engine.limits import Flights, Limits
 from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, blobs_to_check, plan
 from transfer.engine.result import BlobResult
 from transfer.engine.tasks import gather, task_group
-from transfer.errors import BlobUnknown
+from transfer.errors import BlobUnknown, TransferError
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 
@@ -115,7 +115,11 @@ class ImageCopy:
 
         async def push() -> BlobSent:
             async with self._limits.blobs.hold():
-                return await self._target.push_blob(context, self._source)
+                try:
+                    return await self._target.push_blob(context, self._source)
+                except TransferError as error:
+                    error.add_note(f"this was about blob {blob.digest} ({blob.size} bytes)")
+                    raise
 
         sent = await self._flights.run((self._target.key, blob.digest), push, _JOINED)
         status: BlobStatus = "present" if sent.already_there else "resumed" if sent.resumed else "uploaded"

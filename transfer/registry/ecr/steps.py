@@ -38,7 +38,7 @@ def next_offset(error: RegistryError, first: int, end: int) -> int | None:
 
 def is_size_refused(error: RegistryError, first: int) -> bool:
     """Whether a part was refused although it began where the registry expected it: its size is what is wrong."""
-    return bool(error.details.get("lastValidByteReceived", -1) == first - 1)
+    return bool(error.details.get("lastValidByteReceived") == first - 1)
 
 
 def spoils_session(error: RegistryError) -> bool:

@@ -66,7 +66,7 @@ class LayerUpload:
             except UploadLost as lost:
                 state = None
                 await self._site.journal.drop(self._key)
-                self._blob.notify(Notice(f"{lost}; starting this layer over"))
+                self._blob.notify(Notice(f"blob {self._layer.digest} starts over: {lost}"))
         return await self._attempt(None)
 
     async def _attempt(self, state: UploadState | None) -> BlobSent:
@@ -81,10 +81,10 @@ class LayerUpload:
             if offset > self._layer.size or await reader.advance(offset) != state.guard:
                 raise self._lost("its content has changed since its first bytes were sent")
         self._blob.notify(BlobStarted(self._layer, offset))
-        await self._send_parts(reader, session, offset)
-        already_there = await self._complete(session)
+        kept = await self._send_parts(reader, session, offset)
+        await self._complete(session)
         await self._site.journal.drop(self._key)
-        return BlobSent(self._sent, offset, already_there)
+        return BlobSent(self._sent, kept)
 
     async def _initiate(self) -> Session:
         reply = await self._client.initiate_layer_upload(
@@ -100,9 +100,13 @@ class LayerUpload:
             )
         return session
 
-    async def _send_parts(self, reader: LayerReader, session: Session, offset: int) -> None:
-        """Send [offset, size): while one part is on the wire, the next one is read, hashed and encoded."""
-        missteps = 0
+    async def _send_parts(self, reader: LayerReader, session: Session, offset: int) -> int:
+        """
+        Send [offset, size): while one part is on the wire, the next one is read, hashed and encoded.
+
+        Returns how many bytes were not sent now: less than `offset` when the registry had lost some of them.
+        """
+        missteps, kept = 0, offset
         with Share(self._site.bytes_in_flight) as share:
             async with task_group() as group:
 
@@ -121,13 +125,14 @@ class LayerUpload:
                     del part
                     if offset == expected:
                         continue
-                    missteps += 1
+                    missteps, kept = missteps + 1, min(kept, offset)
                     if missteps > _MOST_MISSTEPS:
                         raise self._lost("the registry keeps moving back in it")
                     if ahead is not None:
                         # Two readers of one layer would mix up its hashes: let the needless part be finished first.
                         share.give_back((await ahead).size)
                     ahead = prepare(offset)
+        return kept
 
     async def _prepare(self, reader: LayerReader, session: Session, first: int, share: Share) -> Part:
         await share.take(min(session.part_size, self._layer.size - first))
@@ -143,21 +148,29 @@ class LayerUpload:
         return offset
 
     async def _deliver(self, part: Part) -> int:
+        """Send one part; the offset to go on at, by the registry's word."""
         try:
             await self._client.send_layer_part(part.body)
         except RegistryError as error:
-            if error.code != steps.PART_REFUSED or steps.is_size_refused(error, part.first):
-                raise
-            self._all_ours = False
-            offset = steps.next_offset(error, part.first, part.end)
-            if offset is None:
-                raise self._lost("somebody else has written to its upload") from error
-            return offset
-        self._sent += part.size
-        return part.end
+            offset = self._settle(part, error)
+        else:
+            offset = part.end
+        if offset == part.end:
+            self._sent += part.size
+        return offset
 
-    async def _complete(self, session: Session) -> bool:
-        """Complete the upload; whether the registry had the layer from elsewhere by then."""
+    def _settle(self, part: Part, error: RegistryError) -> int:
+        """The offset to go on at after a part was refused, where there is one."""
+        if error.code != steps.PART_REFUSED or steps.is_size_refused(error, part.first):
+            raise error
+        self._all_ours = False
+        offset = steps.next_offset(error, part.first, part.end)
+        if offset is None:
+            raise self._lost(f"its upload is out of step with what was sent ({error})") from error
+        return offset
+
+    async def _complete(self, session: Session) -> None:
+        """Complete the upload; that the registry has the layer from elsewhere by now is as good."""
         try:
             await self._client.complete_layer_upload(
                 registryId=session.registry_id,
@@ -171,7 +184,7 @@ class LayerUpload:
                 raise
         except RegistryError as error:
             if error.code == steps.LAYER_EXISTS:
-                return True
+                return
             if steps.spoils_session(error) and not self._all_ours:
                 raise self._lost(f"what the registry holds of it cannot be completed ({error.code})") from error
             if error.code == steps.LAYER_INVALID:
@@ -180,7 +193,6 @@ class LayerUpload:
                     side="target",
                 ) from error
             raise
-        return False
 
     def _lost(self, reason: str) -> UploadLost:
         return UploadLost(f"blob {self._layer.digest}: {reason}", status=400, code="OutOfStep", side="target")
