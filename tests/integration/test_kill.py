@@ -78,7 +78,7 @@ async def test_a_push_killed_at_twenty_moments_sends_at_most_one_part_of_each_la
                 assert await process.wait() == (-signal.SIGKILL if killed else 0)
                 # A kill cuts off a part, or hides the answer to one, which the next run then sends again.
                 again = cut + wasted(server.requests[begun:], 400)
-                assert max(again.values(), default=0) <= PART, [one for one in server.requests if not one.upload_id and "Part" in one.operation]
+                assert max(again.values(), default=0) <= PART
                 cut, begun = wasted(server.requests[begun:], 499), len(server.requests)
             assert max(abandoned(server.requests).values(), default=0) <= PART
             received = sum(record.blob_bytes for record in server.requests.of("UploadLayerPart"))

@@ -219,10 +219,11 @@ async def drain(chunks: AsyncIterator[bytes]) -> None:
     """
     Let the rest of a refused body pass, within bounds.
 
-    A client that sends all of it before it reads the answer would otherwise find its connection reset instead.
+    A client that sends all of it before it reads the answer would otherwise find its connection reset instead; one
+    that hung up reads nothing.
     """
     left = MAX_PART_DOCUMENT
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, ConnectionError):
         async with asyncio.timeout(_DRAIN_SECONDS):
             async for chunk in chunks:
                 left -= len(chunk)
