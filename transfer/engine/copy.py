@@ -118,7 +118,8 @@ class ImageCopy:
                 try:
                     return await self._target.push_blob(context, self._source)
                 except TransferError as error:
-                    error.add_note(f"this was about blob {blob.digest} ({blob.size} bytes)")
+                    if blob.digest not in str(error):
+                        error.add_note(f"this was about blob {blob.digest} ({blob.size} bytes)")
                     raise
 
         sent = await self._flights.run((self._target.key, blob.digest), push, _JOINED)
