@@ -98,7 +98,7 @@ def test_a_log_ends_with_all_bytes_sent() -> None:
     lines = plain(
         (0, PLAN), (1, BlobFinished(layer(3, 30 * MB), "present")), (2, sent(LARGE)), (3, sent(SMALL)), (4, tagged)
     )
-    assert lines[1:] == ["all 120 MB sent, 0 manifests written"]
+    assert lines[1:] == ["all 120 MB sent, writing the manifests"]
 
 
 def sent(blob: Descriptor) -> BlobFinished:

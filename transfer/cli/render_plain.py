@@ -91,7 +91,7 @@ def progress_line(progress: Progress, now: float) -> str:
     if progress.plan is None:
         return "reading the image and asking the registry what it has"
     if not progress.remaining:
-        return f"all {format_size(progress.total)} sent, {count(progress.manifests, 'manifest')} written"
+        return f"all {format_size(progress.total)} sent, writing the manifests"
     return (
         f"{format_size(progress.done)} of {format_size(progress.total)} "
         f"({100 * progress.done // progress.total}%), {format_rate(progress.rate(now))}, "
