@@ -24,3 +24,11 @@ def registry(monkeypatch: pytest.MonkeyPatch, clean_environment: object) -> Iter
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         yield server
+
+
+@pytest.fixture
+def app(registry: "Server", command: Command) -> str:
+    """A repository that is there, as a push names it."""
+    command.ok("ecr", "create", "app")
+    registry.requests.clear()
+    return f"{registry.registry}/app"

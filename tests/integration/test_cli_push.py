@@ -22,14 +22,6 @@ MIB = 1024 * 1024
 
 
 @pytest.fixture
-def app(registry: Server, command: Command) -> str:
-    """A repository that is there."""
-    command.ok("ecr", "create", "app")
-    registry.requests.clear()
-    return f"{registry.registry}/app"
-
-
-@pytest.fixture
 def silence() -> Iterator[socket.socket]:
     """A peer that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

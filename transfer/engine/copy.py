@@ -118,7 +118,7 @@ class ImageCopy:
                 try:
                     return await self._target.push_blob(context, self._source)
                 except TransferError as error:
-                    if blob.digest not in str(error):
+                    if blob.digest.encoded not in str(error):
                         error.add_note(f"this was about blob {blob.digest} ({blob.size} bytes)")
                     raise
 
