@@ -59,6 +59,8 @@ def demo(*, keep: Path | None, quiet: bool) -> None:
 
 def check(steps: Sequence["Step"]) -> None:
     """
+    Hold the demo to what it promised.
+
     Raises:
         ClickException: a step did not keep its promise; the message names the first.
     """

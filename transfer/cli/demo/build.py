@@ -20,6 +20,7 @@ import msgspec
 
 from transfer.cli.demo.archive import Layer, write_layer
 from transfer.cli.demo.machine import Tree
+from transfer.engine.tasks import gather
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 
@@ -77,7 +78,7 @@ async def build_image(path: Path, trees: Sequence[Tree], *, on_layer: Callable[[
     # Leaving the pool waits for its threads: none writes any more when the folder is removed.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            written = await asyncio.gather(*map(write, trees))
+            written = await gather(map(write, trees))
         finally:
             stop.set()
     layers = tuple(layer for layer in written if layer is not None)
