@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -22,6 +22,9 @@ from transfer.model.descriptor import Descriptor
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.transport import Transport
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr.literals import ImageTagMutabilityType
 
 # Neither a multiple of three nor of the slices that parts are read in.
 PART = 100_000
@@ -63,6 +66,11 @@ class Site:
         config = TransferConfig()
         self.ecr = EcrClient(self._session, transport=transport, retrier=Retrier(config), limits=Limits(config))
         await self.ecr.create_repository(repositoryName="app")
+
+    async def renew(self, mutability: "ImageTagMutabilityType" = "MUTABLE") -> None:
+        """Delete the repository with all it has, and create it again."""
+        await self.ecr.delete_repository(repositoryName="app", force=True)
+        await self.ecr.create_repository(repositoryName="app", imageTagMutability=mutability)
 
     async def close(self) -> None:
         await self._resources.aclose()
@@ -137,6 +145,11 @@ class Site:
             partLastByte=first + len(content) - 1,
             layerPartBlob=content,
         )
+
+    async def put(self, image: BuiltImage, tag: str = "v1") -> None:
+        """Put a manifest whose layers are there under a tag, past the peer."""
+        manifest = image.content(image.root).decode()
+        await self.ecr.put_image(repositoryName="app", imageManifest=manifest, imageTag=tag)
 
     async def add_config(self, image: BuiltImage) -> None:
         """Upload the config past the peer, so that only the layers are left."""

@@ -9,8 +9,8 @@ slices joins to base64 text of the part. Knows neither the network nor the journ
 import asyncio
 import mmap
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import BinaryIO
@@ -164,9 +164,12 @@ class LayerReader:
         if self._is_file:
             self._is_file = await asyncio.to_thread(self._pass_file, first, end, sink)
         if not self._is_file:
-            async with self._source.open_blob(self._descriptor, offset=first, end=end) as chunks:
-                position = first
-                async for data in _resliced(chunks):
+            position = first
+            async with (
+                self._source.open_blob(self._descriptor, offset=first, end=end) as chunks,
+                aclosing(_resliced(chunks)) as slices,
+            ):
+                async for data in slices:
                     await asyncio.to_thread(sink, data)
                     position += len(data)
             self._check_length(position, end)
@@ -206,7 +209,7 @@ def _read_range(file: BinaryIO, first: int, end: int, sink: Sink) -> int:
     return position
 
 
-async def _resliced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _resliced(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """The same bytes in slices of SLICE bytes but for the last."""
     pending = bytearray()
     async for chunk in chunks:
