@@ -185,6 +185,7 @@ async def test_smaller_parts_are_enough_where_the_registry_asks_for_them() -> No
         await call.part(upload_id, 0, b"1234")
         await call.part(upload_id, 4, b"5")
         await call.complete(upload_id, digest_of(b"12345"))
+        assert server.requests.count("CompleteLayerUpload", 200) == 1
 
 
 async def test_the_url_leads_to_a_server_that_listens_everywhere() -> None:
