@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -105,11 +106,20 @@ async def test_a_corrupt_file_is_told_once_and_costs_nothing_else(
     assert str(path) in failures[0]
 
 
-async def test_a_state_that_cannot_be_read_is_told_once(journal: Open, path: Path, failures: list[str]) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"\xff\x00",
+        *(msgspec.msgpack.encode(("id", *numbers)) for numbers in [(0, 1, 1), (1, -1, 1), (1, "1", 1), (1, 1)]),
+    ],
+)
+async def test_a_state_that_cannot_be_read_is_told_once(
+    journal: Open, path: Path, failures: list[str], state: bytes
+) -> None:
     await (first := journal()).put("key", STATE)
     await first.close()
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE uploads SET state = x'ff00'")
+        database.execute("UPDATE uploads SET state = ?", (state,))
     database.close()
     assert await journal().get("key") is None
     assert len(failures) == 1

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import filelock
 import msgspec
@@ -49,8 +49,8 @@ class UploadState(msgspec.Struct, frozen=True, array_like=True):
     """
 
     upload_id: str
-    part_size: int
-    offset: int
+    part_size: Annotated[int, msgspec.Meta(gt=0)]
+    offset: Annotated[int, msgspec.Meta(ge=0)]
     guard: int
 
 
