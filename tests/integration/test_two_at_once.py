@@ -11,7 +11,6 @@ import pytest
 from tests.behind_peer import PART, Site
 from tests.images import BuiltImage, ImageBuilder
 from transfer.engine.events import Event, Notice
-from transfer.engine.journal import SqliteJournal, UploadState
 
 
 async def start_push(site: Site, image: BuiltImage, tag: str, state: Path) -> asyncio.subprocess.Process:
@@ -76,12 +75,3 @@ async def test_a_second_push_of_a_layer_that_is_under_way_neither_takes_nor_spoi
     assert (second.blobs[1].sent, (await first).blobs[1].sent) == (4 * PART, 4 * PART)
     codes = sorted(str(one.code) for one in site.server.requests.of("CompleteLayerUpload"))
     assert codes == ["LayerAlreadyExistsException", "None"]
-
-
-async def test_many_journals_may_open_one_new_file_at_once(tmp_path: Path) -> None:
-    failures: list[str] = []
-    journals = [SqliteJournal(tmp_path / "journal", on_failure=failures.append) for _ in range(12)]
-    state = UploadState("id", 1, 1, 1)
-    await asyncio.gather(*(journal.put(str(number), state) for number, journal in enumerate(journals)))
-    await asyncio.gather(*(journal.close() for journal in journals))
-    assert failures == []

@@ -153,3 +153,12 @@ async def test_old_states_are_forgotten(journal: Open, path: Path) -> None:
         database.execute("UPDATE uploads SET updated = updated - 15 * 86400")
     database.close()
     assert await journal().get("key") is None
+
+
+async def test_many_may_open_one_new_file_at_once(tmp_path: Path, failures: list[str]) -> None:
+    for number in range(10):
+        path = tmp_path / f"journal-{number}"
+        journals = [SqliteJournal(path, on_failure=failures.append) for _ in range(8)]
+        await asyncio.gather(*(one.put(str(key), STATE) for key, one in enumerate(journals)))
+        await asyncio.gather(*(one.close() for one in journals))
+    assert failures == []

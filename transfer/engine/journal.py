@@ -136,6 +136,12 @@ class SqliteJournal:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Of several that open a new file, SQLite tells all but one that it is locked, without letting them wait.
+        turn = self._path.with_name(f"{self._path.name}.opening")
+        with filelock.FileLock(turn, timeout=_BUSY_SECONDS, poll_interval=0.005):
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=16
         )
