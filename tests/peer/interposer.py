@@ -40,16 +40,22 @@ class Rule:
 
 @dataclass
 class Hold:
-    """A request that is held: `came` when it is here, goes on once `released`."""
+    """
+    A request that is held, or its answer: `came` when it is here, goes on once `released`.
 
-    onward: Step
+    As a step it does `before` first and `after` in the end.
+    """
+
+    before: Callable[[Arrived], Awaitable[object]]
+    after: Callable[[Arrived], Awaitable[object]]
     came: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, request: Arrived) -> None:
+        await self.before(request)
         self.came.set()
         await self.released.wait()
-        await self.onward(request)
+        await self.after(request)
 
 
 class Interposer(Peer):
@@ -103,7 +109,19 @@ class Interposer(Peer):
 
     def held(self) -> Hold:
         """Wait for a test to release the request, then pass it on."""
-        return Hold(self.forward)
+        return Hold(_nothing, self.forward)
+
+    def held_back(self) -> Hold:
+        """Let the registry do it, and wait for a test to release its answer."""
+        answers: list[tuple[int, bytes]] = []
+
+        async def ask(request: Arrived) -> None:
+            answers.append(await self._ask(request))
+
+        async def pass_back(request: Arrived) -> None:
+            await _reply(request, *answers.pop())
+
+        return Hold(ask, pass_back)
 
     def after(self, act: Callable[[], Awaitable[object]]) -> Step:
         """Let something else happen first, then pass the request on."""
@@ -146,6 +164,10 @@ class Interposer(Peer):
         if not head:
             raise ConnectionResetError
         return int(head.split(b" ", 2)[1]), body
+
+
+async def _nothing(request: Arrived) -> None:
+    del request
 
 
 def _head(request: Arrived) -> bytes:

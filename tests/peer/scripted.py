@@ -191,6 +191,11 @@ class Peer:
         del request
         return self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
 
+    async def deserted(self) -> None:
+        """Wait until every client has closed its connection."""
+        while self._connected:
+            await asyncio.wait(self._connected)
+
     async def hang_up(self) -> None:
         tasks = list(self._connected)
         for task in tasks:

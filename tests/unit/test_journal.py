@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -105,11 +106,20 @@ async def test_a_corrupt_file_is_told_once_and_costs_nothing_else(
     assert str(path) in failures[0]
 
 
-async def test_a_state_that_cannot_be_read_is_told_once(journal: Open, path: Path, failures: list[str]) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"\xff\x00",
+        *(msgspec.msgpack.encode(("id", *numbers)) for numbers in [(0, 1, 1), (1, -1, 1), (1, "1", 1), (1, 1)]),
+    ],
+)
+async def test_a_state_that_cannot_be_read_is_told_once(
+    journal: Open, path: Path, failures: list[str], state: bytes
+) -> None:
     await (first := journal()).put("key", STATE)
     await first.close()
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE uploads SET state = x'ff00'")
+        database.execute("UPDATE uploads SET state = ?", (state,))
     database.close()
     assert await journal().get("key") is None
     assert len(failures) == 1
@@ -143,3 +153,12 @@ async def test_old_states_are_forgotten(journal: Open, path: Path) -> None:
         database.execute("UPDATE uploads SET updated = updated - 15 * 86400")
     database.close()
     assert await journal().get("key") is None
+
+
+async def test_many_may_open_one_new_file_at_once(tmp_path: Path, failures: list[str]) -> None:
+    for number in range(10):
+        path = tmp_path / f"journal-{number}"
+        journals = [SqliteJournal(path, on_failure=failures.append) for _ in range(8)]
+        await asyncio.gather(*(one.put(str(key), STATE) for key, one in enumerate(journals)))
+        await asyncio.gather(*(one.close() for one in journals))
+    assert failures == []

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import filelock
 import msgspec
@@ -49,8 +49,8 @@ class UploadState(msgspec.Struct, frozen=True, array_like=True):
     """
 
     upload_id: str
-    part_size: int
-    offset: int
+    part_size: Annotated[int, msgspec.Meta(gt=0)]
+    offset: Annotated[int, msgspec.Meta(ge=0)]
     guard: int
 
 
@@ -136,6 +136,12 @@ class SqliteJournal:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Of several that open a new file, SQLite tells all but one that it is locked, without letting them wait.
+        turn = self._path.with_name(f"{self._path.name}.opening")
+        with filelock.FileLock(turn, timeout=_BUSY_SECONDS, poll_interval=0.005):
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=16
         )
