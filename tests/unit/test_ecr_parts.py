@@ -14,11 +14,12 @@ import pytest
 import xxhash
 
 from tests.images import blocks
+from transfer.engine.reader import SLICE
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.ecr.parts import SLICE, LayerReader, Part, Session
+from transfer.registry.ecr.parts import NO_GUARD, LayerReader, Part, Session
 
 SIZE = 3 * SLICE + 10
 CONTENT = b"".join(blocks(SIZE, 3))
@@ -82,27 +83,39 @@ def blob_of(part: Part) -> bytes:
 async def test_parts_hold_their_bytes_and_vouch_for_all_before_in_any_order(
     source: MemorySource, firsts: list[int], guarded: list[bool]
 ) -> None:
-    reader = LayerReader(source, layer())
-    for first, vouches in zip(firsts, guarded, strict=True):
-        part = await reader.part(SESSION, first)
-        assert (part.first, part.end) == (first, min(first + PART, SIZE))
-        assert blob_of(part) == CONTENT[part.first : part.end]
-        assert part.guard == (xxhash.xxh3_64_intdigest(CONTENT[: part.end]) if vouches else None)
+    async with LayerReader(source, layer()) as reader:
+        for first, vouches in zip(firsts, guarded, strict=True):
+            part = await reader.part(SESSION, first)
+            assert (part.first, part.end) == (first, min(first + PART, SIZE))
+            assert blob_of(part) == CONTENT[part.first : part.end]
+            assert part.guard == (xxhash.xxh3_64_intdigest(CONTENT[: part.end]) if vouches else None)
 
 
-async def test_advancing_gives_the_guard_of_what_was_passed(source: MemorySource) -> None:
-    reader = LayerReader(source, layer())
-    assert await reader.advance(PART) == xxhash.xxh3_64_intdigest(CONTENT[:PART])
-    assert (await reader.part(SESSION, PART)).guard == xxhash.xxh3_64_intdigest(CONTENT[: 2 * PART])
+@pytest.mark.parametrize(("guard", "same"), [(xxhash.xxh3_64_intdigest(CONTENT[:PART]), True), (NO_GUARD, False)])
+async def test_a_file_is_taken_up_when_it_is_what_was_sent(tmp_path: Path, guard: int, same: bool) -> None:
+    async with LayerReader(source_of(CONTENT, tmp_path), layer()) as reader:
+        assert await reader.resume(PART, guard) is same
+        assert (await reader.part(SESSION, PART)).guard == xxhash.xxh3_64_intdigest(CONTENT[: 2 * PART])
+
+
+async def test_a_stream_is_taken_up_without_reading_its_beginning_again() -> None:
+    source = source_of(CONTENT, None)
+    async with LayerReader(source, layer()) as reader:
+        assert await reader.resume(PART, 1)
+        assert source.calls["open_blob"] == 0
+        parts = [await reader.part(SESSION, first) for first in (PART, 2 * PART)]
+    assert b"".join(map(blob_of, parts)) == CONTENT[PART:]
+    assert {part.guard for part in parts} == {NO_GUARD}
+    assert source.calls["open_blob"] == 1, "it is read on from part to part"
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
-async def test_a_layer_is_verified_by_the_algorithm_of_its_digest(source: MemorySource, algorithm: str) -> None:
+async def test_a_layer_is_verified_by_the_algorithm_of_its_digest(tmp_path: Path, algorithm: str) -> None:
+    source, guard = source_of(CONTENT, tmp_path), xxhash.xxh3_64_intdigest(CONTENT)
     right, wrong = Digest.of(CONTENT, algorithm), Digest.of(CONTENT + b".", algorithm)
-    source.blobs |= {right: CONTENT, wrong: CONTENT}
-    assert await LayerReader(source, layer(right)).advance(SIZE)
+    assert await LayerReader(source, layer(right)).resume(SIZE, guard)
     with pytest.raises(ContentMismatch, match=f"{wrong} in .* has digest {right}; it is damaged") as caught:
-        await LayerReader(source, layer(wrong)).advance(SIZE)
+        await LayerReader(source, layer(wrong)).resume(SIZE, guard)
     assert caught.value.side == "source"
 
 
@@ -110,17 +123,17 @@ async def test_a_layer_is_verified_by_the_algorithm_of_its_digest(source: Memory
 async def test_a_layer_with_another_digest_never_gives_its_last_part(source: MemorySource, firsts: list[int]) -> None:
     wrong = Digest.of(b"something else")
     source.blobs[wrong] = CONTENT
-    reader = LayerReader(source, layer(wrong))
-    for first in firsts[:-1]:
-        await reader.part(SESSION, first)
-    with pytest.raises(ContentMismatch, match=str(source.locate(layer(wrong)))):
-        await reader.part(SESSION, firsts[-1])
+    async with LayerReader(source, layer(wrong)) as reader:
+        for first in firsts[:-1]:
+            await reader.part(SESSION, first)
+        with pytest.raises(ContentMismatch, match=str(source.locate(layer(wrong)))):
+            await reader.part(SESSION, firsts[-1])
 
 
 async def test_bytes_that_changed_after_they_were_verified_are_sent_as_they_are(tmp_path: Path) -> None:
     source = source_of(CONTENT, tmp_path)
     reader = LayerReader(source, layer())
-    await reader.advance(SIZE)
+    await reader.resume(SIZE, NO_GUARD)
     (tmp_path / "blob").write_bytes(bytes(SIZE))
     # Read again after a move back: what it is by now only the registry's own digest can tell.
     assert blob_of(await reader.part(SESSION, 0)) == bytes(PART)
@@ -130,7 +143,7 @@ async def test_bytes_that_changed_after_they_were_verified_are_sent_as_they_are(
 async def test_a_file_that_is_too_short_is_named(tmp_path: Path, length: int) -> None:
     source = source_of(CONTENT[:length], tmp_path)
     with pytest.raises(ContentMismatch, match=f"it ends at byte {length}, its size should be {SIZE}") as caught:
-        await LayerReader(source, layer()).advance(SIZE)
+        await LayerReader(source, layer()).resume(SIZE, NO_GUARD)
     assert str(tmp_path / "blob") in str(caught.value)
 
 

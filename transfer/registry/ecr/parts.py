@@ -6,28 +6,25 @@ hash that signs the request all come from the same pass. Slices are a multiple o
 slices joins to base64 text of the part. Knows neither the network nor the journal.
 """
 
-import asyncio
 import mmap
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import BinaryIO
+from typing import Self
 
 import msgspec
 import pybase64
 import xxhash
 
 from transfer.engine.content import Source
-from transfer.errors import ContentMismatch, InvalidLayout
+from transfer.engine.reader import BlobReader
+from transfer.errors import ContentMismatch
 from transfer.model.descriptor import Descriptor
 from transfer.registry.transport import RequestBody
 
-# A multiple of three, and small enough for the allocator to use the same memory again and again.
-SLICE = 96 * 1024
-
-Sink = Callable[[bytes], None]
+# Recorded for bytes that were not all read here; no file is taken up on the strength of it.
+NO_GUARD = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +104,9 @@ class LayerReader:
     """
     Reads a layer in any order of parts, and verifies it as its front moves to the end.
 
+    A stream that is taken up in its middle is not verified here: its beginning is not read again, and the registry
+    computes the digest when the upload completes.
+
     Raises (all its methods):
         ContentMismatch: the layer is shorter than its size, or does not have its digest; names its place.
     """
@@ -114,36 +114,55 @@ class LayerReader:
     def __init__(self, source: Source, descriptor: Descriptor) -> None:
         self._source = source
         self._descriptor = descriptor
+        self._reader = BlobReader(source, descriptor)
         self._hasher = descriptor.digest.hasher()
         self._guard = xxhash.xxh3_64()
         self._front = 0
-        self._is_file = True
+        self._hashing = True
 
-    async def advance(self, end: int) -> int:
-        """Read on to `end` without sending; the guard over [0, end)."""
-        await self._pass(self._front, end, self._hash)
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._reader.__aexit__(None, None, None)
+
+    async def resume(self, offset: int, guard: int) -> bool:
+        """
+        Take the layer up at `offset`; whether the bytes before it are those that `guard` was computed over.
+
+        A file may have changed since, so that it is read again. A stream is known by its digest.
+        """
+        if not await self._reader.is_file():
+            self._hashing = False
+            return True
+        await self._reader.read(self._front, offset, self._hash)
         self._verify()
-        return self._guard.intdigest()
+        return self._guard.intdigest() == guard
 
     async def part(self, session: Session, first: int) -> Part:
         """The part of `session` that begins at `first`."""
         end = min(first + session.part_size, self._descriptor.size)
-        if first > self._front:
-            await self._pass(self._front, first, self._hash)
+        if self._hashing and first > self._front:
+            await self._reader.read(self._front, first, self._hash)
         body = _BodyBuilder(session, first, end)
         position = first
 
         def absorb(data: bytes) -> None:
             nonlocal position
             fresh = position + len(data) - self._front
-            if fresh > 0:
+            if self._hashing and fresh > 0:
                 self._hash(data if fresh == len(data) else data[-fresh:])
             position += len(data)
             body.feed(data)
 
-        await self._pass(first, end, absorb)
+        await self._reader.read(first, end, absorb)
         self._verify()
-        return Part(first, end, body.finish(), self._guard.intdigest() if self._front == end else None)
+        return Part(first, end, body.finish(), self._guard_at(end))
+
+    def _guard_at(self, end: int) -> int | None:
+        if not self._hashing:
+            return NO_GUARD
+        return self._guard.intdigest() if self._front == end else None
 
     def _hash(self, data: bytes) -> None:
         self._hasher.update(data)
@@ -158,64 +177,3 @@ class LayerReader:
                 f"{blob.digest.algorithm}:{self._hasher.hexdigest()}; it is damaged, so make it again",
                 side="source",
             )
-
-    async def _pass(self, first: int, end: int, sink: Sink) -> None:
-        """Give `sink` the bytes [first, end) in a worker thread, in slices of SLICE bytes but for the last."""
-        if self._is_file:
-            self._is_file = await asyncio.to_thread(self._pass_file, first, end, sink)
-        if not self._is_file:
-            position = first
-            async with (
-                self._source.open_blob(self._descriptor, offset=first, end=end) as chunks,
-                aclosing(_resliced(chunks)) as slices,
-            ):
-                async for data in slices:
-                    await asyncio.to_thread(sink, data)
-                    position += len(data)
-            self._check_length(position, end)
-
-    def _pass_file(self, first: int, end: int, sink: Sink) -> bool:
-        file = self._source.open_file(self._descriptor)
-        if file is None:
-            return False
-        try:
-            with file:
-                position = _read_range(file, first, end, sink)
-        except OSError as error:
-            where = self._source.locate(self._descriptor)
-            raise InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source") from None
-        self._check_length(position, end)
-        return True
-
-    def _check_length(self, position: int, end: int) -> None:
-        if position != end:
-            blob = self._descriptor
-            raise ContentMismatch(
-                f"blob {blob.digest} in {self._source.locate(blob)}: it ends at byte {position}, "
-                f"its size should be {blob.size}; make it again",
-                side="source",
-            )
-
-
-def _read_range(file: BinaryIO, first: int, end: int, sink: Sink) -> int:
-    file.seek(first)
-    position = first
-    while position < end:
-        data = file.read(min(SLICE, end - position))
-        if not data:
-            break
-        sink(data)
-        position += len(data)
-    return position
-
-
-async def _resliced(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """The same bytes in slices of SLICE bytes but for the last."""
-    pending = bytearray()
-    async for chunk in chunks:
-        pending += chunk
-        while len(pending) >= SLICE:
-            yield bytes(pending[:SLICE])
-            del pending[:SLICE]
-    if pending:
-        yield bytes(pending)

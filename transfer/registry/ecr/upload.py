@@ -71,17 +71,17 @@ class LayerUpload:
 
     async def _attempt(self, state: UploadState | None) -> BlobSent:
         """One session from where it stands to its end; UploadLost when only a new one can help."""
-        reader = LayerReader(self._source, self._layer)
-        offset = state.offset if state else 0
-        self._all_ours = state is None
-        if state is None:
-            session = await self._initiate()
-        else:
-            session = Session(self._site.registry_id, self._site.repository, state.upload_id, state.part_size)
-            if offset > self._layer.size or await reader.advance(offset) != state.guard:
-                raise self._lost("its content has changed since its first bytes were sent")
-        self._blob.notify(BlobStarted(self._layer, offset))
-        kept = await self._send_parts(reader, session, offset)
+        async with LayerReader(self._source, self._layer) as reader:
+            offset = state.offset if state else 0
+            self._all_ours = state is None
+            if state is None:
+                session = await self._initiate()
+            else:
+                session = Session(self._site.registry_id, self._site.repository, state.upload_id, state.part_size)
+                if offset > self._layer.size or not await reader.resume(offset, state.guard):
+                    raise self._lost("its content has changed since its first bytes were sent")
+            self._blob.notify(BlobStarted(self._layer, offset))
+            kept = await self._send_parts(reader, session, offset)
         await self._complete(session)
         await self._site.journal.drop(self._key)
         return BlobSent(self._sent, kept)

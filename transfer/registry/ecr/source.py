@@ -1,0 +1,156 @@
+"""
+EcrSource: one repository of one ECR registry as a Source.
+
+Manifests come from BatchGetImage, layers from the addresses that GetDownloadUrlForLayer hands out. An address is its
+own permission: it is fetched without credentials, asked for again when it has expired, and never shown. Knows nothing
+of other repositories.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from transfer.engine.content import Source
+from transfer.engine.events import Retrying
+from transfer.engine.retry import Retrier
+from transfer.errors import InvalidManifest, NotFound, RegistryError, Unauthorized
+from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
+from transfer.model.digest import Digest
+from transfer.model.manifest import Manifest, parse_manifest
+from transfer.registry.ecr.client import EcrClient
+from transfer.registry.reading import BlobStream, range_header
+from transfer.registry.transport import Request, StreamReply, Transport
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+
+# S3 answers 403 for an address that has expired.
+_EXPIRED = frozenset({401, 403})
+
+
+class EcrSource(Source):
+    """
+    One repository of one registry.
+
+    Args:
+        client: the API of the registry's region.
+        transport: fetches layers from where the API says they are.
+        registry_id: the account that owns the registry.
+    """
+
+    def __init__(
+        self,
+        client: EcrClient,
+        transport: Transport,
+        retrier: Retrier,
+        *,
+        registry_id: str,
+        repository: str,
+        on_retry: Callable[[Retrying], None] | None = None,
+    ) -> None:
+        self._client = client
+        self._transport = transport
+        self._retrier = retrier
+        self._registry_id = registry_id
+        self._repository = repository
+        self._on_retry = on_retry
+        self._addresses: dict[Digest, str] = {}
+        self._read: dict[Digest, Manifest] = {}
+
+    async def resolve(self, reference: str | None) -> Descriptor:
+        name = reference or "latest"
+        wanted: ImageIdentifierTypeDef = {"imageDigest": name} if ":" in name else {"imageTag": name}
+        manifest = await self._image(wanted, None)
+        # By tag ECR may convert: the digest that it names is of what is stored, which a fetch by digest returns.
+        self._read[manifest.digest] = manifest
+        return manifest.descriptor
+
+    async def manifest(self, descriptor: Descriptor) -> Manifest:
+        known = self._read.pop(descriptor.digest, None)
+        if known is not None and known.descriptor.size == descriptor.size:
+            return known
+        return await self._image({"imageDigest": descriptor.digest}, descriptor)
+
+    def open_blob(
+        self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        stream = BlobStream(
+            descriptor,
+            partial(self._open, descriptor),
+            self._retrier,
+            what=f"layer {descriptor.digest} of {self._repository}",
+            on_retry=self._on_retry,
+        )
+        return stream.read(offset, descriptor.size if end is None else end)
+
+    def open_file(self, descriptor: Descriptor) -> None:
+        """There are no files here: content is streamed."""
+
+    def locate(self, descriptor: Descriptor) -> str:
+        return f"{self._repository}@{descriptor.digest}"
+
+    async def _open(self, descriptor: Descriptor, resources: AsyncExitStack, first: int, end: int) -> StreamReply:
+        """Open bytes of a layer; with a new address when the one at hand has expired."""
+
+        async def fetch(address: str) -> StreamReply:
+            request = Request("GET", address, range_header(first, end, descriptor.size))
+            what = f"layer {descriptor.digest} of {self._repository}"
+            return await resources.enter_async_context(self._transport.stream(request, what=what))
+
+        reply = await fetch(await self._address(descriptor, renew=False))
+        if reply.status in _EXPIRED:
+            reply = await fetch(await self._address(descriptor, renew=True))
+        if reply.status not in {200, 206}:
+            raise self._refused(descriptor, reply.status)
+        return reply
+
+    async def _address(self, descriptor: Descriptor, *, renew: bool) -> str:
+        if renew or descriptor.digest not in self._addresses:
+            reply = await self._client.get_download_url_for_layer(
+                registryId=self._registry_id, repositoryName=self._repository, layerDigest=descriptor.digest
+            )
+            self._addresses[descriptor.digest] = reply["downloadUrl"]
+        return self._addresses[descriptor.digest]
+
+    async def _image(self, wanted: "ImageIdentifierTypeDef", expected: Descriptor | None) -> Manifest:
+        name = wanted.get("imageDigest") or wanted.get("imageTag") or ""
+        reply = await self._client.batch_get_image(
+            registryId=self._registry_id,
+            repositoryName=self._repository,
+            imageIds=[wanted],
+            acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES),
+        )
+        if not reply["images"]:
+            failure = reply["failures"][0] if reply["failures"] else {}
+            raise NotFound(
+                f"{self._repository} has no image {name!r}: {failure.get('failureReason', 'it was not found')}; "
+                "check its tags",
+                status=404,
+                code=failure.get("failureCode", "ImageNotFound"),
+                side="source",
+            )
+        image = reply["images"][0]
+        try:
+            manifest = parse_manifest(
+                image["imageManifest"].encode(), expected, media_type=image.get("imageManifestMediaType")
+            )
+        except InvalidManifest as error:
+            error.side = "source"
+            raise
+        said = image["imageId"].get("imageDigest")
+        if expected is None and said != manifest.digest:
+            raise InvalidManifest(
+                f"image {name!r} of {self._repository}: the registry names it {said}, its content is {manifest.digest}",
+                side="source",
+            )
+        return manifest
+
+    def _refused(self, descriptor: Descriptor, status: int) -> RegistryError:
+        kind = Unauthorized if status in _EXPIRED else NotFound if status == 404 else RegistryError
+        return kind(
+            f"layer {descriptor.digest} of {self._repository}: its address answered {status}; try again",
+            status=status,
+            code=str(status),
+            side="source",
+        )
