@@ -84,7 +84,7 @@ async def stream(site: Site, aws_session: AwsSession) -> Stream:
 async def test_a_stream_arrives_whole(site: Site, stream: Stream) -> None:
     copied = await stream.copy()
     assert site.parts() == [(first, 200) for first in range(0, SIZE, PART)]
-    assert copied.blobs[1].sent == (SIZE - 2 * PART) + SIZE, "only the registry's digest could tell, at the end"
+    assert copied.blobs[1].sent == SIZE
     assert await site.stored(stream.layer) == LAYER
 
 

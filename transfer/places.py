@@ -1,0 +1,94 @@
+"""
+Places: what the spelling of a source or target means.
+
+Pure but for one look at the disk, which tells whether a layout's path has a ':' of its own. Opens nothing.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transfer.errors import InvalidReference, Side
+from transfer.local.layout import parse_layout_reference
+from transfer.model.reference import Reference, parse_reference
+from transfer.registry.ecr.host import EcrHost, parse_ecr_host
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutPlace:
+    """An OCI image layout on this machine, and the tag or digest of an image in it."""
+
+    path: Path
+    choice: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EcrPlace:
+    """An image of an ECR registry."""
+
+    reference: Reference
+    host: EcrHost
+
+
+Place = LayoutPlace | EcrPlace
+
+# A name that begins with a host: anything else that somebody passes as a source is a path or another tool's word.
+_HOST_FIRST = re.compile(r"(docker://)?[A-Za-z0-9-]+([.:][A-Za-z0-9-]+)+/")
+
+
+def read_source(text: str) -> Place:
+    """
+    The place that a source's spelling names.
+
+    Raises:
+        InvalidReference: it is not spelled as a source.
+    """
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "oci":
+        return LayoutPlace(*parse_layout_reference(rest))
+    if not _HOST_FIRST.match(text):
+        raise InvalidReference(
+            f"source {text!r}: expected an OCI image layout, as in oci:DIR:TAG, or an image of ECR, as in "
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
+            side="source",
+        )
+    return _read_ecr(text, "source")
+
+
+def read_target(text: str) -> EcrPlace:
+    """
+    The place that a target's spelling names.
+
+    Raises:
+        InvalidReference: it is not a reference, or its host is not one of ECR.
+    """
+    return _read_ecr(text, "target")
+
+
+def check_apart(source: Place, target: Place) -> None:
+    """
+    Refuse a copy of an image onto itself.
+
+    Raises:
+        InvalidReference: both spellings name the same image.
+    """
+    if source == target:
+        raise InvalidReference("the source and the target are the same image: name another tag or repository")
+
+
+def _read_ecr(text: str, side: Side) -> EcrPlace:
+    try:
+        reference = parse_reference(text.removeprefix("docker://"))
+    except InvalidReference as error:
+        error.side = side
+        raise
+    host = parse_ecr_host(reference.registry)
+    if host is None:
+        raise InvalidReference(
+            f"{side} {text!r}: {reference.registry} is not an ECR registry, as in "
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
+            side=side,
+        )
+    if reference.tag is None and reference.digest is None:
+        reference = replace(reference, tag="latest")
+    return EcrPlace(reference, host)
