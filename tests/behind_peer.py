@@ -2,8 +2,9 @@
 
 import hashlib
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,6 +172,11 @@ class Site:
         assert (await self.tags())[tag] == image.root.digest
         for blob in image.blobs:
             assert await self.stored(blob) == image.content(blob)
+
+    def journal_rows(self) -> int:
+        """How many uploads the journal holds."""
+        with closing(sqlite3.connect(self.state)) as database:
+            return int(database.execute("SELECT count(*) FROM uploads").fetchone()[0])
 
     def last_upload(self) -> str:
         """The upload id of the part that arrived last."""
