@@ -221,3 +221,15 @@ def test_a_dumb_terminal_gets_lines_and_no_escape(app: str, large: str) -> None:
     assert code == 0
     assert "all 25.2 MB sent" in shown
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("name", ["copy", "cp"])
+def test_an_image_is_copied_between_repositories(
+    name: str, app: str, registry: Server, command: Command, layout: ImageBuilder
+) -> None:
+    image = layout.image()
+    command.ok("push", image.source, f"{app}:v1")
+    target = f"{registry.registry}/mirror/app"
+    ended = command(name, f"{app}:v1", f"{target}:v1", "--create-repository")
+    assert (ended.code, ended.out) == (0, f"{target}@{image.root.digest}\n")
+    assert "uploaded 3 blobs" in ended.err

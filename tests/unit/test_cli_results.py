@@ -12,7 +12,7 @@ import pytest
 from transfer.cli.ecr.access import password
 from transfer.cli.ecr.images import availability_rows, image_id, image_row
 from transfer.cli.ecr.session import batches, merge, print_json
-from transfer.cli.push import result_json, summary
+from transfer.cli.moving import result_json, summary
 from transfer.cli.serve import exports, refusal, request_line
 from transfer.engine.result import BlobResult, PushResult
 from transfer.errors import InvalidDigest, TransferError
