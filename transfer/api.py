@@ -7,6 +7,7 @@ botocore and the platform's folders read.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +24,10 @@ from transfer.engine.journal import Journal, NoJournal, SqliteJournal
 from transfer.engine.limits import Flights, Limits
 from transfer.engine.result import PushResult
 from transfer.engine.retry import Retrier
-from transfer.errors import ContentMismatch
+from transfer.errors import ContentMismatch, InvalidConfig
 from transfer.local.layout import LayoutSource
 from transfer.model.digest import Digest
+from transfer.model.platform import parse_platform
 from transfer.places import EcrPlace, LayoutPlace, Place, check_apart, read_source, read_target
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
@@ -40,6 +42,7 @@ async def copy_image(
     source: str,
     target: str,
     *,
+    platforms: Sequence[str] = (),
     config: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
     observer: Observer | None = None,
@@ -51,6 +54,8 @@ async def copy_image(
         source: `oci:DIR[:TAG]` or `oci:DIR@sha256:…`, an OCI image layout; or an image of ECR, spelled as a target.
         target: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG]`, or `…@DIGEST` to copy without a tag; the
             tag is `latest` where neither is given.
+        platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as the image that it is,
+            several as an index of those; all where none is named.
         config: limits, retry and the place of the journal.
         credentials: instead of the AWS credential chain's.
         observer: called with each event, in the event loop; it must return at once.
@@ -59,7 +64,7 @@ async def copy_image(
         TransferError: with nothing changed under the tag; its class says what happened, see `transfer.errors`.
     """
     async with Engine(config, credentials=credentials) as engine:
-        return await engine.copy(source, target, observer=observer)
+        return await engine.copy(source, target, platforms=platforms, observer=observer)
 
 
 async def push_image(
@@ -119,7 +124,13 @@ class Engine:
         return await self.copy(source, target, create_repository=create_repository, observer=observer)
 
     async def copy(
-        self, source: str, target: str, *, create_repository: bool = False, observer: Observer | None = None
+        self,
+        source: str,
+        target: str,
+        *,
+        platforms: Sequence[str] = (),
+        create_repository: bool = False,
+        observer: Observer | None = None,
     ) -> PushResult:
         """
         Copy one image; arguments and errors as of `copy_image`.
@@ -129,11 +140,14 @@ class Engine:
         """
         began = time.monotonic()
         tally = Tally(observer)
+        wanted_platforms = [parse_platform(text) for text in platforms]
         read_from, write_to = read_source(source), read_target(target)
         check_apart(read_from, write_to)
         origin, choice = await self._source(read_from, tally)
         root = await origin.resolve(choice)
         wanted = write_to.reference
+        if wanted.digest and platforms:
+            raise InvalidConfig("a target by digest and a choice of platforms exclude each other: name a tag")
         if wanted.digest not in (None, root.digest):
             raise ContentMismatch(
                 f"{source}: its digest is {root.digest}, and the target asks for {wanted.digest}", side="source"
@@ -141,7 +155,7 @@ class Engine:
         end = await self._target(write_to, tally, create_repository=create_repository)
         image = ImageCopy(origin, end, limits=self._limits, flights=self._flights, notify=tally)
         try:
-            copied = await image.run(root, tag=wanted.tag)
+            copied = await image.run(root, tag=wanted.tag, platforms=wanted_platforms)
         finally:
             while self._notices:
                 tally(Notice(self._notices.pop()))

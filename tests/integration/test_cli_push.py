@@ -233,3 +233,16 @@ def test_an_image_is_copied_between_repositories(
     ended = command(name, f"{app}:v1", f"{target}:v1", "--create-repository")
     assert (ended.code, ended.out) == (0, f"{target}@{image.root.digest}\n")
     assert "uploaded 3 blobs" in ended.err
+
+
+def test_only_the_platforms_asked_for_are_copied(
+    app: str, registry: Server, command: Command, layout: ImageBuilder
+) -> None:
+    image = layout.index(("linux/amd64", "linux/arm64", "linux/s390x"))
+    one = command.ok("copy", image.source, f"{app}:one", "--platform", "linux/arm64")
+    assert one == f"{app}@{image.manifests[1].digest}\n"
+    command.ok("copy", image.source, f"{app}:two", "--platform", "linux/amd64,linux/arm64")
+    put = [record.digest for record in registry.requests.of("PutImage")]
+    assert image.manifests[2].digest not in put
+    refused = command("copy", image.source, f"{app}:none", "--platform", "linux/riscv64")
+    assert (refused.code, refused.out) == (2, "")

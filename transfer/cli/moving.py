@@ -25,6 +25,14 @@ T = TypeVar("T")
 
 _DEFAULTS = TransferConfig()
 _OPTIONS = (
+    click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        metavar="OS/ARCH[/VARIANT]",
+        help="Of an index, only the images for these (a comma between them, or the option again): one is copied as the "
+        "image that it is, several as an index of those.",
+    ),
     click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
     click.option(
         "-j",
@@ -69,6 +77,7 @@ class MoveOptions:
     form: Form
     as_json: bool
     create_repository: bool
+    platforms: tuple[str, ...]
     profile: str | None
     endpoint_url: str | None
 
@@ -79,6 +88,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(command)
     def gather(  # noqa: PLR0913 -- one argument for each option
         *,
+        platforms: tuple[str, ...],
         create_repository: bool,
         jobs: int,
         bytes_in_flight: int,
@@ -95,7 +105,8 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
             max_concurrent_blobs=jobs, max_bytes_in_flight=bytes_in_flight, state_path=state, journal=not no_journal
         )
         form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
-        options = MoveOptions(config, form, as_json, create_repository, profile, endpoint_url)
+        names = tuple(name for listed in platforms for name in listed.split(","))
+        options = MoveOptions(config, form, as_json, create_repository, names, profile, endpoint_url)
         return command(options, **arguments)
 
     decorated: Callable[..., T] = aws_options(gather)
@@ -125,7 +136,13 @@ async def _move(source: str, target: str, options: MoveOptions, credentials: "Aw
 
     with observing(options.form, title=target.rpartition("/")[2]) as observer:
         async with Engine(options.config, credentials=credentials) as engine:
-            return await engine.copy(source, target, create_repository=options.create_repository, observer=observer)
+            return await engine.copy(
+                source,
+                target,
+                platforms=options.platforms,
+                create_repository=options.create_repository,
+                observer=observer,
+            )
 
 
 def summary(result: PushResult) -> str:

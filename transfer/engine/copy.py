@@ -6,6 +6,7 @@ what must move is decided in `plan`, how much at once in `limits`.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
@@ -16,7 +17,7 @@ from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, blobs_to_check, plan
 from transfer.engine.result import BlobResult
 from transfer.engine.tasks import gather, task_group
 from transfer.errors import BlobUnknown, TransferError
-from transfer.model.descriptor import Descriptor
+from transfer.model.descriptor import Descriptor, Platform
 from transfer.model.digest import Digest
 
 _JOINED = BlobSent(sent=0, already_there=True)
@@ -57,14 +58,18 @@ class ImageCopy:
         self._notify = notify
         self._results: dict[Digest, BlobResult] = {}
 
-    async def run(self, root: Descriptor, *, tag: str | None) -> Copied:
+    async def run(self, root: Descriptor, *, tag: str | None, platforms: Sequence[Platform] = ()) -> Copied:
         """
         Copy the image under `root`, and under `tag` where one is given.
+
+        Args:
+            platforms: of an index, only the images for these; all where none is named.
 
         Raises:
             TransferError: with nothing changed under the tag.
         """
-        graph = await read_graph(self._source, root)
+        graph = await read_graph(self._source, root, platforms)
+        root = graph.root.descriptor
         presence = await self._target.present([m.descriptor for m in graph.manifests.values()], tag=tag)
         if tag is not None and presence.tagged not in (None, root.digest):
             await self._target.check_tag(tag, root.digest, presence.tagged)

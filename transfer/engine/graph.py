@@ -5,16 +5,17 @@ Reads manifests only; which blobs must move is decided in `plan`. Knows no end.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from transfer.engine.content import Source
 from transfer.engine.tasks import gather
 from transfer.errors import InvalidManifest
-from transfer.model.descriptor import Descriptor
+from transfer.model.descriptor import Descriptor, Platform
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
+from transfer.model.platform import select
 
 # Nobody nests deeper than index -> index -> image, nor builds for this many platforms: a source that does is hostile.
 MAX_DEPTH = 8
@@ -57,28 +58,39 @@ class Graph:
                     yield blob
 
 
-async def read_graph(source: Source, root: Descriptor) -> Graph:
+async def read_graph(source: Source, root: Descriptor, platforms: Sequence[Platform] = ()) -> Graph:
     """
     Read the root manifest and everything below it, one level at a time, several manifests at once.
 
+    Args:
+        platforms: of an index, only the images for these; all where none is named.
+
     Raises:
-        InvalidManifest: nested too deep, or too many manifests.
+        InvalidManifest: nested too deep, too many manifests, or no image for a platform.
     """
-    found: dict[Digest, Manifest] = {}
-    level = [root]
+    top = await source.manifest(root)
+    if platforms and top.descriptor.is_index:
+        chosen = select(top, platforms)
+        top = await source.manifest(chosen) if isinstance(chosen, Descriptor) else chosen
+    found = {top.digest: top}
+    level = list(top.manifests)
     for _ in range(MAX_DEPTH):
-        slots = asyncio.Semaphore(_READ_AT_ONCE)
-
-        async def read(descriptor: Descriptor, slots: asyncio.Semaphore = slots) -> Manifest:
-            async with slots:
-                return await source.manifest(descriptor)
-
-        for manifest in await gather(read(descriptor) for descriptor in level):
-            found[manifest.digest] = manifest
-        children = {child.digest: child for d in level for child in found[d.digest].manifests}
-        level = [child for digest, child in children.items() if digest not in found]
+        level = list({child.digest: child for child in level if child.digest not in found}.values())
         if not level:
-            return Graph(found[root.digest], found)
+            return Graph(top, found)
         if len(found) + len(level) > MAX_MANIFESTS:
-            raise InvalidManifest(f"index {root.digest}: it names more than {MAX_MANIFESTS} manifests", side="source")
-    raise InvalidManifest(f"index {root.digest}: it is nested deeper than {MAX_DEPTH} levels", side="source")
+            raise InvalidManifest(f"index {top.digest}: it names more than {MAX_MANIFESTS} manifests", side="source")
+        read = await _read_level(source, level)
+        found |= {manifest.digest: manifest for manifest in read}
+        level = [child for manifest in read for child in manifest.manifests]
+    raise InvalidManifest(f"index {top.digest}: it is nested deeper than {MAX_DEPTH} levels", side="source")
+
+
+async def _read_level(source: Source, level: Sequence[Descriptor]) -> list[Manifest]:
+    slots = asyncio.Semaphore(_READ_AT_ONCE)
+
+    async def read(descriptor: Descriptor) -> Manifest:
+        async with slots:
+            return await source.manifest(descriptor)
+
+    return await gather(read(descriptor) for descriptor in level)
