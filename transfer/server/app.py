@@ -153,7 +153,7 @@ class Server:
         resources.push_async_callback(database.close)
         await database.open()
         registry = Registry(self._settings, database, files)
-        await registry.uploads.start(time.time())
+        await registry.upload_store.start(time.time())
         return registry
 
     async def _listen(self, registry: Registry, resources: AsyncExitStack) -> None:
