@@ -163,6 +163,10 @@ def settings(**changed: Any) -> Settings:
         "part_size": 10 * MIB,
         "url_ttl": 3600,
         "upload_ttl": 86400,
+        "token_ttl": 43200,
+        "dialect": "oci",
+        "create_on_push": True,
+        "blob_mounting": False,
     }
     return Settings(**{**values, **changed})
 

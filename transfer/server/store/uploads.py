@@ -36,9 +36,7 @@ class UploadStore:
         known = await self._database.run(self._known, now)
         await self._files.run(self._sweep, known)
 
-    async def begin(
-        self, owner: Callable[[sqlite3.Connection], int], now: float, *, algorithm: str = "sha256"
-    ) -> str:
+    async def begin(self, owner: Callable[[sqlite3.Connection], int], now: float, algorithm: str = "sha256") -> str:
         """
         Begin a session in the repository that `owner` finds or makes, and forget those that expired.
 
