@@ -10,7 +10,7 @@ from transfer.server import Server
 from transfer.server.ecr import requests
 from transfer.server.ecr.mutability import is_immutable, matches
 from transfer.server.ecr.rules import read_request
-from transfer.server.ecr.uploads import check_part, grow
+from transfer.server.ecr.uploads import check_part
 from transfer.server.errors import ApiError
 from transfer.server.log import facts
 from transfer.server.pages import make_token, read_token
@@ -163,6 +163,10 @@ def settings(**changed: Any) -> Settings:
         "part_size": 10 * MIB,
         "url_ttl": 3600,
         "upload_ttl": 86400,
+        "token_ttl": 43200,
+        "dialect": "oci",
+        "create_on_push": True,
+        "blob_mounting": False,
     }
     return Settings(**{**values, **changed})
 
@@ -210,7 +214,7 @@ def test_an_upload_takes_4200_parts() -> None:
     upload = Upload("u", 1, received=4199, parts=4199)
     check_part(upload, part(4199, 4199), 1, settings())
     with pytest.raises(ApiError) as caught:
-        check_part(grow(upload, 1, 1), part(4200, 4200), 1, settings())
+        check_part(upload.grown(1, 1), part(4200, 4200), 1, settings())
     assert caught.value.code == "LimitExceededException"
 
 
@@ -220,7 +224,7 @@ def test_an_upload_takes_4200_parts() -> None:
 def test_only_the_last_part_may_be_small(sizes: list[int], undersized: bool) -> None:
     upload = Upload("u", 1)
     for size in sizes:
-        upload = grow(upload, size, 5)
+        upload = upload.grown(size, 5)
     assert (upload.undersized, upload.received) == (undersized, sum(sizes))
 
 

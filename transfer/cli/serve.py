@@ -54,9 +54,22 @@ def _account(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     default="transfer:transfer",
     show_default=True,
     metavar="ID:SECRET",
-    help="The credentials that requests must be signed with.",
+    help="The credentials that requests must be signed with, and user and password at /v2/.",
 )
 @click.option("--no-auth", is_flag=True, help="Take requests with any signature, or none.")
+@click.option(
+    "--dialect",
+    type=click.Choice(["oci", "ecr"]),
+    default="oci",
+    show_default=True,
+    help="What /v2/ is like: the OCI specification, or ECR's Docker endpoint with its quirks.",
+)
+@click.option(
+    "--create-on-push/--no-create-on-push",
+    default=None,
+    help="Whether a push to /v2/ makes its repository.  [default: yes for oci, no for ecr]",
+)
+@click.option("--blob-mounting", is_flag=True, help="Let the ecr dialect mount blobs, which ECR's accounts opt in to.")
 @click.option("-v", "--verbose", is_flag=True, help="A line on stderr for each request.")
 def serve(  # noqa: PLR0913 -- one argument for each option
     *,
@@ -67,9 +80,12 @@ def serve(  # noqa: PLR0913 -- one argument for each option
     region: str,
     access_key: tuple[str, str],
     no_auth: bool,
+    dialect: str,
+    create_on_push: bool | None,
+    blob_mounting: bool,
     verbose: bool,
 ) -> None:
-    """Run a registry on this machine that speaks the AWS ECR API.
+    """Run a registry on this machine that speaks the AWS ECR API and, at /v2/, OCI Distribution.
 
     Prints on stdout the environment that makes boto3, the AWS CLI and transfer use it, then serves
     until Ctrl-C or SIGTERM.
@@ -80,6 +96,7 @@ def serve(  # noqa: PLR0913 -- one argument for each option
       transfer serve --port 0 --data ~/registry
       transfer serve >registry.env &      # then, once it is up:  . ./registry.env
       transfer serve --no-auth --verbose
+      transfer serve --dialect ecr --create-on-push
     """
     from transfer.server import Server
 
@@ -92,6 +109,9 @@ def serve(  # noqa: PLR0913 -- one argument for each option
         access_key=access_key[0],
         secret_key=access_key[1],
         auth=not no_auth,
+        dialect=dialect,
+        create_on_push=create_on_push,
+        blob_mounting=blob_mounting,
     )
     run(lambda: _serve(server, f"{host}:{port}", data, verbose=verbose))
 
@@ -156,6 +176,7 @@ def request_line(record: "RequestRecord") -> str:
 
 
 def _hint(server: "Server", data: Path | None) -> str:
+    place = server.url.partition("//")[2]
     where = f"in {data}" if data else "in a temporary folder, removed at the end; --data DIR keeps it"
     return "\n".join(
         (
@@ -163,6 +184,8 @@ def _hint(server: "Server", data: Path | None) -> str:
             f"data: {where}",
             "in another shell, after the lines above:",
             f"  transfer push oci:DIR {server.registry}/app:v1 --create-repository",
+            "or, with the access key as user and the secret as password:",
+            f"  skopeo copy --dest-tls-verify=false --dest-creds ID:SECRET oci:DIR docker://{place}/app:v1",
         )
     )
 

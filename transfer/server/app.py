@@ -16,6 +16,10 @@ from aiohttp.typedefs import Handler, Middleware
 from filelock import FileLock, Timeout
 
 from transfer.errors import InvalidConfig
+from transfer.server.distribution.ecr import ECR
+from transfer.server.distribution.endpoint import PATH as V2_PATH
+from transfer.server.distribution.endpoint import DistributionEndpoint
+from transfer.server.distribution.oci import OCI
 from transfer.server.download import PATH, Downloads
 from transfer.server.ecr.operations import Registry
 from transfer.server.endpoint import Endpoint
@@ -58,17 +62,23 @@ class _Running:
 
 class Server:
     """
-    A registry with the ECR API, in the caller's event loop: `async with Server() as server`.
+    A registry with the ECR API and OCI Distribution, in the caller's event loop: `async with Server() as server`.
 
     Args:
         host, port: where it listens; port 0 takes a free one.
         data: folder that it keeps everything in, made when absent; without one, a temporary folder that goes with it.
         account, region: whose registry it is.
-        access_key, secret_key: what requests must be signed with.
+        access_key, secret_key: what requests to the ECR API must be signed with; user and password at `/v2/`, which
+            takes the token of GetAuthorizationToken too.
         auth: False takes any request, signed or not.
         part_size: bytes, what InitiateLayerUpload answers. Below 5 MiB, the minimum of parts comes down with it.
         url_ttl: seconds that a layer's download URL is good for.
         upload_ttl: seconds that an upload lives without a new part.
+        token_ttl: seconds that a token of GetAuthorizationToken is good for.
+        dialect: what `/v2/` is like: `oci`, the specification, or `ecr`, with the quirks of ECR's Docker endpoint.
+        create_on_push: whether a push to `/v2/` makes the repository it names. None means yes for `oci`, since what
+            people push with cannot create one, and no for `ecr`, which has it off.
+        blob_mounting: whether the `ecr` dialect mounts blobs: ECR's account setting, which is off at first.
 
     Raises:
         InvalidConfig: a value is outside its range, or, on entering, the data folder is another server's.
@@ -89,6 +99,10 @@ class Server:
         part_size: int = 10 * MIB,
         url_ttl: float = 3600.0,
         upload_ttl: float = 86400.0,
+        token_ttl: float = 43200.0,
+        dialect: str = "oci",
+        create_on_push: bool | None = None,
+        blob_mounting: bool = False,
     ) -> None:
         self._settings = Settings(
             account=account,
@@ -99,6 +113,10 @@ class Server:
             part_size=part_size,
             url_ttl=url_ttl,
             upload_ttl=upload_ttl,
+            token_ttl=token_ttl,
+            dialect=dialect,
+            create_on_push=dialect == "oci" if create_on_push is None else create_on_push,
+            blob_mounting=blob_mounting,
         )
         self._host = host
         self._port = port
@@ -153,7 +171,7 @@ class Server:
         resources.push_async_callback(database.close)
         await database.open()
         registry = Registry(self._settings, database, files)
-        await registry.uploads.start(time.time())
+        await registry.upload_store.start(time.time())
         return registry
 
     async def _listen(self, registry: Registry, resources: AsyncExitStack) -> None:
@@ -161,6 +179,8 @@ class Server:
         resources.push_async_callback(running.stop)
         app = web.Application(middlewares=[running.middleware])
         app.router.add_post("/", Endpoint(registry, self.requests).handle)
+        dialect = ECR if self._settings.dialect == "ecr" else OCI
+        app.router.add_route("*", V2_PATH, DistributionEndpoint(registry, dialect, self.requests).handle)
         app.router.add_get(PATH, Downloads(registry, self.requests).handle, allow_head=False)
         # Bodies are taken as sent: unpacking a Content-Encoding here would take more than was hashed.
         # What is left of a body is let pass by `drain`: aiohttp's own lingering outlives the server.

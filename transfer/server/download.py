@@ -6,39 +6,21 @@ Refusals are S3's XML. Does not know the API that gave the URL.
 
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 
 from transfer.server.ecr.layers import find_layer, url_key
 from transfer.server.ecr.operations import Call, Registry
 from transfer.server.endpoint import signed_request
 from transfer.server.errors import ApiError
-from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord
+from transfer.server.log import RequestLog, RequestRecord
+from transfer.server.served import BlobFile
 from transfer.server.sigv4 import check_query
 
 OPERATION = "DownloadLayer"
 PATH = "/layers/{repository:.+}/{algorithm}/{encoded}"
-
-
-class _Layer(web.FileResponse):
-    """A layer's file, whole or in part, that tells when it has been sent."""
-
-    def __init__(self, path: Path, sent: Callable[[int, int], None]) -> None:
-        super().__init__(path, headers={"Content-Type": "application/octet-stream"})
-        self._sent = sent
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        status = CLIENT_GONE
-        try:
-            writer = await super().prepare(request)
-            status = self.status
-        finally:
-            self._sent(status, self.content_length or 0)
-        return writer
 
 
 class Downloads:
@@ -60,7 +42,8 @@ class Downloads:
             )
 
         try:
-            return _Layer(await self._find(request, repository, digest), record)
+            path = await self._find(request, repository, digest)
+            return BlobFile(path, sent=lambda status, size, _: record(status, size))
         except ApiError as error:
             record(error.status, 0, error.code)
             return _render(error)

@@ -13,6 +13,8 @@ MIB = 1024 * 1024
 LARGEST_PART = 20_971_520  # service model: layerPartBlob, max
 SMALLEST_PART = 5 * MIB  # service quotas: "Minimum layer part size", the last part excepted
 
+DIALECTS = ("oci", "ecr")
+
 # Partitions whose names differ: AWS partition data (region prefix, partition, DNS suffix).
 _PARTITIONS = (("cn-", "aws-cn", "amazonaws.com.cn"), ("us-gov-", "aws-us-gov", "amazonaws.com"))
 _DEFAULT_PARTITION = ("", "aws", "amazonaws.com")
@@ -35,6 +37,10 @@ class Settings:
     part_size: int
     url_ttl: float
     upload_ttl: float
+    token_ttl: float
+    dialect: str
+    create_on_push: bool
+    blob_mounting: bool
 
     def __post_init__(self) -> None:
         checks = (
@@ -44,6 +50,9 @@ class Settings:
             (0 < self.part_size <= LARGEST_PART, f"part size {self.part_size}: expected 1 to {LARGEST_PART} bytes"),
             # S3 signs URLs for a whole number of seconds, a week at most.
             (1 <= self.url_ttl <= 604_800, f"URL lifetime {self.url_ttl}: expected 1 to 604800 seconds"),
+            # Service model, expiresAt: "Authorization tokens are valid for 12 hours".
+            (0 < self.token_ttl <= 43_200, f"token lifetime {self.token_ttl}: expected up to 43200 seconds"),
+            (self.dialect in DIALECTS, f"dialect {self.dialect!r}: expected {' or '.join(DIALECTS)}"),
             (self.upload_ttl > 0, f"upload lifetime {self.upload_ttl}: expected more than 0 seconds"),
         )
         for holds, message in checks:

@@ -5,13 +5,13 @@ Does not know uploads, nor how a layer's URL is served.
 """
 
 import re
-import secrets
 from typing import Any
 
 import pybase64
 
 from transfer.errors import InvalidDigest
 from transfer.model.digest import Digest
+from transfer.server import tokens
 from transfer.server.ecr import refusals
 from transfer.server.ecr.requests import (
     DIGEST_PATTERN,
@@ -23,8 +23,6 @@ from transfer.server.ecr.session import Session
 from transfer.server.settings import Settings
 from transfer.server.sigv4 import Key, sign_query
 from transfer.server.store import blobs, images
-
-_TOKEN_SECONDS = 12 * 3600  # service model
 
 
 def batch_check_layer_availability(session: Session, request: BatchCheckLayerAvailability) -> dict[str, Any]:
@@ -68,10 +66,11 @@ def get_download_url_for_layer(session: Session, request: GetDownloadUrlForLayer
 
 def get_authorization_token(session: Session, request: GetAuthorizationToken) -> dict[str, Any]:
     """One token, for each registry asked for: naming one "doesn't change the permissions scope" (service model)."""
-    token = pybase64.b64encode(f"AWS:{secrets.token_urlsafe(48)}".encode()).decode()
+    expires = session.now + session.settings.token_ttl
+    password = tokens.make_password(session.settings.secret_key, expires)
     entry = {
-        "authorizationToken": token,
-        "expiresAt": session.now + _TOKEN_SECONDS,
+        "authorizationToken": pybase64.b64encode(f"{tokens.USER}:{password}".encode()).decode(),
+        "expiresAt": expires,
         "proxyEndpoint": session.url,
     }
     return {"authorizationData": [entry] * len(request.registry_ids or ("own",))}

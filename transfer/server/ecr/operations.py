@@ -20,6 +20,7 @@ from transfer.server.settings import Settings
 from transfer.server.store import blobs
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files
+from transfer.server.store.uploads import UploadStore
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -49,7 +50,8 @@ class Registry:
         self.settings = settings
         self.database = database
         self.files = files
-        self.uploads = Uploads(settings, database, files)
+        self.upload_store = UploadStore(database, files, settings.upload_ttl)
+        self.uploads = Uploads(settings, database, files, self.upload_store)
 
     async def perform(self, operation: str, call: Call) -> Answer:
         """
@@ -95,7 +97,7 @@ async def _delete_repository(registry: Registry, call: Call) -> Answer:
 
 async def _initiate(registry: Registry, call: Call) -> Answer:
     request = read_request(call.document, requests.RepositoryRequest)
-    return await registry.uploads.initiate(registry.session(call), request)
+    return await registry.uploads.initiate(registry.session(call), request, call.now)
 
 
 async def _add_part(registry: Registry, call: Call) -> Answer:

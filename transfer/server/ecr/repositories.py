@@ -27,7 +27,7 @@ _MAX_TAGS = 50  # AWS's limit for the tags of any resource
 def create_repository(session: Session, request: CreateRepository) -> dict[str, Any]:
     session.own_registry(request, "CreateRepository")
     _check_create(request)
-    created = repositories.create(session.connection, request.repository_name, _settings(request), session.now)
+    created = repositories.create(session.connection, request.repository_name, settings_of(request), session.now)
     if created is None:
         raise refusals.repository_exists(request.repository_name, session.settings.account)
     return {"repository": _shown(session, created)}
@@ -102,7 +102,7 @@ def _check_create(request: CreateRepository) -> None:
         raise invalid_parameter("imageTagMutabilityExclusionFilters", wanted)
 
 
-def _settings(request: CreateRepository) -> dict[str, Any]:
+def settings_of(request: CreateRepository) -> dict[str, Any]:
     """What the API shows of a repository beside its names, in the API's own form."""
     filters = request.image_tag_mutability_exclusion_filters
     scanning, encryption = request.image_scanning_configuration, request.encryption_configuration

@@ -3,7 +3,8 @@
 import json
 import sqlite3
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from transfer.model.digest import Digest
 
@@ -18,6 +19,7 @@ class Upload:
         parts: how many parts they came in.
         last_size: of the newest part.
         undersized: a part with another one behind it was smaller than allowed.
+        first_size: of the first part.
     """
 
     id: str
@@ -26,6 +28,24 @@ class Upload:
     parts: int = 0
     last_size: int = 0
     undersized: bool = False
+    first_size: int = 0
+
+    def grown(self, size: int, smallest: int, *, goes_on: bool = False) -> Self:
+        """
+        The session with so many bytes more, as one more part or, where it `goes_on`, as more of its newest.
+
+        Only another part tells that the part before it was not the last.
+        """
+        undersized = self.parts > 0 and not goes_on and self.last_size < smallest
+        parts = self.parts if goes_on else self.parts + 1
+        return replace(
+            self,
+            received=self.received + size,
+            parts=parts,
+            last_size=size + (self.last_size if goes_on else 0),
+            undersized=self.undersized or undersized,
+            first_size=self.first_size + (size if parts == 1 else 0),
+        )
 
 
 def start_upload(connection: sqlite3.Connection, upload_id: str, repository: int, now: float) -> None:
@@ -38,7 +58,7 @@ def start_upload(connection: sqlite3.Connection, upload_id: str, repository: int
 def find_upload(connection: sqlite3.Connection, upload_id: str, repository: int, oldest: float) -> Upload | None:
     """An upload of this repository that was used at `oldest` or later."""
     row = connection.execute(
-        "SELECT id, repository, received, parts, last_size, undersized FROM uploads "
+        "SELECT id, repository, received, parts, last_size, undersized, first_size FROM uploads "
         "WHERE id = ? AND repository = ? AND updated >= ?",
         (upload_id, repository, oldest),
     ).fetchone()
@@ -48,8 +68,9 @@ def find_upload(connection: sqlite3.Connection, upload_id: str, repository: int,
 def save_upload(connection: sqlite3.Connection, upload: Upload, now: float) -> bool:
     """Record what an upload has received; False when it is gone."""
     cursor = connection.execute(
-        "UPDATE uploads SET received = ?, parts = ?, last_size = ?, undersized = ?, updated = ? WHERE id = ?",
-        (upload.received, upload.parts, upload.last_size, upload.undersized, now, upload.id),
+        "UPDATE uploads SET received = ?, parts = ?, last_size = ?, undersized = ?, first_size = ?, updated = ? "
+        "WHERE id = ?",
+        (upload.received, upload.parts, upload.last_size, upload.undersized, upload.first_size, now, upload.id),
     )
     return cursor.rowcount == 1
 
@@ -76,6 +97,22 @@ def is_held(connection: sqlite3.Connection, digest: Digest) -> bool:
 def add(connection: sqlite3.Connection, repository: int, digest: Digest, size: int) -> None:
     connection.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, size))
     connection.execute("INSERT INTO repository_blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (repository, digest))
+
+
+def held_size(connection: sqlite3.Connection, digest: Digest, repository: int | None) -> int | None:
+    """The size of a blob, if this repository holds it, or, without one, if any does."""
+    query = (
+        "SELECT size FROM repository_blobs JOIN blobs USING (digest) "
+        "WHERE digest = :digest AND (:repository IS NULL OR repository = :repository) LIMIT 1"
+    )
+    row = connection.execute(query, {"digest": digest, "repository": repository}).fetchone()
+    return None if row is None else int(row[0])
+
+
+def release(connection: sqlite3.Connection, repository: int, digest: Digest) -> bool:
+    """End a repository's hold on a blob; False when it had none."""
+    query = "DELETE FROM repository_blobs WHERE repository = ? AND digest = ?"
+    return connection.execute(query, (repository, digest)).rowcount == 1
 
 
 def unheld(connection: sqlite3.Connection) -> list[Digest]:

@@ -16,7 +16,7 @@ from transfer.errors import InvalidConfig
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE repositories (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created REAL NOT NULL, settings TEXT NOT NULL, policy TEXT
@@ -35,6 +35,7 @@ CREATE TABLE uploads (
     parts INTEGER NOT NULL DEFAULT 0,
     last_size INTEGER NOT NULL DEFAULT 0,
     undersized INTEGER NOT NULL DEFAULT 0,
+    first_size INTEGER NOT NULL DEFAULT 0,
     updated REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX uploads_by_age ON uploads (updated);
@@ -49,6 +50,7 @@ CREATE TABLE images (
     pushed REAL NOT NULL,
     PRIMARY KEY (repository, digest)
 );
+CREATE INDEX images_by_subject ON images (repository, subject, digest) WHERE subject IS NOT NULL;
 CREATE TABLE image_contents (
     repository INTEGER NOT NULL,
     digest TEXT NOT NULL,
@@ -67,6 +69,14 @@ CREATE TABLE tags (
 ) WITHOUT ROWID;
 CREATE INDEX tags_by_image ON tags (repository, digest);
 """
+
+# What makes a file of one version one of the next.
+_UPGRADES = {
+    1: """
+ALTER TABLE uploads ADD COLUMN first_size INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX images_by_subject ON images (repository, subject, digest) WHERE subject IS NOT NULL;
+""",
+}
 
 
 class Database:
@@ -105,6 +115,9 @@ class Database:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT")
+            while version in _UPGRADES:
+                connection.executescript(f"BEGIN; {_UPGRADES[version]} PRAGMA user_version={version + 1}; COMMIT")
+                version += 1
         except sqlite3.DatabaseError as error:
             connection.close()
             raise InvalidConfig(f"{self._path}: cannot be used as the registry's database: {error}") from None

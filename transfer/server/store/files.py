@@ -8,7 +8,7 @@ repositories or requests.
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -26,6 +26,9 @@ _THREADS = 4
 
 class RunningHash(Protocol):
     """A hash that can be forked."""
+
+    @property
+    def name(self) -> str: ...
 
     def update(self, data: bytes, /) -> None: ...
 
@@ -58,19 +61,24 @@ class Files:
         """Somewhere to keep a part until all of it is there; it has no name, so nothing is left of it after a kill."""
         return SpooledTemporaryFile(_IN_MEMORY, dir=str(self._uploads))
 
-    def append(self, upload_id: str, at: int, part: SpooledTemporaryFile[bytes], hasher: RunningHash) -> None:
-        """Put a part behind the first `at` bytes of an upload; what an interrupted call left there goes."""
+    def pieces(self, part: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+        """A spooled part from its beginning."""
         part.seek(0)
+        while piece := part.read(_PIECE):
+            yield piece
+
+    def append(self, upload_id: str, at: int, pieces: Iterable[bytes], hasher: RunningHash) -> None:
+        """Put pieces behind the first `at` bytes of an upload; what an interrupted call left there goes."""
         with os.fdopen(os.open(self._upload(upload_id), os.O_WRONLY | os.O_CREAT, 0o666), "wb") as file:
             file.truncate(at)
             file.seek(at)
-            while piece := part.read(_PIECE):
+            for piece in pieces:
                 hasher.update(piece)
                 file.write(piece)
 
-    def hash_upload(self, upload_id: str, size: int) -> RunningHash:
+    def hash_upload(self, upload_id: str, size: int, algorithm: str) -> RunningHash:
         """Hash the first `size` bytes of an upload again."""
-        hasher: RunningHash = hashlib.sha256()
+        hasher: RunningHash = hashlib.new(algorithm)
         if size:
             with self._upload(upload_id).open("rb") as file:
                 while size and (piece := file.read(min(_PIECE, size))):
@@ -85,7 +93,8 @@ class Files:
         The upload stays until `discard`, so that a kill in between leaves one that can be completed again.
         """
         blob, upload = self.blob(digest), self._upload(upload_id)
-        os.truncate(upload, size)
+        with upload.open("ab") as file:  # one of no bytes has no file before this
+            file.truncate(size)
         blob.parent.mkdir(parents=True, exist_ok=True)
         # Replaced, not left as found: a killed server can have left a link there to an upload that went on growing.
         link = blob.with_name(f"{blob.name}.new")

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,21 @@ def naming(connection: sqlite3.Connection, repository: int, digest: str) -> list
     return [name for (name,) in connection.execute(query, (repository, digest))]
 
 
+def referrers(connection: sqlite3.Connection, repository: int, subject: str, after: str) -> Iterator[Image]:
+    """The images behind a digest whose subject this is, by digest; read as far as they are asked for."""
+    query = (
+        "SELECT digest, manifest, media_type, artifact_media_type, subject, size, pushed FROM images "
+        "WHERE repository = ? AND subject = ? AND digest > ? ORDER BY digest"
+    )
+    return (Image(*row) for row in connection.execute(query, (repository, subject, after)))
+
+
+def tag_names(connection: sqlite3.Connection, repository: int, after: str, count: int) -> list[str]:
+    """Up to `count` tags behind a name, in the order of their bytes."""
+    query = "SELECT tag FROM tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?"
+    return [tag for (tag,) in connection.execute(query, (repository, after, count))]
+
+
 def tagged(connection: sqlite3.Connection, repository: int, tag: str) -> str | None:
     """The digest under a tag."""
     query = "SELECT digest FROM tags WHERE repository = ? AND tag = ?"
@@ -90,8 +105,9 @@ def set_tag(connection: sqlite3.Connection, repository: int, tag: str, digest: s
     )
 
 
-def remove_tag(connection: sqlite3.Connection, repository: int, tag: str) -> None:
-    connection.execute("DELETE FROM tags WHERE repository = ? AND tag = ?", (repository, tag))
+def remove_tag(connection: sqlite3.Connection, repository: int, tag: str) -> bool:
+    """False when there was no such tag."""
+    return connection.execute("DELETE FROM tags WHERE repository = ? AND tag = ?", (repository, tag)).rowcount == 1
 
 
 def page(connection: sqlite3.Connection, repository: int, status: str, after: str, count: int) -> list[Image]:
