@@ -20,6 +20,7 @@ from transfer.engine.config import TransferConfig
 from transfer.engine.content import BlobSent, Source
 from transfer.engine.copy import ImageCopy, Tally
 from transfer.engine.events import Notice, Observer
+from transfer.engine.graph import Graph, read_graph
 from transfer.engine.journal import Journal, NoJournal, SqliteJournal
 from transfer.engine.limits import Flights, Limits
 from transfer.engine.result import PushResult
@@ -166,6 +167,16 @@ class Engine:
             retries=tally.retries,
             seconds=time.monotonic() - began,
         )
+
+    async def inspect(self, source: str) -> Graph:
+        """
+        Read the manifests of an image: its platforms, blobs and sizes, without their content.
+
+        Raises:
+            TransferError: as of `copy_image`.
+        """
+        origin, choice = await self._source(read_source(source), Tally(None))
+        return await read_graph(origin, await origin.resolve(choice))
 
     async def _source(self, place: Place, tally: Tally) -> tuple[Source, str | None]:
         """The end that a place is, and what to resolve in it."""

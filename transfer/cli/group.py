@@ -5,6 +5,7 @@ import click
 from transfer.cli.copy import copy
 from transfer.cli.demo import demo
 from transfer.cli.ecr import ecr
+from transfer.cli.inspect import inspect
 from transfer.cli.push import push
 from transfer.cli.serve import serve
 
@@ -32,6 +33,6 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     context["debug"] = debug
 
 
-for command in (push, copy, serve, ecr, demo):
+for command in (push, copy, inspect, serve, ecr, demo):
     transfer.add_command(command)
 transfer.add_command(copy, "cp")

@@ -1,0 +1,40 @@
+"""`transfer inspect`: what an image is made of, from a layout and from a registry."""
+
+import json
+
+import pytest
+
+from tests.command import Command
+from tests.images import BuiltImage, ImageBuilder
+
+
+@pytest.fixture
+def image(layout: ImageBuilder) -> BuiltImage:
+    return layout.index(("linux/amd64", "linux/arm64"))
+
+
+@pytest.mark.parametrize("end", ["layout", "registry"])
+def test_manifests_and_blobs_are_listed_once(end: str, image: BuiltImage, app: str, command: Command) -> None:
+    command.ok("push", image.source, f"{app}:v1")
+    lines = command.ok("inspect", image.source if end == "layout" else f"{app}:v1").splitlines()
+    assert [line.split()[0] for line in lines].count("image") == 2
+    assert lines[0].split()[:3] == ["index", "-", image.root.digest]
+    digests = [line.split()[2] for line in lines]
+    assert sorted(digests) == sorted(one.digest for one in (*image.manifests, *image.blobs))
+    assert {line.split()[1] for line in lines} == {"-", "linux/amd64", "linux/arm64"}
+
+
+def test_the_manifest_is_printed_byte_for_byte(image: BuiltImage, command: Command) -> None:
+    assert command.ok("inspect", "--raw", image.source).encode() == image.content(image.root)
+
+
+def test_a_program_reads_platforms_and_sizes(image: BuiltImage, command: Command) -> None:
+    told = json.loads(command.ok("inspect", "--json", image.source))
+    assert told["digest"] == image.root.digest
+    assert [one["platform"] for one in told["manifests"]] == [None, "linux/amd64", "linux/arm64"]
+    assert {blob["digest"]: blob["size"] for blob in told["blobs"]} == {b.digest: b.size for b in image.blobs}
+
+
+def test_an_image_that_is_not_there_is_an_error(app: str, command: Command) -> None:
+    ended = command("inspect", f"{app}:v9")
+    assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1)

@@ -1,0 +1,106 @@
+"""`transfer inspect`: what an image is made of, without its layers' content. Knows no end; the engine opens it."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from transfer.cli.options import aws_options
+from transfer.cli.run import run
+from transfer.cli.text import align, display, format_size
+from transfer.engine.graph import Graph
+from transfer.model.descriptor import Descriptor
+from transfer.model.manifest import Manifest
+
+Row = tuple[str, str, str, str, str]
+
+
+@click.command()
+@click.argument("source")
+@click.option("--raw", is_flag=True, help="Print the manifest itself, byte for byte.")
+@click.option("--json", "as_json", is_flag=True, help="Print manifests, platforms, blobs and sizes as one document.")
+@aws_options
+def inspect(*, source: str, raw: bool, as_json: bool, profile: str | None, endpoint_url: str | None) -> None:
+    """Show the manifests, platforms, layers and sizes of an image.
+
+    SOURCE is spelled as for transfer copy. A line for each manifest and blob: what it is, for which
+    platform, digest, size, media type.
+
+    \b
+    Examples:
+      transfer inspect oci:build/image:v1
+      transfer inspect "$REGISTRY/app:v1" --json | jq '.manifests[].platform'
+      transfer inspect --raw "$REGISTRY/app:v1" | sha256sum
+    """
+    graph = run(lambda: _read(source, profile, endpoint_url))
+    if raw:
+        sys.stdout.buffer.write(graph.root.raw)
+        sys.stdout.buffer.flush()
+    elif as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(document(graph), enc_hook=str), indent=2).decode())
+    else:
+        for line in align(rows(graph)):
+            click.echo(line)
+
+
+async def _read(source: str, profile: str | None, endpoint_url: str | None) -> Graph:
+    from transfer.api import Engine
+    from transfer.engine.config import TransferConfig
+    from transfer.registry.ecr.aws import AwsCredentials
+
+    credentials = AwsCredentials(profile=profile, endpoint_url=endpoint_url)
+    async with Engine(TransferConfig(journal=False), credentials=credentials) as engine:
+        return await engine.inspect(source)
+
+
+def rows(graph: Graph) -> Iterator[Row]:
+    """A row for each manifest and, below it, for each blob; what stands twice is shown once."""
+    platforms = _platforms(graph)
+    shown: set[str] = set()
+    for manifest in graph.manifests.values():
+        yield _row("index" if manifest.descriptor.is_index else "image", manifest.descriptor, platforms)
+        for kind, blob in _blobs(manifest):
+            if blob.digest not in shown:
+                shown.add(blob.digest)
+                yield _row(kind, blob, platforms)
+
+
+def document(graph: Graph) -> dict[str, Any]:
+    """The image as one JSON document; sizes in bytes."""
+    platforms, blobs = _platforms(graph), list(graph.blobs())
+    return {
+        "digest": graph.root.digest,
+        "mediaType": graph.root.media_type,
+        "size": sum(blob.size for blob in blobs) + sum(len(one.raw) for one in graph.manifests.values()),
+        "manifests": [
+            {
+                "digest": manifest.digest,
+                "mediaType": manifest.media_type,
+                "size": len(manifest.raw),
+                "platform": platforms.get(manifest.digest),
+                "blobs": [blob.digest for _, blob in _blobs(manifest)],
+                "manifests": [child.digest for child in manifest.manifests],
+                "subject": manifest.subject.digest if manifest.subject else None,
+            }
+            for manifest in graph.manifests.values()
+        ],
+        "blobs": [{"digest": blob.digest, "mediaType": blob.media_type, "size": blob.size} for blob in blobs],
+    }
+
+
+def _platforms(graph: Graph) -> dict[str, str]:
+    children = (child for manifest in graph.manifests.values() for child in manifest.manifests)
+    return {child.digest: str(child.platform) for child in children if child.platform}
+
+
+def _blobs(manifest: Manifest) -> Iterator[tuple[str, Descriptor]]:
+    for blob in manifest.blobs:
+        yield ("config" if blob == manifest.config else "layer"), blob
+
+
+def _row(kind: str, descriptor: Descriptor, platforms: dict[str, str]) -> Row:
+    size = format_size(descriptor.size).replace(" ", "")
+    platform = platforms.get(descriptor.digest, "-")
+    return kind, display(platform), descriptor.digest, size, display(descriptor.media_type)
