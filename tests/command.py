@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import shlex
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,15 +65,28 @@ def started(*arguments: object, environment: Mapping[str, str] | None = None) ->
                 process.kill()
 
 
+def exported(process: "subprocess.Popen[str]") -> dict[str, str]:
+    """The environment that a server prints on its stdout, read from the pipe while it runs."""
+    assert process.stdout is not None
+    environment = {}
+    for line in process.stdout:
+        word, assignment = shlex.split(line)
+        assert word == "export"
+        name, _, environment[name] = assignment.partition("=")
+        if len(environment) == 5:
+            break
+    return environment
+
+
 @contextmanager
-def served() -> Iterator["Server"]:
-    """The embedded registry in a thread with an event loop of its own."""
+def served(**settings: Any) -> Iterator["Server"]:
+    """The embedded registry, with these settings of `Server`, in a thread with an event loop of its own."""
     from transfer.server import Server  # noqa: PLC0415 -- most tests need no server
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="registry")
     thread.start()
-    server = Server()
+    server = Server(**settings)
     try:
         asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
         try:

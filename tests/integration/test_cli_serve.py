@@ -1,6 +1,5 @@
 """`transfer serve`: what it prints on start, and how it stops."""
 
-import shlex
 import signal
 import socket
 import subprocess
@@ -9,20 +8,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from tests.command import Command, started
-
-
-def exported(process: "subprocess.Popen[str]") -> dict[str, str]:
-    """The environment that a server prints on its stdout, read from the pipe while it runs."""
-    assert process.stdout is not None
-    environment = {}
-    for line in process.stdout:
-        word, assignment = shlex.split(line)
-        assert word == "export"
-        name, _, environment[name] = assignment.partition("=")
-        if len(environment) == 5:
-            break
-    return environment
+from tests.command import Command, exported, started
 
 
 @pytest.fixture

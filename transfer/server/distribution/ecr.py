@@ -7,6 +7,7 @@ Does not know HTTP servers.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from transfer.server.store import images, repositories
 from transfer.server.store.blobs import Upload
 
 _EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
+_LOOPBACK = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
 _TAGS_PAGE, _MOST_TAGS = 100, 1000
 
 # What the JSON API's exceptions become. Statuses without a thread that shows them: both NotFound ones.
@@ -95,18 +97,32 @@ async def delete_manifest(ex: Exchange) -> web.Response:
     return web.Response(status=202)
 
 
-async def get_blob(ex: Exchange) -> web.Response:
-    """307 to the signed URL (open-policy-agent/opa#6580); only what an image names has one, as in the JSON API."""
+async def get_blob(ex: Exchange) -> web.StreamResponse:
+    """
+    307 to the signed URL (open-policy-agent/opa#6580); only what an image names has one, as in the JSON API.
+
+    S3 is another host, so clients leave their credentials behind, or should. Here that is the other name of the
+    loopback address; reached by a name that has no such other, this registry sends the content itself.
+    """
     digest, _ = await blobs.find(ex)
     request = GetDownloadUrlForLayer(repository_name=ex.name, layer_digest=digest)
+    host = elsewhere(ex.request.host)
 
     def work(session: Session) -> str:
         try:
-            return str(get_download_url_for_layer(session, request)["downloadUrl"])
+            return str(get_download_url_for_layer(replace(session, host=host or session.host), request)["downloadUrl"])
         except ApiError as error:
             raise _mapped(error) from None
 
-    return web.Response(status=307, headers={"Location": await ex.run(work)})
+    url = await ex.run(work)
+    return await blobs.get(ex) if host is None else web.Response(status=307, headers={"Location": url})
+
+
+def elsewhere(host: str) -> str | None:
+    """The same server at another name, where there is one."""
+    name, colon, port = host.partition(":")
+    other = _LOOPBACK.get(name)
+    return None if other is None else f"{other}{colon}{port}"
 
 
 async def delete_blob(_ex: Exchange) -> web.Response:
