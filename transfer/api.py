@@ -7,7 +7,7 @@ botocore and the platform's folders read.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +29,20 @@ from transfer.errors import ContentMismatch, InvalidConfig
 from transfer.local.layout import LayoutSource
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
-from transfer.places import EcrPlace, LayoutPlace, Place, check_apart, read_source, read_target
+from transfer.places import (
+    EcrPlace,
+    LayoutPlace,
+    Place,
+    check_apart,
+    read_named,
+    read_repository,
+    read_source,
+    read_target,
+)
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.host import EcrHost
+from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
@@ -177,6 +187,32 @@ class Engine:
         """
         origin, choice = await self._source(read_source(source), Tally(None))
         return await read_graph(origin, await origin.resolve(choice))
+
+    async def tags(self, repository: str) -> AsyncIterator[str]:
+        """
+        Every tag of a repository, in the registry's order.
+
+        Raises:
+            TransferError: as of `copy_image`.
+        """
+        async for tag in (await self._repository(read_repository(repository))).tags():
+            yield tag
+
+    async def delete(self, reference: str) -> None:
+        """
+        Delete a tag, or an image by digest with all its tags.
+
+        Raises:
+            InvalidReference: neither a tag nor a digest is named.
+            NotFound: there is no such image.
+        """
+        place = read_named(reference)
+        name = place.reference.digest or place.reference.tag or ""
+        await (await self._repository(place)).delete(name)
+
+    async def _repository(self, place: EcrPlace) -> EcrRepository:
+        client = await self._client(place.host)
+        return EcrRepository(client, registry_id=place.host.account, repository=place.reference.repository)
 
     async def _source(self, place: Place, tally: Tally) -> tuple[Source, str | None]:
         """The end that a place is, and what to resolve in it."""

@@ -52,7 +52,7 @@ def read_source(text: str) -> Place:
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
             side="source",
         )
-    return _read_ecr(text, "source")
+    return _or_latest(_parse(text, "source"))
 
 
 def read_target(text: str) -> EcrPlace:
@@ -62,7 +62,33 @@ def read_target(text: str) -> EcrPlace:
     Raises:
         InvalidReference: it is not a reference, or its host is not one of ECR.
     """
-    return _read_ecr(text, "target")
+    return _or_latest(_parse(text, "target"))
+
+
+def read_repository(text: str) -> EcrPlace:
+    """
+    The repository that a spelling names.
+
+    Raises:
+        InvalidReference: it is not one, or it names an image in it.
+    """
+    place = _parse(text, "target")
+    if place.reference.tag or place.reference.digest:
+        raise InvalidReference(f"repository {text!r}: name it without a tag or digest", side="target")
+    return place
+
+
+def read_named(text: str) -> EcrPlace:
+    """
+    The image that a spelling names by its tag or digest, without a default for either.
+
+    Raises:
+        InvalidReference: neither is there.
+    """
+    place = _parse(text, "target")
+    if not (place.reference.tag or place.reference.digest):
+        raise InvalidReference(f"reference {text!r}: name a tag or a digest", side="target")
+    return place
 
 
 def check_apart(source: Place, target: Place) -> None:
@@ -76,7 +102,7 @@ def check_apart(source: Place, target: Place) -> None:
         raise InvalidReference("the source and the target are the same image: name another tag or repository")
 
 
-def _read_ecr(text: str, side: Side) -> EcrPlace:
+def _parse(text: str, side: Side) -> EcrPlace:
     try:
         reference = parse_reference(text.removeprefix("docker://"))
     except InvalidReference as error:
@@ -89,6 +115,10 @@ def _read_ecr(text: str, side: Side) -> EcrPlace:
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
             side=side,
         )
-    if reference.tag is None and reference.digest is None:
-        reference = replace(reference, tag="latest")
     return EcrPlace(reference, host)
+
+
+def _or_latest(place: EcrPlace) -> EcrPlace:
+    if place.reference.tag is None and place.reference.digest is None:
+        return replace(place, reference=replace(place.reference, tag="latest"))
+    return place

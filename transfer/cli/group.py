@@ -7,6 +7,7 @@ from transfer.cli.demo import demo
 from transfer.cli.ecr import ecr
 from transfer.cli.inspect import inspect
 from transfer.cli.push import push
+from transfer.cli.repository import delete, tags
 from transfer.cli.serve import serve
 
 
@@ -33,6 +34,6 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     context["debug"] = debug
 
 
-for command in (push, copy, inspect, serve, ecr, demo):
+for command in (push, copy, inspect, tags, delete, serve, ecr, demo):
     transfer.add_command(command)
 transfer.add_command(copy, "cp")

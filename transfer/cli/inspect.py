@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from transfer.cli.options import aws_options
-from transfer.cli.run import run
+from transfer.cli.reading import with_engine
 from transfer.cli.text import align, display, format_size
 from transfer.engine.graph import Graph
 from transfer.model.descriptor import Descriptor
@@ -34,7 +34,7 @@ def inspect(*, source: str, raw: bool, as_json: bool, profile: str | None, endpo
       transfer inspect "$REGISTRY/app:v1" --json | jq '.manifests[].platform'
       transfer inspect --raw "$REGISTRY/app:v1" | sha256sum
     """
-    graph = run(lambda: _read(source, profile, endpoint_url))
+    graph = with_engine(lambda engine: engine.inspect(source), profile, endpoint_url)
     if raw:
         sys.stdout.buffer.write(graph.root.raw)
         sys.stdout.buffer.flush()
@@ -43,16 +43,6 @@ def inspect(*, source: str, raw: bool, as_json: bool, profile: str | None, endpo
     else:
         for line in align(rows(graph)):
             click.echo(line)
-
-
-async def _read(source: str, profile: str | None, endpoint_url: str | None) -> Graph:
-    from transfer.api import Engine
-    from transfer.engine.config import TransferConfig
-    from transfer.registry.ecr.aws import AwsCredentials
-
-    credentials = AwsCredentials(profile=profile, endpoint_url=endpoint_url)
-    async with Engine(TransferConfig(journal=False), credentials=credentials) as engine:
-        return await engine.inspect(source)
 
 
 def rows(graph: Graph) -> Iterator[Row]:
