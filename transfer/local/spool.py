@@ -73,8 +73,6 @@ def _opened(archive: Path | BinaryIO) -> BinaryIO:
 def _readable(file: BinaryIO, stop: Event) -> BinaryIO:
     """`file` itself where it is a plain and uncompressed one, else a temporary file with its content."""
     kind = os.fstat(file.fileno()).st_mode
-    if stat.S_ISDIR(kind):
-        raise CompressionRefused("it is a folder, not an archive: name an OCI layout as oci:DIR")
     if file.isatty():
         raise CompressionRefused("it is a terminal: pipe an archive in, as in docker save app | transfer push - …")
     stream = file if stat.S_ISREG(kind) else _Pipe(file, stop)
