@@ -45,19 +45,36 @@ def load(raw: bytes) -> dict[str, Any]:
     Raises:
         DocumentError: too large, not UTF-8, not one JSON object, a key twice in one object, nested too deep.
     """
+    members = _parse(raw)
+    if not isinstance(members, dict):
+        raise DocumentError("it is not a JSON object")
+    return members
+
+
+def load_list(raw: bytes) -> list[Any]:
+    """
+    Read one JSON array from UTF-8 bytes, as strictly as `load` reads an object.
+
+    Raises:
+        DocumentError: too large, not UTF-8, not one JSON array, a key twice in one object, nested too deep.
+    """
+    members = _parse(raw)
+    if not isinstance(members, list):
+        raise DocumentError("it is not a JSON array")
+    return members
+
+
+def _parse(raw: bytes) -> Any:
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise DocumentError(f"it is {len(raw)} bytes, more than {MAX_DOCUMENT_BYTES}")
     try:
-        members = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except DocumentError:
         raise
     except RecursionError:
         raise DocumentError("it is nested too deep") from None
     except ValueError as error:
         raise DocumentError(f"it is not JSON: {error}") from None
-    if not isinstance(members, dict):
-        raise DocumentError("it is not a JSON object")
-    return members
 
 
 def convert(members: Any, kind: type[T]) -> T:
