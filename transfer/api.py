@@ -5,48 +5,34 @@ Puts the ends, the limits and the algorithm together. Knows no terminal, and rea
 botocore and the platform's folders read.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import platformdirs
 
+from transfer.ends import Ends
 from transfer.engine.config import TransferConfig
-from transfer.engine.content import BlobSent, Source
+from transfer.engine.content import BlobSent
 from transfer.engine.copy import ImageCopy, Tally
 from transfer.engine.events import Notice, Observer
 from transfer.engine.graph import Graph, read_graph
 from transfer.engine.journal import Journal, NoJournal, SqliteJournal
 from transfer.engine.limits import Flights, Limits
 from transfer.engine.result import PushResult
-from transfer.engine.retry import Retrier
 from transfer.errors import ContentMismatch, InvalidConfig
-from transfer.local.layout import LayoutSource
-from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
 from transfer.places import (
-    EcrPlace,
-    LayoutPlace,
-    Place,
     check_apart,
     read_named,
     read_repository,
     read_source,
     read_target,
 )
-from transfer.registry.ecr.aws import AwsCredentials, AwsSession
-from transfer.registry.ecr.client import EcrClient
-from transfer.registry.ecr.host import EcrHost
-from transfer.registry.ecr.repository import EcrRepository
-from transfer.registry.ecr.source import EcrSource
-from transfer.registry.ecr.target import EcrTarget
-from transfer.registry.ecr.upload import UploadSite
-from transfer.registry.transport import Transport
+from transfer.registry.ecr.aws import AwsCredentials
 
 
 async def copy_image(
@@ -62,7 +48,9 @@ async def copy_image(
     Copy one image into a registry, continuing inside its layers where an earlier copy was stopped.
 
     Args:
-        source: `oci:DIR[:TAG]` or `oci:DIR@sha256:…`, an OCI image layout; or an image of ECR, spelled as a target.
+        source: `oci:DIR[:TAG]` or `oci:DIR@DIGEST`, an OCI image layout; `oci-archive:PATH[:TAG]`, one in a tar;
+            `docker-archive:PATH[:NAME]`, what `docker save` writes, `-` for the standard input; or an image of ECR,
+            spelled as a target.
         target: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG]`, or `…@DIGEST` to copy without a tag; the
             tag is `latest` where neither is given.
         platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as the image that it is,
@@ -105,28 +93,31 @@ class Engine:
         self._credentials = credentials
         self._limits = Limits(self._config)
         self._flights: Flights[BlobSent] = Flights()
-        self._retrier = Retrier(self._config)
         self._exit = AsyncExitStack()
-        self._transport: Transport | None = None
-        self._connecting = asyncio.Lock()
-        self._clients: dict[EcrHost, EcrClient] = {}
-        self._known: dict[str, set[Digest]] = {}
-        self._journal: Journal = NoJournal()
+        self._opened: Ends | None = None
         self._notices: list[str] = []
 
     async def __aenter__(self) -> Self:
-        self._transport = await self._exit.enter_async_context(Transport(self._config))
+        journal: Journal = NoJournal()
         if self._config.journal:
             path = self._config.state_path or default_state_path()
-            journal = SqliteJournal(path, on_failure=self._notices.append)
-            self._exit.push_async_callback(journal.close)
-            self._journal = journal
+            journal = kept = SqliteJournal(path, on_failure=self._notices.append)
+            self._exit.push_async_callback(kept.close)
+        ends = Ends(self._config, self._credentials, limits=self._limits, journal=journal)
+        self._opened = await self._exit.enter_async_context(ends)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._opened = None
         await self._exit.aclose()
+
+    @property
+    def _ends(self) -> Ends:
+        if self._opened is None:
+            raise RuntimeError("use the engine in 'async with Engine() as engine'")
+        return self._opened
 
     async def push(
         self, source: str, target: str, *, create_repository: bool = False, observer: Observer | None = None
@@ -154,22 +145,22 @@ class Engine:
         wanted_platforms = [parse_platform(text) for text in platforms]
         read_from, write_to = read_source(source), read_target(target)
         check_apart(read_from, write_to)
-        origin, choice = await self._source(read_from, tally)
-        root = await origin.resolve(choice)
         wanted = write_to.reference
         if wanted.digest and platforms:
             raise InvalidConfig("a target by digest and a choice of platforms exclude each other: name a tag")
-        if wanted.digest not in (None, root.digest):
-            raise ContentMismatch(
-                f"{source}: its digest is {root.digest}, and the target asks for {wanted.digest}", side="source"
-            )
-        end = await self._target(write_to, tally, create_repository=create_repository)
-        image = ImageCopy(origin, end, limits=self._limits, flights=self._flights, notify=tally)
-        try:
-            copied = await image.run(root, tag=wanted.tag, platforms=wanted_platforms)
-        finally:
-            while self._notices:
-                tally(Notice(self._notices.pop()))
+        async with self._ends.source(read_from, tally) as origin:
+            root = await origin.resolve(read_from.choice)
+            if wanted.digest not in (None, root.digest):
+                raise ContentMismatch(
+                    f"{source}: its digest is {root.digest}, and the target asks for {wanted.digest}", side="source"
+                )
+            end = await self._ends.target(write_to, tally, create_repository=create_repository)
+            image = ImageCopy(origin, end, limits=self._limits, flights=self._flights, notify=tally)
+            try:
+                copied = await image.run(root, tag=wanted.tag, platforms=wanted_platforms)
+            finally:
+                while self._notices:
+                    tally(Notice(self._notices.pop()))
         return PushResult(
             digest=copied.digest,
             reference=str(wanted.at(copied.digest)),
@@ -185,8 +176,9 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`.
         """
-        origin, choice = await self._source(read_source(source), Tally(None))
-        return await read_graph(origin, await origin.resolve(choice))
+        place = read_source(source)
+        async with self._ends.source(place, Tally(None)) as origin:
+            return await read_graph(origin, await origin.resolve(place.choice))
 
     async def tags(self, repository: str) -> AsyncIterator[str]:
         """
@@ -195,7 +187,7 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`.
         """
-        async for tag in (await self._repository(read_repository(repository))).tags():
+        async for tag in (await self._ends.repository(read_repository(repository))).tags():
             yield tag
 
     async def delete(self, reference: str) -> None:
@@ -207,59 +199,7 @@ class Engine:
             NotFound: there is no such image.
         """
         place = read_named(reference)
-        name = place.reference.digest or place.reference.tag or ""
-        await (await self._repository(place)).delete(name)
-
-    async def _repository(self, place: EcrPlace) -> EcrRepository:
-        client = await self._client(place.host)
-        return EcrRepository(client, registry_id=place.host.account, repository=place.reference.repository)
-
-    async def _source(self, place: Place, tally: Tally) -> tuple[Source, str | None]:
-        """The end that a place is, and what to resolve in it."""
-        if isinstance(place, LayoutPlace):
-            return LayoutSource(place.path), place.choice
-        source = EcrSource(
-            (await self._client(place.host)).reporting(tally),
-            self._open_transport,
-            self._retrier,
-            registry_id=place.host.account,
-            repository=place.reference.repository,
-            on_retry=tally,
-        )
-        return source, place.reference.digest or place.reference.tag
-
-    async def _target(self, place: EcrPlace, tally: Tally, *, create_repository: bool) -> EcrTarget:
-        client = (await self._client(place.host)).reporting(tally)
-        key = f"{client.url} {place.host.account}/{place.reference.repository}"
-        site = UploadSite(
-            key=key,
-            client=client,
-            registry_id=place.host.account,
-            repository=place.reference.repository,
-            journal=self._journal,
-            bytes_in_flight=self._limits.bytes,
-        )
-        return EcrTarget(site, known=self._known.setdefault(key, set()), create_repository=create_repository)
-
-    @property
-    def _open_transport(self) -> Transport:
-        if self._transport is None:
-            raise RuntimeError("use the engine in 'async with Engine() as engine'")
-        return self._transport
-
-    async def _client(self, host: EcrHost) -> EcrClient:
-        """The client for a host's region and kind of endpoint; accounts share it."""
-        transport = self._open_transport
-        place = replace(host, account="")
-        async with self._connecting:
-            if place not in self._clients:
-                session = await AwsSession.load(
-                    self._credentials, region=host.region, fips=host.fips, dual_stack=host.dual_stack
-                )
-                self._clients[place] = EcrClient(
-                    session, transport=transport, retrier=self._retrier, limits=self._limits
-                )
-        return self._clients[place]
+        await (await self._ends.repository(place)).delete(place.choice or "")
 
 
 def default_state_path() -> Path:

@@ -7,6 +7,7 @@ Pure but for one look at the disk, which tells whether a layout's path has a ':'
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from transfer.errors import InvalidReference, Side
 from transfer.local.layout import parse_layout_reference
@@ -23,14 +24,27 @@ class LayoutPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchivePlace:
+    """A tar of an OCI layout or of `docker save`, the standard input where there is no path; and an image in it."""
+
+    kind: Literal["oci", "docker"]
+    path: Path | None
+    choice: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class EcrPlace:
     """An image of an ECR registry."""
 
     reference: Reference
     host: EcrHost
 
+    @property
+    def choice(self) -> str | None:
+        return self.reference.digest or self.reference.tag
 
-Place = LayoutPlace | EcrPlace
+
+Place = LayoutPlace | ArchivePlace | EcrPlace
 
 # A name that begins with a host: anything else that somebody passes as a source is a path or another tool's word.
 _HOST_FIRST = re.compile(r"(docker://)?[A-Za-z0-9-]+([.:][A-Za-z0-9-]+)+/")
@@ -44,15 +58,31 @@ def read_source(text: str) -> Place:
         InvalidReference: it is not spelled as a source.
     """
     kind, colon, rest = text.partition(":")
+    if text == "-":
+        return ArchivePlace("docker", None, None)
     if colon and kind == "oci":
         return LayoutPlace(*parse_layout_reference(rest))
+    if colon and kind == "ocidir" and rest.startswith("//"):
+        return LayoutPlace(*parse_layout_reference(rest.removeprefix("//")))
+    if colon and kind == "oci-archive":
+        return _archive("oci", rest)
+    if colon and kind == "docker-archive":
+        return _archive("docker", rest)
     if not _HOST_FIRST.match(text):
         raise InvalidReference(
-            f"source {text!r}: expected an OCI image layout, as in oci:DIR:TAG, or an image of ECR, as in "
-            "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
+            f"source {text!r}: expected an OCI image layout, as in oci:DIR:TAG, an archive, as in oci-archive:PATH or "
+            "docker-archive:PATH, or an image of ECR, as in 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
             side="source",
         )
     return _or_latest(_parse(text, "source"))
+
+
+def _archive(kind: Literal["oci", "docker"], text: str) -> ArchivePlace:
+    """`PATH[:IMAGE]`: a text that is an existing file has no image, and a path cannot hold a ':' else."""
+    path, _, choice = (text, "", "") if Path(text).exists() else text.partition(":")
+    if not path:
+        raise InvalidReference(f"{kind}-archive: name a file, as in {kind}-archive:PATH:TAG", side="source")
+    return ArchivePlace(kind, None if path == "-" else Path(path), choice or None)
 
 
 def read_target(text: str) -> EcrPlace:
