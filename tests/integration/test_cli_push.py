@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,3 +247,23 @@ def test_only_the_platforms_asked_for_are_copied(
     assert image.manifests[2].digest not in put
     refused = command("copy", image.source, f"{app}:none", "--platform", "linux/riscv64")
     assert (refused.code, refused.out) == (2, "")
+
+
+@pytest.mark.parametrize("spelling", ["oci-archive:{0}", "oci-archive:{0}:v1"])
+def test_an_archive_is_pushed_in_place(
+    spelling: str, app: str, command: Command, layout: ImageBuilder, tmp_path: Path
+) -> None:
+    image = layout.image()
+    with tarfile.open(tmp_path / "image.tar", "w") as archive:
+        archive.add(layout.path, arcname="")
+    pushed = command.ok("push", spelling.format(tmp_path / "image.tar"), f"{app}:v1")
+    assert pushed == f"{app}@{image.root.digest}\n"
+
+
+def test_an_archive_is_pushed_from_a_pipe(app: str, registry: Server, layout: ImageBuilder, tmp_path: Path) -> None:
+    image = layout.image()
+    with tarfile.open(tmp_path / "image.tar", "w:gz") as archive:
+        archive.add(layout.path, arcname="")
+    push = [sys.executable, "-m", "transfer", "push", "-q", "-", f"{app}:v1"]
+    ended = subprocess.run(push, input=(tmp_path / "image.tar").read_bytes(), capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout.decode(), ended.stderr) == (0, f"{app}@{image.root.digest}\n", b"")

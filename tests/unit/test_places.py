@@ -1,0 +1,111 @@
+"""What the spelling of a source, a target or a repository means."""
+
+from pathlib import Path
+
+import pytest
+
+from transfer.errors import InvalidReference
+from transfer.model.digest import Digest
+from transfer.model.reference import Reference
+from transfer.places import (
+    ArchivePlace,
+    EcrPlace,
+    LayoutPlace,
+    Place,
+    check_apart,
+    read_named,
+    read_repository,
+    read_source,
+    read_target,
+)
+from transfer.registry.ecr.host import EcrHost
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+HOST = EcrHost("123456789012", "us-east-1")
+DIGEST = Digest.of(b"image")
+
+
+def image(tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
+    return EcrPlace(Reference(REGISTRY, "team/app", tag, digest), HOST)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("oci:build", LayoutPlace(Path("build"), None)),
+        ("oci:build/x:v1", LayoutPlace(Path("build/x"), "v1")),
+        (f"oci:build@{DIGEST}", LayoutPlace(Path("build"), DIGEST)),
+        ("ocidir://build/x:v1", LayoutPlace(Path("build/x"), "v1")),
+        ("oci-archive:app.tar", ArchivePlace("oci", Path("app.tar"), None)),
+        ("oci-archive:/a/app.tar:v1", ArchivePlace("oci", Path("/a/app.tar"), "v1")),
+        ("docker-archive:app.tar:app:v1", ArchivePlace("docker", Path("app.tar"), "app:v1")),
+        ("docker-archive:-:app:v1", ArchivePlace("docker", None, "app:v1")),
+        ("oci-archive:-", ArchivePlace("oci", None, None)),
+        ("-", ArchivePlace("docker", None, None)),
+        (f"{REGISTRY}/team/app", image("latest")),
+        (f"{REGISTRY}/team/app:v1", image("v1")),
+        (f"docker://{REGISTRY}/team/app@{DIGEST}", image(digest=DIGEST)),
+        (f"{REGISTRY}/team/app:v1@{DIGEST}", image("v1", DIGEST)),
+    ],
+)
+def test_a_source_is_read(text: str, place: Place) -> None:
+    assert read_source(text) == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "app",
+        "./build",
+        "/abs/build",
+        "docker-daemon:app",
+        "dir:build",
+        "oci-archive:",
+        "docker-archive::x",
+        "a b/c",
+    ],
+)
+def test_what_is_no_source_is_refused(text: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        read_source(text)
+    assert caught.value.side == "source"
+
+
+def test_a_path_with_a_colon_is_an_archive_when_it_is_there(tmp_path: Path) -> None:
+    archive = tmp_path / "app:v1.tar"
+    archive.write_bytes(b"")
+    assert read_source(f"oci-archive:{archive}") == ArchivePlace("oci", archive, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [(f"{REGISTRY}/team/app", image("latest")), (f"docker://{REGISTRY}/team/app:v1", image("v1"))]
+)
+def test_a_target_is_read(text: str, place: EcrPlace) -> None:
+    assert read_target(text) == place
+
+
+@pytest.mark.parametrize("text", ["app:v1", "ghcr.io/app:v1", f"{REGISTRY}.evil.example/app", f"{REGISTRY}/App"])
+def test_what_is_no_target_is_refused(text: str) -> None:
+    with pytest.raises(InvalidReference) as caught:
+        read_target(text)
+    assert caught.value.side == "target"
+
+
+def test_a_repository_has_neither_tag_nor_digest() -> None:
+    assert read_repository(f"{REGISTRY}/team/app") == image()
+    with pytest.raises(InvalidReference, match="without a tag or digest"):
+        read_repository(f"{REGISTRY}/team/app:v1")
+
+
+def test_what_is_deleted_is_named_by_tag_or_digest() -> None:
+    assert read_named(f"{REGISTRY}/team/app@{DIGEST}").choice == DIGEST
+    assert read_named(f"{REGISTRY}/team/app:v1").choice == "v1"
+    with pytest.raises(InvalidReference, match="name a tag or a digest"):
+        read_named(f"{REGISTRY}/team/app")
+
+
+def test_an_image_is_not_copied_onto_itself() -> None:
+    check_apart(image("v1"), image("v2"))
+    with pytest.raises(InvalidReference, match="the same image"):
+        check_apart(image("v1"), image("v1"))
