@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
+from tests.images import BuiltImage, ImageBuilder, blob_file
 from transfer import AwsCredentials, Server, TransferConfig, open_ecr
 from transfer.engine.content import BlobContext, Target
 from transfer.engine.events import BlobProgress, BlobStarted, Event
@@ -18,6 +19,7 @@ from transfer.engine.journal import NoJournal
 from transfer.engine.limits import Limits
 from transfer.errors import BlobUnknown, ContentMismatch, TagImmutable
 from transfer.local.layout import LayoutSource
+from transfer.local.layout_target import LayoutTarget
 from transfer.local.memory import MemorySource, MemoryTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
@@ -38,12 +40,12 @@ class Ends:
 
     Attributes:
         target: an empty repository.
-        immutable: an empty repository whose tags do not move.
+        immutable: an empty repository whose tags do not move, where there are such.
         read_blob: a blob of an image as the repository holds it, read past the target.
     """
 
     target: Target
-    immutable: Target
+    immutable: Target | None
     read_blob: Callable[[Target, Descriptor], Awaitable[bytes]]
 
 
@@ -54,6 +56,17 @@ def memory() -> Ends:
         return target.blobs[blob.digest]
 
     return Ends(MemoryTarget("one"), MemoryTarget("two", immutable=True), read_blob)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Ends:
+    """A layout in a folder; its tags always move."""
+
+    async def read_blob(target: Target, blob: Descriptor) -> bytes:
+        assert isinstance(target, LayoutTarget)
+        return blob_file(target.path, blob.digest).read_bytes()
+
+    return Ends(LayoutTarget(tmp_path / "one" / "layout"), None, read_blob)
 
 
 @pytest_asyncio.fixture
@@ -82,7 +95,7 @@ async def ecr(server: Server) -> AsyncIterator[Ends]:
         yield Ends(await repository("one", "MUTABLE"), await repository("two", "IMMUTABLE"), read_blob)
 
 
-@pytest.fixture(params=["memory", "ecr"])
+@pytest.fixture(params=["memory", "folder", "ecr"])
 def ends(request: pytest.FixtureRequest) -> Ends:
     """The end under test: a fixture of this name that gives `Ends`. A new kind of target is one more param."""
     found: Ends = request.getfixturevalue(request.param)
@@ -92,6 +105,14 @@ def ends(request: pytest.FixtureRequest) -> Ends:
 @pytest.fixture
 def target(ends: Ends) -> Target:
     return ends.target
+
+
+@pytest.fixture(params=["memory", "ecr"])
+def immutable(request: pytest.FixtureRequest) -> Target:
+    """A repository whose tags do not move, of every kind of target that has such."""
+    found: Ends = request.getfixturevalue(request.param)
+    assert found.immutable is not None
+    return found.immutable
 
 
 @pytest.fixture
@@ -243,31 +264,31 @@ async def test_a_tag_moves_to_another_image(target: Target, layout: ImageBuilder
     assert presence.manifests == {old.root.digest, new.root.digest}
 
 
-async def test_an_immutable_tag_does_not_move(ends: Ends, layout: ImageBuilder) -> None:
+async def test_an_immutable_tag_does_not_move(immutable: Target, layout: ImageBuilder) -> None:
     old, new = layout.image(seed=1, tag="old"), layout.image(seed=2, tag="new")
-    await push(old, ends.immutable, tag="v1")
-    await push_blobs(new, ends.immutable)
+    await push(old, immutable, tag="v1")
+    await push_blobs(new, immutable)
 
     with pytest.raises(TagImmutable, match="v1") as caught:
-        await push(new, ends.immutable, tag="v1")
+        await push(new, immutable, tag="v1")
 
     assert caught.value.side == "target"
-    assert (await ends.immutable.present([], tag="v1")).tagged == old.root.digest
+    assert (await immutable.present([], tag="v1")).tagged == old.root.digest
 
 
-async def test_an_immutable_tag_takes_the_image_it_holds(ends: Ends, image: BuiltImage) -> None:
-    await push(image, ends.immutable, tag="v1")
+async def test_an_immutable_tag_takes_the_image_it_holds(immutable: Target, image: BuiltImage) -> None:
+    await push(image, immutable, tag="v1")
 
-    await push(image, ends.immutable, tag="v1")
+    await push(image, immutable, tag="v1")
 
-    assert (await ends.immutable.present([], tag="v1")).tagged == image.root.digest
+    assert (await immutable.present([], tag="v1")).tagged == image.root.digest
 
 
-async def test_one_image_may_have_two_tags(ends: Ends, image: BuiltImage) -> None:
-    await push(image, ends.immutable, tag="v1")
-    await push(image, ends.immutable, tag="latest")
+async def test_one_image_may_have_two_tags(target: Target, image: BuiltImage) -> None:
+    await push(image, target, tag="v1")
+    await push(image, target, tag="latest")
 
-    tags = [(await ends.immutable.present([], tag=tag)).tagged for tag in ("v1", "latest")]
+    tags = [(await target.present([], tag=tag)).tagged for tag in ("v1", "latest")]
     assert tags == [image.root.digest, image.root.digest]
 
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from transfer.errors import InvalidLayout
+from transfer.errors import InvalidLayout, Side
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO must not wait for its writer. It changes nothing for a regular file.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def open_below(root: Path, names: Sequence[str]) -> BinaryIO:
+def open_below(root: Path, names: Sequence[str], *, side: Side = "source") -> BinaryIO:
     """
     Open the regular file `names` below `root` for reading; only `root` itself may be a link.
 
@@ -35,20 +35,20 @@ def open_below(root: Path, names: Sequence[str]) -> BinaryIO:
         if error.errno in (errno.ENOENT, errno.ENOTDIR) and not root.is_dir():
             raise InvalidLayout(
                 f"layout {str(root)!r}: there is no such folder: name that of an OCI image layout, not an archive",
-                side="source",
+                side=side,
             ) from None
-        raise refusal(root, shown, _reason(error)) from None
+        raise refusal(root, shown, _reason(error), side=side) from None
     except ValueError as error:  # A NUL or a lone surrogate in the path.
-        raise refusal(root, shown, f"cannot be read: {error}") from None
+        raise refusal(root, shown, f"cannot be read: {error}", side=side) from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise refusal(root, shown, "is not a regular file: write the layout again")
+        raise refusal(root, shown, "is not a regular file: write the layout again", side=side)
     return file
 
 
-def refusal(root: Path, shown: str, reason: str) -> InvalidLayout:
+def refusal(root: Path, shown: str, reason: str, *, side: Side = "source") -> InvalidLayout:
     """The error that says of a file of the layout why it cannot be used."""
-    return InvalidLayout(f"layout {str(root)!r}: {shown} {reason}", side="source")
+    return InvalidLayout(f"layout {str(root)!r}: {shown} {reason}", side=side)
 
 
 def _descend(root: Path, names: Sequence[str]) -> int:
