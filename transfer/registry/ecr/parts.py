@@ -22,7 +22,7 @@ import xxhash
 from transfer.engine.content import Source
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
-from transfer.registry.transport import RequestBody
+from transfer.registry.body import RequestBody
 
 # A multiple of three, and small enough for the allocator to use the same memory again and again.
 SLICE = 96 * 1024
