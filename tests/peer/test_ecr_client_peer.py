@@ -25,9 +25,10 @@ from transfer.errors import (
     TransferError,
     UploadLost,
 )
+from transfer.registry.body import RequestBody
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient, open_ecr
-from transfer.registry.transport import RequestBody, Transport
+from transfer.registry.transport import Transport
 
 MIB = 1024 * 1024
 MODEL = botocore.session.Session().get_service_model("ecr")

@@ -26,7 +26,9 @@ from tests.peer.scripted import (
 )
 from transfer.engine.config import TransferConfig
 from transfer.errors import ConnectionFailed, InvalidConfig
-from transfer.registry.transport import Reply, Request, RequestBody, Transport
+from transfer.registry.body import RequestBody
+from transfer.registry.surroundings import Tls
+from transfer.registry.transport import Reply, Request, Transport
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.2)
 MIB = 1024 * 1024
@@ -240,7 +242,7 @@ async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it(tls: ssl.S
 async def test_a_ca_bundle_of_the_request_is_trusted(tls: ssl.SSLContext) -> None:
     content = bytes(3 * MIB)
     async with scripted(answer(200, {}), tls=tls) as peer:
-        reply = await send(replace(post(peer.url, content), ca_bundle=str(CERTIFICATE)))
+        reply = await send(replace(post(peer.url, content), tls=Tls(ca_bundle=str(CERTIFICATE))))
     assert reply.status == 200
     assert peer.requests[0].body == content
 
@@ -254,17 +256,19 @@ async def test_ssl_cert_file_is_trusted(tls: ssl.SSLContext, monkeypatch: pytest
 async def test_a_certificate_for_another_name_is_not_trusted(tls: ssl.SSLContext) -> None:
     async with scripted(answer(), tls=tls) as peer:
         url = peer.url.replace("127.0.0.1", "localhost")
-        message = await failure(replace(post(url), ca_bundle=str(CERTIFICATE)))
+        message = await failure(replace(post(url), tls=Tls(ca_bundle=str(CERTIFICATE))))
     assert "certificate is not trusted (Hostname mismatch" in message
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("x", "it is no file of cert")])
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "no such file or directory"), ("x", "it cannot be used as such")]
+)
 async def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path, content: str | None, reason: str) -> None:
     bundle = tmp_path / "ca.pem"
     if content is not None:
         bundle.write_text(content)
     with pytest.raises(InvalidConfig, match=f"ca.pem: {reason}"):
-        await send(Request("GET", "https://127.0.0.1:1/", {}, ca_bundle=str(bundle)))
+        await send(Request("GET", "https://127.0.0.1:1/", {}, tls=Tls(ca_bundle=str(bundle))))
 
 
 async def test_a_stream_gives_the_bytes_as_they_come() -> None:

@@ -14,8 +14,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
 from transfer.errors import CredentialsMissing, InvalidConfig
+from transfer.registry.body import RequestBody
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
-from transfer.registry.transport import Request, RequestBody
+from transfer.registry.transport import Request
 
 # For a line that botocore splits as a shell would.
 PYTHON = shlex.quote(sys.executable)
@@ -122,7 +123,7 @@ async def test_an_explicit_endpoint_wins(monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_the_ca_bundle_of_the_environment_goes_with_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", "/ca.pem")
     session = await AwsSession.load(KEYS, region="us-east-1")
-    assert (await session.sign(Request("POST", session.url, {}))).ca_bundle == "/ca.pem"
+    assert (await session.sign(Request("POST", session.url, {}))).tls.ca_bundle == "/ca.pem"
 
 
 async def test_a_profile_gives_keys(config: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from transfer.engine.retry import retryable
 from transfer.errors import NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
-from transfer.registry.ecr.errors import error_of, retry_after
+from transfer.registry.ecr.errors import error_of
+from transfer.registry.replies import retry_after
 from transfer.registry.transport import Reply
 
 WHAT = "PutImage app"

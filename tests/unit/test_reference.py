@@ -143,3 +143,39 @@ def test_a_spoiled_reference_is_refused_or_comes_out_as_it_went_in(seed: int) ->
         host, slash, rest = spoiled.partition("/")
         with contextlib.suppress(InvalidReference):
             assert str(parse_reference(spoiled)) == host.lower() + slash + rest
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("alpine", "docker.io/library/alpine"),
+        ("alpine:3.20", "docker.io/library/alpine:3.20"),
+        (f"alpine@{DIGEST}", f"docker.io/library/alpine@{DIGEST}"),
+        (f"alpine:3@{DIGEST}", f"docker.io/library/alpine:3@{DIGEST}"),
+        ("grafana/loki:3", "docker.io/grafana/loki:3"),
+        ("a/b/c", "docker.io/a/b/c"),
+        ("docker.io/alpine", "docker.io/library/alpine"),
+        ("docker.io/grafana/loki", "docker.io/grafana/loki"),
+        ("index.docker.io/alpine:1", "docker.io/library/alpine:1"),
+        ("localhost/app", "localhost/app"),
+        ("localhost:5000/app:v1", "localhost:5000/app:v1"),
+        ("ghcr.io/a/b", "ghcr.io/a/b"),
+        ("[::1]:5000/x", "[::1]:5000/x"),
+    ],
+)
+def test_a_short_name_is_read_as_docker_reads_it(text: str, reference: str) -> None:
+    assert str(parse_reference(text, short_names=True)) == reference
+
+
+@pytest.mark.parametrize("text", ["", "/", ":v1", "@" + DIGEST, "Alpine", "a" * 64, "alpine:", "../x", "x\n", "a//b"])
+def test_a_malformed_short_name_is_refused(text: str) -> None:
+    with pytest.raises(InvalidReference):
+        parse_reference(text, short_names=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [("r.io/x", "latest"), ("r.io/x:v1", "v1"), (f"r.io/x@{DIGEST}", None), ("r.io/x:latest", "latest")],
+)
+def test_latest_stands_in_only_where_nothing_is_named(text: str, tag: str | None) -> None:
+    assert parse_reference(text).or_latest().tag == tag

@@ -32,6 +32,9 @@ class TransferConfig:
         backoff_base, backoff_max: seconds; the wait before try n is random up to base * 2**n, at most max.
         connect_timeout: seconds until a connection stands.
         read_timeout: seconds without a byte from the registry; Complete of a large layer is hashed there first.
+        upload_chunk_bytes: bytes of a chunk, where a registry takes blobs in chunks; what a kill costs at most. Each
+            costs one round trip, and ECR and S3 want at least 5 MiB.
+        upload_chunk_threshold: blobs up to this many bytes are sent in one request, and not resumed.
         state_path: the journal's file; None for the platform's state folder.
         journal: False keeps no journal, so nothing is resumed.
     """
@@ -43,14 +46,16 @@ class TransferConfig:
     backoff_max: float = 20.0
     connect_timeout: float = 15.0
     read_timeout: float = 300.0
+    upload_chunk_bytes: int = 32 * MIB
+    upload_chunk_threshold: int = 32 * MIB
     state_path: Path | None = None
     journal: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts"):
+        for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts", "upload_chunk_bytes"):
             if getattr(self, name) < 1:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be at least 1")
-        for name in ("backoff_base", "backoff_max"):
+        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold"):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
         for name in ("connect_timeout", "read_timeout"):

@@ -2,7 +2,7 @@
 Reference: which image, in which repository, of which registry.
 
 Grammar: the distribution project's reference package and OCI distribution-spec 1.1 ("Pulling manifests"). Does not
-know any registry's own naming rules, nor short names.
+know any registry's own naming rules; of Docker Hub it knows that short names mean it.
 """
 
 import re
@@ -17,6 +17,12 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::([0-9]{{1,5}}))?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LONGEST_REPOSITORY = 255
+
+# What short names are short for: distribution's reference/normalize.go.
+DOCKER_HUB = "docker.io"
+_DOCKER_HUB_ALIAS = "index.docker.io"
+_DEFAULT_TAG = "latest"
+_LIKE_A_DIGEST = re.compile(r"[a-f0-9]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +49,24 @@ class Reference:
         """The same repository at a digest, without a tag."""
         return replace(self, tag=None, digest=digest)
 
+    def or_latest(self) -> "Reference":
+        """The same where it has a tag or a digest, else with the tag that stands for none."""
+        return self if self.tag or self.digest else replace(self, tag=_DEFAULT_TAG)
 
-def parse_reference(text: str) -> Reference:
+
+def parse_reference(text: str, *, short_names: bool = False) -> Reference:
     """
     Read `host[:port]/repository[:tag][@digest]`.
+
+    Args:
+        text: the reference.
+        short_names: take Docker's short names too: `alpine` is `docker.io/library/alpine`.
 
     Raises:
         InvalidReference: a part is missing or outside its grammar; the message names the part.
     """
-    registry, slash, rest = text.partition("/")
-    if not slash or not (registry == "localhost" or set(registry) & set(".:")):
+    registry, slash, rest = (_long(text) if short_names else text).partition("/")
+    if not slash or not _is_host(registry):
         raise _invalid(text, "it must start with a registry host, as in registry.example/app:v1")
     rest, at, digest = rest.partition("@")
     repository, colon, tag = rest.partition(":")
@@ -68,6 +82,23 @@ def parse_reference(text: str) -> Reference:
     except InvalidDigest as error:
         raise _invalid(text, str(error)) from None
     return Reference(registry.lower(), repository, tag or None, checked)
+
+
+def _is_host(first: str) -> bool:
+    return first == "localhost" or bool(set(first) & set(".:"))
+
+
+def _long(text: str) -> str:
+    """The full spelling of a reference, by Docker's rules: no host is Docker Hub, no folder there is `library`."""
+    first, slash, rest = text.partition("/")
+    if not slash or not _is_host(first):
+        if _LIKE_A_DIGEST.fullmatch(text):
+            raise _invalid(text, "a name must not look like a digest; write it as sha256:… after '@'")
+        first, rest = DOCKER_HUB, text
+    if first.lower() in {DOCKER_HUB, _DOCKER_HUB_ALIAS}:
+        first = DOCKER_HUB
+        rest = rest if "/" in rest else f"library/{rest}"
+    return f"{first}/{rest}"
 
 
 def _invalid(text: str, reason: str) -> InvalidReference:

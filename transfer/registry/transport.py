@@ -8,56 +8,38 @@ any registry's protocol: every status is an answer.
 
 import asyncio
 import os
+import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Self
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.abc import ResolveResult
+from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from transfer.engine.config import MIB, TransferConfig
-from transfer.errors import ConnectionFailed, InvalidConfig
+from transfer.errors import ConnectionFailed
+from transfer.registry.body import RequestBody, StreamBody, Upload, watching
+from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
 
-# aiohttp writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation.
-_SLICE = MIB
 _LARGEST_REPLY = 64 * MIB
 _LARGEST_ERROR = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class RequestBody:
-    """The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them."""
-
-    chunks: Sequence[bytes | memoryview] = field(repr=False)
-    length: int
-    sha256: str
-
-    @classmethod
-    def of(cls, content: bytes) -> Self:
-        return cls((content,), len(content), sha256(content).hexdigest())
-
-    def slices(self) -> Iterator[memoryview]:
-        """All bytes in order, without a copy, in pieces that are small enough to be cancelled between."""
-        for chunk in self.chunks:
-            view = memoryview(chunk)
-            for start in range(0, len(view), _SLICE):
-                yield view[start : start + _SLICE]
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `ca_bundle` is a file of CA certificates to trust instead of the system's (or SSL_CERT_FILE's)."""
+    """One request; `public_only` lets it reach no address of a private network, where no proxy lies between."""
 
     method: str
     url: str
     headers: Mapping[str, str]
-    body: RequestBody | None = None
-    ca_bundle: str | None = None
+    body: RequestBody | StreamBody | None = None
+    tls: Tls = SYSTEM_TLS
+    public_only: bool = False
 
     def __repr__(self) -> str:
         return f"Request({self.method} {origin(self.url)})"
@@ -106,40 +88,28 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise _Dropped from error
 
 
-class _Upload:
-    """A body on its way: hands out one slice after the other, and moves a deadline ahead with each."""
-
-    def __init__(self, body: RequestBody, deadline: asyncio.Timeout, patience: float) -> None:
-        self._slices = body.slices()
-        self._deadline: asyncio.Timeout | None = deadline
-        self._patience = patience
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> memoryview:
-        piece = next(self._slices, None)
-        # After the last slice the HTTP client's own read timeout counts; it does not watch an upload that stalls.
-        self._wait_until(None if piece is None else asyncio.get_running_loop().time() + self._patience)
-        if piece is None:
-            raise StopAsyncIteration
-        return piece
-
-    def release(self) -> None:
-        """Nothing waits for the upload any more: the answer is here, perhaps before the last slice, or it failed."""
-        self._deadline = None
-
-    def _wait_until(self, when: float | None) -> None:
-        if self._deadline is not None and not self._deadline.expired():
-            self._deadline.reschedule(when)
+class _PrivateAddress(OSError):
+    """A name that leads into a private network, where the request must not go."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Surroundings:
-    """What lies between this machine and a place: the proxy, and whose certificates count."""
+class _Resolver(ThreadedResolver):
+    """Looks names up in a thread; notes which of them are public, or refuses those that are not."""
 
-    proxy: str | None = field(repr=False)
-    trust: ssl.SSLContext | bool
+    def __init__(self, public: set[str], *, public_only: bool) -> None:
+        super().__init__()
+        self._public = public
+        self._public_only = public_only
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await super().resolve(host, port, family)
+        public = [is_public(one["host"]) for one in found]
+        if self._public_only and not all(public):
+            raise _PrivateAddress
+        if any(public):
+            self._public.add(host)
+        return found
 
 
 class Transport:
@@ -152,15 +122,27 @@ class Transport:
 
     def __init__(self, config: TransferConfig | None = None) -> None:
         self._config = config or TransferConfig()
-        self._places: dict[tuple[str, str, str | None], _Surroundings] = {}
-        self._trust: dict[str | None, ssl.SSLContext] = {}
+        self._places: dict[tuple[str, str, Tls], Surroundings] = {}
+        self._trust: dict[Tls, ssl.SSLContext] = {}
         self._looking = asyncio.Lock()
         self._reached: set[str] = set()
-        self._session: aiohttp.ClientSession | None = None
+        self._public: set[str] = set()
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+        for public_only in (False, True):
+            self._sessions[public_only] = await self._exit.enter_async_context(self._new_session(public_only))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._sessions.clear()
+        await self._exit.aclose()
+
+    def _new_session(self, public_only: bool) -> aiohttp.ClientSession:  # noqa: FBT001 - the key of the sessions
+        resolver = _Resolver(self._public, public_only=public_only)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=self._config.connect_timeout, sock_read=self._config.read_timeout
@@ -169,12 +151,10 @@ class Transport:
             auto_decompress=False,
             middlewares=(_send_once,),
         )
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+    def is_public(self, host: str) -> bool:
+        """Whether a host is known to be one of the public Internet: its address, or what its name has led to."""
+        return host in self._public or is_public(host)
 
     async def send(self, request: Request, *, what: str) -> Reply:
         """
@@ -187,12 +167,9 @@ class Transport:
         Raises:
             ConnectionFailed: no answer that can be used, for whatever reason.
         """
-        response = await self._open(request, what)
-        try:
+        async with self._open(request, what) as response:
             with self._translated(request, what):
                 return Reply(response.status, _headers(response), await _body(response))
-        finally:
-            response.close()
 
     @asynccontextmanager
     async def stream(self, request: Request, *, what: str) -> AsyncIterator[StreamReply]:
@@ -202,26 +179,39 @@ class Transport:
         Raises:
             ConnectionFailed: as in `send`, and out of the iteration over the chunks.
         """
-        response = await self._open(request, what)
-        try:
-            async with aclosing(self._chunks(response, request, what)) as chunks:
-                yield StreamReply(response.status, _headers(response), chunks)
-        finally:
-            response.close()
+        async with (
+            self._open(request, what) as response,
+            aclosing(self._chunks(response, request, what)) as chunks,
+        ):
+            yield StreamReply(response.status, _headers(response), chunks)
 
-    async def _open(self, request: Request, what: str) -> aiohttp.ClientResponse:
-        if self._session is None:
+    @asynccontextmanager
+    async def _open(self, request: Request, what: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An exchange as far as the answer's head; all of it is over when the block is left."""
+        upload = None if request.body is None else Upload(request.body, self._config.read_timeout)
+        try:
+            response = await self._exchange(request, upload, what)
+            try:
+                self._check_encoding(request, response, what)
+                yield response
+            finally:
+                response.close()
+        finally:
+            if upload is not None:
+                await upload.close()
+
+    async def _exchange(self, request: Request, upload: Upload | None, what: str) -> aiohttp.ClientResponse:
+        if not self._sessions:
             raise RuntimeError("the transport is not open")
         around = await self._surroundings(request)
+        session = self._sessions[request.public_only and around.proxy is None]
         headers = dict(request.headers)
-        upload = None
-        with self._translated(request, what):
-            async with asyncio.timeout(None) as deadline:
-                if request.body is not None:
-                    headers["Content-Length"] = str(request.body.length)
-                    upload = _Upload(request.body, deadline, self._config.read_timeout)
-                try:
-                    response = await self._session.request(
+        if request.body is not None:
+            headers["Content-Length"] = str(request.body.length)
+        try:
+            with self._translated(request, what), watching(upload) as deadline:
+                async with deadline:
+                    response = await session.request(
                         request.method,
                         URL(request.url, encoded=True),
                         data=upload,
@@ -230,17 +220,19 @@ class Transport:
                         ssl=around.trust,
                         allow_redirects=False,
                     )
-                finally:
-                    if upload is not None:
-                        upload.release()
+        except ConnectionFailed:
+            if upload is not None and upload.failure is not None:
+                raise upload.failure from None
+            raise
         self._reached.add(origin(request.url))
+        return response
+
+    def _check_encoding(self, request: Request, response: aiohttp.ClientResponse, what: str) -> None:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.lower() != "identity":
-            response.close()
             raise ConnectionFailed(
                 f"{what}: {origin(request.url)}: the answer is {encoding!a}, which was not asked for"
             )
-        return response
 
     async def _chunks(self, response: aiohttp.ClientResponse, request: Request, what: str) -> AsyncGenerator[bytes]:
         while True:
@@ -250,14 +242,14 @@ class Transport:
                 return
             yield chunk
 
-    async def _surroundings(self, request: Request) -> _Surroundings:
+    async def _surroundings(self, request: Request) -> Surroundings:
         """Looked up once for each place and in a thread: certificates take a while to read, proxies may too."""
         place = urlsplit(request.url)
-        key = (place.scheme, place.netloc, request.ca_bundle)
+        key = (place.scheme, place.netloc, request.tls)
         if key not in self._places:
             async with self._looking:
                 if key not in self._places:
-                    self._places[key] = await asyncio.to_thread(_look_up, request, self._trust)
+                    self._places[key] = await asyncio.to_thread(look_up, request.url, request.tls, self._trust)
         return self._places[key]
 
     @contextmanager
@@ -276,8 +268,12 @@ class Transport:
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ClientProxyConnectionError, "the proxy cannot be reached{detail}; check HTTPS_PROXY and NO_PROXY"),
     (aiohttp.ClientHttpProxyError, "the proxy refused{detail}; check HTTPS_PROXY and NO_PROXY"),
+    (_PrivateAddress, "its name leads into a private network, where it may not send a client; check the registry"),
     (aiohttp.ClientConnectorDNSError, "the name cannot be resolved; check its spelling and the network"),
-    (ssl.CertificateError, "its certificate is not trusted{detail}; name the CA in SSL_CERT_FILE or AWS_CA_BUNDLE"),
+    (
+        ssl.CertificateError,
+        "its certificate is not trusted{detail}; name the CA in SSL_CERT_FILE or the CA setting of this end",
+    ),
     (aiohttp.ClientSSLError, "TLS failed{detail}; check whether the endpoint is https or http"),
     (aiohttp.ConnectionTimeoutError, "no connection within {connect:g} s; check the address and the network"),
     (aiohttp.ClientConnectorError, "no connection{detail}; check the address, and that something listens there"),
@@ -316,34 +312,13 @@ def _detail(error: BaseException) -> str:
             return ""
 
 
-def _look_up(request: Request, known: dict[str | None, ssl.SSLContext]) -> _Surroundings:
-    place = urlsplit(request.url)
-    trust: ssl.SSLContext | bool = True
-    if place.scheme == "https":
-        trust = known.setdefault(request.ca_bundle, known.get(request.ca_bundle) or _trust(request.ca_bundle))
-    return _Surroundings(_proxy(place.scheme, place.hostname or ""), trust)
-
-
-def _trust(ca_bundle: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_bundle)
-    except OSError as error:
-        reason = (
-            str(error.strerror).lower() if isinstance(error, FileNotFoundError) else "it is no file of certificates"
-        )
-        raise InvalidConfig(f"CA certificates {ca_bundle}: {reason}; check AWS_CA_BUNDLE") from error
-
-
-def _proxy(scheme: str, host: str) -> str | None:
-    """HTTP_PROXY, HTTPS_PROXY and NO_PROXY (or the system's settings), as urllib reads them."""
-    proxy = None if proxy_bypass(host) else getproxies().get(scheme)
-    if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
-        raise InvalidConfig(f"{scheme.upper()}_PROXY: it must be of the form http[s]://host:port")
-    return proxy or None
-
-
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+    """Names in lower case; what comes several times is one list (RFC 9110, 5.3)."""
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        known = headers.get(name.lower())
+        headers[name.lower()] = value if known is None else f"{known}, {value}"
+    return headers
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -17,10 +17,11 @@ from transfer.engine.events import Retrying
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidConfig
+from transfer.registry.body import RequestBody
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
-from transfer.registry.transport import Request, RequestBody, Transport, origin
+from transfer.registry.transport import Request, Transport, origin
 
 if TYPE_CHECKING:
     from typing import Unpack

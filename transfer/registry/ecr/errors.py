@@ -9,12 +9,12 @@ Does not decide what is tried again.
 import re
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 
 from transfer.errors import NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
+from transfer.registry.replies import printable, retry_after
 from transfer.registry.transport import Reply
 
 _SIGNATURE_ADVICE = "check the secret access key, the region and this machine's clock"
@@ -82,8 +82,6 @@ _MEANINGS: dict[str, tuple[type[RegistryError], str]] = {
 }
 
 _LONGEST_MESSAGE = 1000
-# No registry means more than a day.
-_LONGEST_WAIT = 86_400.0
 
 
 def error_of(what: str, reply: Reply, *, now: float | None = None) -> RegistryError:
@@ -108,18 +106,6 @@ def error_of(what: str, reply: Reply, *, now: float | None = None) -> RegistryEr
             name: value for name, value in (members or {}).items() if name not in {"__type", "message", "Message"}
         },
     )
-
-
-def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds that a reply asks to wait (RFC 9110, Retry-After: seconds or a date); None where it is not readable."""
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value):
-        return min(float(value), _LONGEST_WAIT)
-    try:
-        seconds = parsedate_to_datetime(value).timestamp() - now
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
 def _members(body: bytes) -> dict[str, Any] | None:
@@ -155,17 +141,12 @@ def _message(members: Mapping[str, Any], *, signed: bool) -> str:
     if signed:
         # AWS goes on to quote the request it saw, Authorization and session token included.
         said = re.split(r"['\"\n]|\.\s", said, maxsplit=1)[0]
-    return _printable(said)[:_LONGEST_MESSAGE].rstrip(".")
+    return printable(said)[:_LONGEST_MESSAGE].rstrip(".")
 
 
 def _unreadable(reply: Reply, code: str) -> str:
     if code != str(reply.status):
         return f"the registry answered {code} ({reply.status})"
-    kind = _printable(reply.headers.get("content-type", "").partition(";")[0])
+    kind = printable(reply.headers.get("content-type", "").partition(";")[0])
     content = (kind or "unknown content") if reply.body else "an empty body"
     return f"the answer was {reply.status} with {content}"
-
-
-def _printable(text: str) -> str:
-    """On one line, and without what moves a terminal's cursor."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

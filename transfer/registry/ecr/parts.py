@@ -21,7 +21,7 @@ from transfer.engine.content import Source
 from transfer.engine.reader import BlobReader
 from transfer.errors import ContentMismatch
 from transfer.model.descriptor import Descriptor
-from transfer.registry.transport import RequestBody
+from transfer.registry.body import RequestBody
 
 # Recorded for bytes that were not all read here; no file is taken up on the strength of it.
 NO_GUARD = 0

@@ -15,8 +15,9 @@ from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
 from transfer.errors import InvalidConfig, RegistryError
+from transfer.registry.body import RequestBody
 from transfer.registry.ecr.errors import error_of
-from transfer.registry.transport import Reply, RequestBody
+from transfer.registry.transport import Reply
 
 Headers = dict[str, str]
 

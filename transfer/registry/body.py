@@ -1,0 +1,125 @@
+"""
+Request bodies: held in memory, or read while they are sent; and how one is handed to the HTTP client.
+
+Knows no HTTP client but its habit to iterate over a body in a task of its own.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Self
+
+from transfer.engine.config import MIB
+
+# aiohttp writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation.
+_SLICE = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them."""
+
+    chunks: Sequence[bytes | memoryview] = field(repr=False)
+    length: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        return cls((content,), len(content), sha256(content).hexdigest())
+
+    def slices(self) -> Iterator[memoryview]:
+        """All bytes in order, without a copy, in pieces that are small enough to be cancelled between."""
+        for chunk in self.chunks:
+            view = memoryview(chunk)
+            for start in range(0, len(view), _SLICE):
+                yield view[start : start + _SLICE]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBody:
+    """
+    The bytes of a request that are read while they are sent: exactly `length` of them, in pieces of at most 1 MiB.
+
+    The transport opens it once for each time it is sent, reads it in whatever task, and closes it before it returns;
+    an error out of it stops the request and comes out of the transport as it is.
+    """
+
+    open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]] = field(repr=False)
+    length: int
+
+
+class Upload:
+    """A body on its way: hands out one piece after the other, and moves a deadline ahead with each."""
+
+    def __init__(self, body: RequestBody | StreamBody, patience: float) -> None:
+        self._pieces = _pieces(body)
+        self._deadline: asyncio.Timeout | None = None
+        self._patience = patience
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.failure: Exception | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        # While the source is read, its own patience counts; after the last piece, the HTTP client's read timeout,
+        # which does not watch an upload that stalls.
+        self._wait_until(None)
+        self._idle.clear()
+        try:
+            piece = await anext(self._pieces)
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            self.failure = error
+            raise
+        finally:
+            self._idle.set()
+        self._wait_until(asyncio.get_running_loop().time() + self._patience)
+        return piece
+
+    def watch(self, deadline: asyncio.Timeout | None) -> None:
+        """Move this deadline from now on; none, once the answer is here, which may be before the last piece."""
+        self._deadline = deadline
+
+    async def close(self) -> None:
+        """Let go of what the body is read from, once the HTTP client's own task has let go of it."""
+        await self._idle.wait()
+        await self._pieces.aclose()
+
+    def _wait_until(self, when: float | None) -> None:
+        if self._deadline is not None and not self._deadline.expired():
+            self._deadline.reschedule(when)
+
+
+@contextmanager
+def watching(upload: Upload | None) -> Iterator[asyncio.Timeout]:
+    """The deadline of one exchange, which its upload moves ahead for as long as the answer is awaited."""
+    deadline = asyncio.timeout(None)
+    if upload is None:
+        yield deadline
+        return
+    upload.watch(deadline)
+    try:
+        yield deadline
+    finally:
+        upload.watch(None)
+
+
+async def _pieces(body: RequestBody | StreamBody) -> AsyncGenerator[bytes | memoryview]:
+    if isinstance(body, RequestBody):
+        for piece in body.slices():
+            yield piece
+        return
+    left = body.length
+    async with body.open() as chunks:
+        async for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+    if left:
+        raise RuntimeError(f"a body of {body.length} bytes is {left} bytes short")

@@ -1,0 +1,404 @@
+"""
+One Distribution registry as typed async calls: manifests, blobs, upload sessions, tags, referrers.
+
+Every call is one run of the retry loop around one slot of the limits around one exchange; the calls that carry a
+blob's bytes are not tried again here, since what the registry has of them by then their caller must ask. Does not
+know what a copy is, nor which way bytes go.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
+from dataclasses import dataclass
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+from transfer.engine.events import Retrying
+from transfer.engine.limits import Limits
+from transfer.engine.retry import Retrier
+from transfer.errors import BlobUnknown, ContentMismatch, InvalidDigest, NotFound, UploadLost
+from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
+from transfer.model.digest import Digest
+from transfer.model.document import MAX_DOCUMENT_BYTES
+from transfer.registry.auth import Access
+from transfer.registry.body import RequestBody, StreamBody
+from transfer.registry.distribution.exchange import Answer, Call, Exchange
+from transfer.registry.distribution.headers import held_bytes, resolve_url, smallest_chunk, with_query
+from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers, referrers_tag
+from transfer.registry.transport import Reply
+
+T = TypeVar("T")
+
+# Everything that can be transferred, then anything: the registry shall convert nothing, and an error is clearer than
+# the 404 that some answer when they hold another kind.
+ACCEPT = ", ".join((*sorted(MANIFEST_MEDIA_TYPES), "*/*;q=0.1"))
+_OK = frozenset({200})
+_PUSH = "pull,push"
+_LARGEST_ERROR = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """
+    An upload session.
+
+    Attributes:
+        repository: whose it is.
+        url: its newest location; may hold state of the registry's that is nobody else's business.
+        smallest_chunk: bytes that every chunk but the last must have, by the registry's word, or 0.
+    """
+
+    repository: str
+    url: str
+    smallest_chunk: int = 0
+
+    def __repr__(self) -> str:
+        return f"Upload({self.repository!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest as it came: its bytes, and what the registry calls them."""
+
+    raw: bytes
+    media_type: str | None
+
+
+@dataclass(slots=True)
+class Habits:
+    """
+    What was learned of a registry by asking; shared by all that use it.
+
+    Attributes:
+        takes_chunks: uploads may come in more than one request.
+        largest_body: bytes of a body that are not known to be too many.
+        has_referrers: whether there is a referrers API; None before it was asked.
+    """
+
+    takes_chunks: bool = True
+    largest_body: int = 2**63 - 1
+    has_referrers: bool | None = None
+
+
+class DistributionClient:
+    """
+    One registry.
+
+    Every call raises RegistryError or one of its kinds for what the registry refuses, ConnectionFailed when no answer
+    is to be had, and CredentialsMissing or InvalidConfig when no login can be found out.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        retrier: Retrier,
+        limits: Limits,
+        on_retry: Callable[[Retrying], None] | None = None,
+    ) -> None:
+        self._exchange = exchange
+        self._retrier = retrier
+        self._limits = limits
+        self._on_retry = on_retry
+        self._tries_once = False
+        self.habits = Habits()
+
+    def __repr__(self) -> str:
+        return f"DistributionClient({self.registry!r})"
+
+    @property
+    def registry(self) -> str:
+        """The registry's name."""
+        return self._exchange.registry
+
+    def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
+        """The same client, telling somebody of its retries."""
+        client = copy(self)
+        client._on_retry = on_retry  # noqa: SLF001 - of the copy made here
+        return client
+
+    def single(self) -> Self:
+        """The same client, trying everything once: for the steps of an attempt that is tried again as a whole."""
+        client = copy(self)
+        client._tries_once = True  # noqa: SLF001 - of the copy made here
+        return client
+
+    async def retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Run attempts in the one retry loop, telling of it whom this client tells."""
+        if self._tries_once:
+            return await attempt()
+        return await self._retrier.run(what, attempt, on_retry=self._on_retry)
+
+    async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
+        """A manifest by tag or digest, at most 4 MiB; not verified against anything."""
+        call = self._manifest("GET", repository, reference, _OK, headers={"Accept": ACCEPT})
+
+        async def take(answer: Answer) -> FetchedManifest:
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+            raw = await answer.read(MAX_DOCUMENT_BYTES, what=call.what)
+            return FetchedManifest(raw, kind if kind in MANIFEST_MEDIA_TYPES else None)
+
+        return await self._call(call, take)
+
+    async def head_manifest(self, repository: str, reference: str) -> Digest | None:
+        """
+        The digest that the registry says a tag or digest has; None where there is no such manifest.
+
+        ECR and others leave the header out at times: then the manifest is fetched and its digest computed.
+        """
+        call = self._manifest("HEAD", repository, reference, frozenset({200, 404}), headers={"Accept": ACCEPT})
+
+        async def take(answer: Answer) -> tuple[bool, str]:
+            return answer.status == 200, answer.headers.get("docker-content-digest", "")
+
+        there, said = await self._call(call, take)
+        if not there:
+            return None
+        try:
+            return Digest(said)
+        except InvalidDigest:
+            algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
+            return Digest.of((await self.get_manifest(repository, reference)).raw, algorithm)
+
+    async def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str, digest: Digest) -> None:
+        """
+        Store a manifest under a tag or its digest.
+
+        Raises:
+            BlobUnknown: it names what is not there.
+            ContentMismatch: the registry says that it has stored it under another digest.
+        """
+        call = self._manifest(
+            "PUT",
+            repository,
+            reference,
+            frozenset({200, 201, 202, 204}),
+            headers={"Content-Type": media_type},
+            body=RequestBody.of(raw),
+        )
+        try:
+            await self._call(call, _stored(call.what, digest))
+        except UploadLost as error:
+            # ECR says "blob upload unknown" of layers that a manifest names and that are not there.
+            raise BlobUnknown(str(error), status=error.status, code=error.code) from None
+
+    async def delete_manifest(self, repository: str, reference: str) -> None:
+        """Delete a manifest by digest, or a tag where the registry can do that; NotFound where there is none."""
+        await self._call(self._manifest("DELETE", repository, reference, frozenset({200, 202, 204})), _nothing)
+
+    async def has_blob(self, repository: str, digest: Digest) -> bool:
+        """Whether the repository has a blob."""
+        call = self._blob("HEAD", repository, digest, frozenset({200, 404}))
+
+        async def take(answer: Answer) -> bool:
+            return answer.status == 200
+
+        return await self._call(call, take)
+
+    @asynccontextmanager
+    async def get_blob(self, repository: str, blob: Descriptor, first: int, end: int) -> AsyncIterator[Answer]:
+        """The bytes [first, end) of a blob, tried once; the answer may be a 200 with all of it."""
+        # Closed at both ends: some content networks answer 416 to an open range.
+        whole = first == 0 and end == blob.size
+        headers = {} if whole else {"Range": f"bytes={first}-{end - 1}"}
+        call = self._blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
+        async with AsyncExitStack() as stack:
+            # Only the request takes a slot: the body may take hours, and its reader may wait for others.
+            async with self._limits.slot(self.registry, "GET blob"):
+                answer = await stack.enter_async_context(self._exchange.open(call))
+            yield answer
+
+    async def delete_blob(self, repository: str, digest: Digest) -> None:
+        """Delete a blob; NotFound where there is none."""
+        call = self._blob("DELETE", repository, digest, frozenset({200, 202, 204}), actions="delete")
+        await self._call(call, _nothing)
+
+    async def start_upload(self, repository: str) -> Upload:
+        """A new upload session."""
+        what = f"POST upload to {self._name(repository)}"
+        call = Call("POST", f"/v2/{repository}/blobs/uploads/", what, _push(repository), frozenset({202}))
+        return await self._call(call, _session(repository, what))
+
+    async def mount_blob(self, repository: str, digest: Digest, from_repository: str) -> Upload | None:
+        """Have a blob of another repository here too: None when that is done, else a session to upload it by."""
+        what = f"POST mount of {digest} to {self._name(repository)}"
+        path = with_query(f"/v2/{repository}/blobs/uploads/", mount=digest, **{"from": from_repository})
+        call = Call("POST", path, what, Access(repository, _PUSH, from_repository), frozenset({201, 202}))
+
+        async def take(answer: Answer) -> Upload | None:
+            if answer.status == 201:
+                await _stored(what, digest)(answer)
+                return None
+            return await _session(repository, what)(answer)
+
+        return await self._call(call, take)
+
+    async def patch_upload(self, upload: Upload, body: StreamBody, first: int) -> Upload:
+        """Send a chunk that begins at byte `first`, once; the session as it goes on."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"{first}-{first + body.length - 1}",
+        }
+        # ECR answers 201 instead of 202.
+        call = self._upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body)
+        async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
+            return _moved(upload, answer, call.what)
+
+    async def finish_upload(self, upload: Upload, digest: Digest, body: StreamBody | None = None) -> None:
+        """
+        Close a session, with all of a blob where it comes in one piece; tried once.
+
+        Raises:
+            ContentMismatch: the registry says that it has stored another digest.
+        """
+        call = self._upload(
+            "PUT",
+            Upload(upload.repository, with_query(upload.url, digest=digest)),
+            frozenset({200, 201, 204}),
+            headers={"Content-Type": "application/octet-stream"},
+            body=body or RequestBody.of(b""),
+        )
+        async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
+            await _stored(call.what, digest)(answer)
+
+    async def upload_status(self, upload: Upload, most: int) -> tuple[Upload, int]:
+        """
+        Where a session stands: its newest location, and the bytes it holds, of which `most` were sent.
+
+        Raises:
+            UploadLost: it is not known any more, or what it holds cannot be told.
+        """
+        call = self._upload("GET", upload, frozenset({200, 202, 204}))
+
+        async def take(answer: Answer) -> tuple[Upload, int]:
+            held = held_bytes(answer.headers, most)
+            if held is None:
+                raise UploadLost(
+                    f"{call.what}: the registry does not tell how far it is", status=answer.status, code="RANGE_INVALID"
+                )
+            return _moved(upload, answer, call.what), held
+
+        try:
+            return await self._call(call, take)
+        except NotFound as error:
+            raise UploadLost(str(error), status=error.status, code=error.code) from None
+
+    async def cancel_upload(self, upload: Upload) -> None:
+        """Give a session up, tried once; it is no harm if that fails, since the registry ends it some day."""
+        call = self._upload("DELETE", upload, frozenset({200, 202, 204, 404}))
+        async with self._limits.slot(self.registry, call.method), self._exchange.open(call):
+            pass
+
+    def tags(self, repository: str) -> AsyncGenerator[str]:
+        """Every tag of a repository, over all pages, each once."""
+        return list_tags(self._get_page, repository, self._name(repository))
+
+    async def referrers(self, repository: str, digest: Digest) -> list[Descriptor]:
+        """What refers to a manifest: by the referrers API, or by the tag that stands in for it where there is none."""
+        if self.habits.has_referrers is not False:
+            found = await list_referrers(self._get_page, repository, self._name(repository), digest)
+            # A registry that has the API answers with an empty list where there is nothing.
+            self.habits.has_referrers = found is not None
+            if found is not None:
+                return found
+        try:
+            fetched = await self.get_manifest(repository, referrers_tag(digest))
+        except NotFound:
+            return []
+        return read_referrers(fetched.raw, what=f"GET referrers of {self._name(repository)}@{digest}")
+
+    async def _get_page(self, repository: str, url: str, what: str) -> Page:
+        call = Call("GET", url, what, Access(repository), frozenset({200, 404}), {"Accept": "*/*"})
+
+        async def take(answer: Answer) -> Page:
+            body = await answer.read(MAX_DOCUMENT_BYTES if answer.status == 200 else _LARGEST_ERROR, what=what)
+            return Page(Reply(answer.status, answer.headers, body), answer.url)
+
+        return await self._call(call, take)
+
+    async def _call(self, call: Call, take: Callable[[Answer], Awaitable[T]]) -> T:
+        async def once() -> T:
+            async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
+                return await take(answer)
+
+        return await self.retry(call.what, once)
+
+    def _manifest(
+        self,
+        method: str,
+        repository: str,
+        reference: str,
+        expected: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: RequestBody | None = None,
+    ) -> Call:
+        actions = {"PUT": _PUSH, "DELETE": "delete"}.get(method, "pull")
+        path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
+        what = f"{method} manifest {reference} of {self._name(repository)}"
+        return Call(method, path, what, Access(repository, actions), expected, headers or {}, body)
+
+    def _blob(
+        self,
+        method: str,
+        repository: str,
+        digest: Digest,
+        expected: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        actions: str = "pull",
+    ) -> Call:
+        what = f"{method} blob {digest} of {self._name(repository)}"
+        path = f"/v2/{repository}/blobs/{digest}"
+        return Call(method, path, what, Access(repository, actions), expected, headers or {})
+
+    def _upload(
+        self,
+        method: str,
+        upload: Upload,
+        expected: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: RequestBody | StreamBody | None = None,
+    ) -> Call:
+        what = f"{method} upload to {self._name(upload.repository)}"
+        return Call(method, upload.url, what, _push(upload.repository), expected, headers or {}, body)
+
+    def _name(self, repository: str) -> str:
+        return f"{self.registry}/{repository}"
+
+
+def _push(repository: str) -> Access:
+    return Access(repository, _PUSH)
+
+
+async def _nothing(answer: Answer) -> None:
+    """What is said with a success is of no interest."""
+
+
+def _stored(what: str, digest: Digest) -> Callable[[Answer], Awaitable[None]]:
+    async def take(answer: Answer) -> None:
+        said = answer.headers.get("docker-content-digest", "")
+        # A registry may name content by another algorithm than it was sent under; that says nothing.
+        if said.startswith(f"{digest.algorithm}:") and said != digest:
+            raise ContentMismatch(f"{what}: {digest} was sent, and the registry says it has stored {said[:140]!a}")
+
+    return take
+
+
+def _session(repository: str, what: str) -> Callable[[Answer], Awaitable[Upload]]:
+    async def take(answer: Answer) -> Upload:
+        location = answer.headers.get("location", "")
+        url = resolve_url(answer.url, location, what=what, status=answer.status)
+        return Upload(repository, url, smallest_chunk(answer.headers))
+
+    return take
+
+
+def _moved(upload: Upload, answer: Answer, what: str) -> Upload:
+    """The session after an answer: the newest location wins, and the old one stays where there is none."""
+    location = answer.headers.get("location")
+    if location is None:
+        return upload
+    url = resolve_url(answer.url, location, what=what, status=answer.status)
+    return Upload(upload.repository, url, upload.smallest_chunk)

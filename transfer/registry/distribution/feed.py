@@ -1,0 +1,193 @@
+"""
+A blob on its way out: read from its source in a task of its own, verified as it passes, handed on in order.
+
+The HTTP client takes a body from a task that ends with each request, while a source may bind what it opens to the
+task that opened it; so one task reads, for as many requests as follow each other, and is one piece ahead of them.
+The last byte is handed on only when the digest is right. Knows no registry.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import BinaryIO, Self
+
+import xxhash
+
+from transfer.engine.config import MIB
+from transfer.engine.content import Source
+from transfer.errors import ContentMismatch, InvalidLayout
+from transfer.model.descriptor import Descriptor
+from transfer.registry.body import StreamBody
+
+# What one feed holds at most: a piece being read, one waiting, one being sent.
+HELD_BYTES = 3 * MIB
+# Below this a hop into a thread takes longer than the hashing.
+_SMALL_PIECE = 32 * 1024
+
+
+class SourceFailed(Exception):
+    """
+    An error of the source inside a request to the target, as `error`.
+
+    Not one of the package's own, so that no retry loop of the target takes it for the target's: the source has tried
+    again by itself as often as it is worth it.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Feed:
+    """
+    One blob of one source, as an async context manager.
+
+    Args:
+        source, blob: what is read.
+        group: the reading task belongs to it; its own errors come out of the bodies.
+
+    Attributes:
+        verified: all bytes pass here, so their digest is known; False once reading begins behind the first byte.
+    """
+
+    def __init__(self, source: Source, blob: Descriptor, group: asyncio.TaskGroup) -> None:
+        self._source = source
+        self._blob = blob
+        self._group = group
+        self.verified = True
+        self._hasher = blob.digest.hasher()
+        self._hashed = 0
+        self._guard = xxhash.xxh3_64()
+        self._guarded = 0
+        self._hashing: asyncio.Future[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._queue: asyncio.Queue[bytes | Exception] = asyncio.Queue(1)
+        self._position = 0
+        self._rest = b""
+
+    async def __aenter__(self) -> Self:
+        if self._blob.size == 0:
+            self._verify()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    @property
+    def guard(self) -> int:
+        """xxh3-64 over all bytes from the first to the last one handed on; 0 where they are not all known."""
+        return self._guard.intdigest() if self.verified else 0
+
+    def body(self, first: int, end: int) -> StreamBody:
+        """The bytes [first, end) for one request; the next one may begin where it ends, or anywhere before."""
+        return StreamBody(lambda: self._opened(first, end), end - first)
+
+    async def advance(self, end: int) -> int | None:
+        """
+        Read on to `end` without handing anything on; the guard over [0, end).
+
+        Only where the source has a file: to fetch from afar what the registry already holds would cost what resuming
+        saves. Then None is returned, reading starts at `end`, and the digest is the registry's to check.
+
+        Raises:
+            ContentMismatch: the file is shorter.
+            InvalidLayout: it cannot be read.
+        """
+        file = await asyncio.to_thread(self._source.open_file, self._blob)
+        if file is None:
+            self._hashed = self._guarded = end
+            self.verified = False
+            return None
+        try:
+            with file:
+                await asyncio.to_thread(file.seek, self._guarded)
+                while self._guarded < end:
+                    await asyncio.to_thread(self._pass, file, min(8 * MIB, end - self._guarded))
+        except OSError as error:
+            where = self._source.locate(self._blob)
+            raise InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source") from None
+        return self.guard
+
+    def _pass(self, file: BinaryIO, length: int) -> None:
+        data = file.read(length)
+        if not data:
+            raise self._mismatch(f"it ends at byte {self._guarded}")
+        self._hasher.update(data)
+        self._guard.update(data)
+        self._guarded += len(data)
+        self._hashed = self._guarded
+
+    @asynccontextmanager
+    async def _opened(self, first: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        if self._reader is None or first != self._position:
+            await self._stop()
+            self._position, self._rest, self._queue = first, b"", asyncio.Queue(1)
+            if first < self._blob.size:
+                self._reader = self._group.create_task(self._read(first, self._queue))
+        async with aclosing(self._take(end)) as pieces:
+            yield pieces
+
+    async def _take(self, end: int) -> AsyncGenerator[bytes]:
+        while self._position < end:
+            if not self._rest:
+                got = await self._queue.get()
+                if isinstance(got, Exception):
+                    self._position = -1
+                    raise SourceFailed(got) from got
+                self._rest = got
+            piece = self._rest[: end - self._position]
+            self._rest = self._rest[len(piece) :]
+            self._position += len(piece)
+            fresh = self._position - self._guarded
+            if fresh > 0:
+                self._guard.update(piece[-fresh:])
+                self._guarded += min(fresh, len(piece))
+            yield piece
+
+    async def _read(self, first: int, queue: asyncio.Queue[bytes | Exception]) -> None:
+        position = first
+        try:
+            async with self._source.open_blob(self._blob, offset=first) as pieces:
+                async for piece in pieces:
+                    position += len(piece)
+                    await self._absorb(piece, position)
+                    await queue.put(piece)
+            if position != self._blob.size:
+                await queue.put(self._mismatch(f"it ends at byte {position}"))
+        except Exception as error:  # noqa: BLE001 - comes out of the body, in order, whatever it is
+            await queue.put(error)
+
+    async def _absorb(self, piece: bytes, position: int) -> None:
+        if position > self._blob.size:
+            raise self._mismatch("it goes on behind that")
+        fresh = position - self._hashed
+        if fresh <= 0 or not self.verified:
+            return
+        data = piece[-fresh:]
+        self._hashed = position
+        if len(data) < _SMALL_PIECE:
+            self._hasher.update(data)
+        else:
+            # A thread is not stopped by a cancellation: these bytes count as hashed, and `_stop` waits until they are.
+            self._hashing = asyncio.get_running_loop().run_in_executor(None, self._hasher.update, data)
+            await asyncio.shield(self._hashing)
+        if position == self._blob.size:
+            self._verify()
+
+    def _verify(self) -> None:
+        if not self._blob.digest.matches(self._hasher):
+            raise self._mismatch(f"its content has digest {self._blob.digest.algorithm}:{self._hasher.hexdigest()}")
+
+    def _mismatch(self, found: str) -> ContentMismatch:
+        blob = self._blob
+        return ContentMismatch(
+            f"blob {blob.digest} in {self._source.locate(blob)}: its size should be {blob.size}, and {found}; "
+            "it is damaged, so make it again",
+            side="source",
+        )
+
+    async def _stop(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait({self._reader} if self._hashing is None else {self._reader, self._hashing})
+            self._reader = None

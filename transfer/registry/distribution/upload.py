@@ -1,0 +1,285 @@
+"""
+Upload one blob: in one piece, or in chunks that a later run can continue.
+
+A chunk whose fate is unknown is settled by asking the session where it stands, a commit by asking for the blob.
+Registries differ in what they take: one that refuses chunks gets the blob in one piece, one that refuses large bodies
+gets smaller chunks, and what was learned holds for its other blobs. Knows nothing of manifests, nor of other blobs.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from transfer.engine.content import BlobContext, BlobSent, Source
+from transfer.engine.events import BlobProgress, BlobStarted, Notice
+from transfer.engine.journal import Journal, UploadState
+from transfer.engine.limits import Gate, Share
+from transfer.engine.tasks import task_group
+from transfer.errors import ContentMismatch, NotFound, RegistryError, TransferError, UploadLost
+from transfer.registry.distribution.client import DistributionClient, Upload
+from transfer.registry.distribution.feed import HELD_BYTES, Feed, SourceFailed
+from transfer.registry.distribution.headers import held_bytes
+
+# A session is lost by expiry or to another writer; losing it three times in one run has some other cause.
+_MOST_STARTS = 4
+_MOST_MISSTEPS = 4
+# Refusals of a first chunk that mean "no chunks here"; a first chunk can hardly be wrong in itself.
+_NO_CHUNKS = frozenset({400, 405, 411, 415, 416, 422, 501})
+# What a registry says when the bytes it put together are not what was announced.
+_SPOILED = frozenset({"BLOB_UPLOAD_INVALID", "DIGEST_INVALID", "SIZE_INVALID", "400", "416"})
+# Below this a body is refused for another reason than its size.
+_SMALLEST_CHUNK = 1024 * 1024
+_CANCEL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSite:
+    """What all uploads into one repository share; `key` names registry and repository in the journal."""
+
+    key: str
+    client: DistributionClient
+    repository: str
+    journal: Journal
+    bytes_in_flight: Gate
+    chunk_bytes: int
+    chunk_threshold: int
+
+
+class _NoChunks(Exception):
+    """A registry wants blobs in one piece; never leaves this module."""
+
+    def __init__(self, registry: str) -> None:
+        super().__init__(f"{registry} takes no chunks: blobs go in one piece, and are not resumed")
+
+
+class BlobUpload:
+    """
+    One blob on its way into one repository.
+
+    Args:
+        opened: a session that the registry has opened already, instead of mounting the blob.
+    """
+
+    def __init__(self, site: UploadSite, blob: BlobContext, source: Source, opened: Upload | None = None) -> None:
+        self._site = site
+        self._context = blob
+        self._blob = blob.descriptor
+        self._source = source
+        self._client = site.client.reporting(blob.retrying)
+        # For the steps of an attempt, which is tried again as a whole.
+        self._single = self._client.single()
+        self._key = f"{site.key}@{self._blob.digest}"
+        self._opened = opened
+        self._what = f"blob {self._blob.digest} to {site.client.registry}/{site.repository}"
+        self._sent = 0
+        self._chunks_sent = 0
+        # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
+        self._all_ours = True
+
+    async def run(self) -> BlobSent:
+        """
+        Upload the blob.
+
+        Raises:
+            ContentMismatch: it is not what its digest says; nothing was committed.
+            TransferError: the registry, the source or the connection failed; what was confirmed is in the journal.
+        """
+        state = await self._site.journal.get(self._key)
+        try:
+            for _ in range(_MOST_STARTS - 1):
+                try:
+                    return await self._attempt(state)
+                except UploadLost as lost:
+                    state, notice = None, f"blob {self._blob.digest} starts over: {lost}"
+                except _NoChunks as refusal:
+                    state, notice = None, str(refusal)
+                self._chunks_sent, self._all_ours = 0, True
+                await self._site.journal.drop(self._key)
+                self._context.notify(Notice(notice))
+            return await self._attempt(None)
+        except SourceFailed as failed:
+            raise failed.error from None
+
+    async def _attempt(self, state: UploadState | None) -> BlobSent:
+        size, habits = self._blob.size, self._client.habits
+        with Share(self._site.bytes_in_flight) as share:
+            await share.take(min(size, HELD_BYTES))
+            async with task_group() as group, Feed(self._source, self._blob, group) as feed:
+                fits = size <= self._site.chunk_threshold and size <= habits.largest_body
+                if state is None and (fits or not habits.takes_chunks):
+                    return await self._send_whole(feed)
+                return await self._send_chunks(feed, state)
+
+    async def _send_whole(self, feed: Feed) -> BlobSent:
+        """POST, then one PUT; a try that failed begins with the question whether it did not."""
+        self._context.notify(BlobStarted(self._blob))
+        tried = False
+
+        async def once() -> None:
+            nonlocal tried
+            if tried and await self._single.has_blob(self._site.repository, self._blob.digest):
+                return
+            upload = await self._start(self._single)
+            tried = True
+            try:
+                await self._single.finish_upload(upload, self._blob.digest, feed.body(0, self._blob.size))
+            except (TransferError, SourceFailed) as error:
+                # What of a broken body is in the session nobody knows: it is of no more use.
+                await self._cancel(upload)
+                raise self._judge_whole(error) from error
+
+        await self._client.retry(f"PUT {self._what}", once)
+        self._context.notify(BlobProgress(self._blob.digest, self._blob.size))
+        return BlobSent(self._blob.size)
+
+    def _judge_whole(self, error: Exception) -> Exception:
+        habits = self._client.habits
+        if not isinstance(error, RegistryError):
+            return error
+        if error.status == 413 and habits.takes_chunks and self._blob.size > _SMALLEST_CHUNK:
+            habits.largest_body = min(habits.largest_body, self._blob.size // 2)
+            return self._lost(f"the registry takes no body of {self._blob.size} bytes, so it goes in chunks")
+        if error.code == "DIGEST_INVALID":
+            return self._changed(error)
+        return error
+
+    async def _send_chunks(self, feed: Feed, state: UploadState | None) -> BlobSent:
+        if state is None:
+            upload, offset = await self._start(self._client), 0
+        else:
+            upload, offset = await self._resume(feed, state)
+        self._context.notify(BlobStarted(self._blob, offset))
+        kept, missteps = offset, 0
+        try:
+            while offset < self._blob.size:
+                end = min(offset + self._chunk(upload), self._blob.size)
+                upload, offset = await self._send_chunk(feed, upload, offset, end)
+                if offset != end:
+                    kept, missteps = min(kept, offset), missteps + 1
+                    if missteps > _MOST_MISSTEPS:
+                        raise self._lost("the registry keeps moving in it")
+            await self._finish(feed, upload)
+        except (ContentMismatch, UploadLost, SourceFailed, _NoChunks) as error:
+            if not isinstance(error, SourceFailed) or isinstance(error.error, ContentMismatch):
+                await self._site.journal.drop(self._key)
+                await self._cancel(upload)
+            raise
+        await self._site.journal.drop(self._key)
+        return BlobSent(self._sent, kept)
+
+    async def _resume(self, feed: Feed, state: UploadState) -> tuple[Upload, int]:
+        """The session of an earlier run, where it stands by the registry's word."""
+        self._all_ours = False
+        if state.offset > self._blob.size:
+            raise self._lost("more of it was sent than there is")
+        # The last chunk of that run may have arrived in part, or whole, without being recorded.
+        most = min(state.offset + state.part_size, self._blob.size)
+        upload, held = await self._client.upload_status(Upload(self._site.repository, state.upload_id), most)
+        confirmed = min(state.offset, held)
+        guard = await feed.advance(confirmed)
+        if guard is not None and confirmed == state.offset and guard != state.guard:
+            raise self._lost("its content has changed since its first bytes were sent")
+        await feed.advance(held)
+        return upload, held
+
+    async def _send_chunk(self, feed: Feed, upload: Upload, first: int, end: int) -> tuple[Upload, int]:
+        """Send [first, end); the session, and where it stands: at `end`, unless it is out of step."""
+        at, uncertain = first, False
+
+        async def once() -> None:
+            nonlocal upload, at, uncertain
+            if uncertain:
+                self._all_ours = False
+                upload, at = await self._single.upload_status(upload, end)
+                if at == end:
+                    return
+            uncertain = True
+            begun = at
+            try:
+                upload = await self._single.patch_upload(upload, feed.body(begun, end), begun)
+            except RegistryError as error:
+                upload, at = await self._settle(error, upload, begun, end)
+                return
+            at = end
+            self._sent += end - begun
+            self._chunks_sent += 1
+
+        await self._client.retry(f"PATCH {self._what}", once)
+        if at == end:
+            state = UploadState(upload.url, end - first, end, feed.guard)
+            await self._site.journal.put(self._key, state)
+        self._context.notify(BlobProgress(self._blob.digest, at))
+        return upload, at
+
+    async def _settle(self, error: RegistryError, upload: Upload, first: int, end: int) -> tuple[Upload, int]:
+        """Where to go on after a chunk was refused, if there is a way at all."""
+        habits = self._client.habits
+        if error.status == 413 and end - first > _SMALLEST_CHUNK:
+            habits.largest_body = min(habits.largest_body, (end - first) // 2)
+            return upload, first
+        if first == 0 and self._chunks_sent == 0 and type(error) is RegistryError and error.status in _NO_CHUNKS:
+            habits.takes_chunks = False
+            raise _NoChunks(self._client.registry)
+        if isinstance(error, NotFound) and error.code != "NAME_UNKNOWN":
+            raise self._lost(f"its session is gone ({error})") from error
+        if error.status != 416:
+            raise error
+        self._all_ours = False
+        held = held_bytes({"range": str(error.details.get("range", ""))}, end)
+        if held is None:
+            upload, held = await self._single.upload_status(upload, end)
+        if held == first:
+            raise self._lost(f"its session refuses what it asks for ({error})") from error
+        return upload, held
+
+    async def _finish(self, feed: Feed, upload: Upload) -> None:
+        """Commit; a try that failed begins with the question whether it did not."""
+        tried = False
+
+        async def once() -> None:
+            nonlocal tried
+            if tried and await self._single.has_blob(self._site.repository, self._blob.digest):
+                return
+            tried = True
+            await self._single.finish_upload(upload, self._blob.digest)
+
+        try:
+            await self._client.retry(f"PUT {self._what}", once)
+        except (UploadLost, NotFound):
+            # Either an earlier try did commit and its answer was lost, or another process did.
+            if not await self._client.has_blob(self._site.repository, self._blob.digest):
+                raise self._lost("its session ended before it was committed") from None
+        except RegistryError as error:
+            raise self._judge_commit(error, verified=feed.verified) from error
+
+    def _judge_commit(self, error: RegistryError, *, verified: bool) -> Exception:
+        if error.code not in _SPOILED:
+            return error
+        if not self._all_ours or not verified:
+            return self._lost(f"what the registry holds of it cannot be committed ({error})")
+        if self._chunks_sent > 1:
+            # GHCR has been seen to keep the last of several chunks only.
+            self._client.habits.takes_chunks = False
+            return _NoChunks(self._client.registry)
+        return self._changed(error)
+
+    async def _start(self, client: DistributionClient) -> Upload:
+        upload, self._opened = self._opened, None
+        return upload or await client.start_upload(self._site.repository)
+
+    def _chunk(self, upload: Upload) -> int:
+        return max(upload.smallest_chunk, min(self._site.chunk_bytes, self._client.habits.largest_body))
+
+    async def _cancel(self, upload: Upload) -> None:
+        """Give a session up that is of no more use; best effort, since the registry ends it some day."""
+        with suppress(TransferError, TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await self._single.cancel_upload(upload)
+
+    def _lost(self, reason: str) -> UploadLost:
+        return UploadLost(f"{self._what}: {reason}", status=400, code="OutOfStep", side="target")
+
+    def _changed(self, error: RegistryError) -> ContentMismatch:
+        return ContentMismatch(
+            f"{self._what}: the registry has other bytes than were sent; try again ({error})", side="target"
+        )
