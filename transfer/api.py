@@ -27,34 +27,41 @@ from transfer.errors import ContentMismatch, InvalidConfig
 from transfer.model.platform import parse_platform
 from transfer.places import (
     check_apart,
+    mount_source,
+    named,
     read_named,
     read_repository,
     read_source,
     read_target,
+    spelled,
 )
+from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.ecr.aws import AwsCredentials
 
 
-async def copy_image(
+async def copy_image(  # noqa: PLR0913 - each is one fact of a copy
     source: str,
     target: str,
     *,
     platforms: Sequence[str] = (),
+    source_access: RegistryAccess = DEFAULT_ACCESS,
+    target_access: RegistryAccess = DEFAULT_ACCESS,
     config: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
     observer: Observer | None = None,
 ) -> PushResult:
     """
-    Copy one image into a registry, continuing inside its layers where an earlier copy was stopped.
+    Copy one image, continuing inside its layers where an earlier copy was stopped.
 
     Args:
         source: `oci:DIR[:TAG]` or `oci:DIR@DIGEST`, an OCI image layout; `oci-archive:PATH[:TAG]`, one in a tar;
-            `docker-archive:PATH[:NAME]`, what `docker save` writes, `-` for the standard input; or an image of ECR,
-            spelled as a target.
-        target: `ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY[:TAG]`, or `…@DIGEST` to copy without a tag; the
-            tag is `latest` where neither is given.
+            `docker-archive:PATH[:NAME]`, what `docker save` writes, `-` for the standard input; or an image of a
+            registry, spelled as a target.
+        target: `REGISTRY/REPOSITORY[:TAG]`, or `…@DIGEST` to copy without a tag; the tag is `latest` where neither is
+            given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com` is reached by the ECR API. Or an OCI image layout.
         platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as the image that it is,
             several as an index of those; all where none is named.
+        source_access, target_access: how a registry that is no ECR is reached, and as whom.
         config: limits, retry and the place of the journal.
         credentials: instead of the AWS credential chain's.
         observer: called with each event, in the event loop; it must return at once.
@@ -63,7 +70,14 @@ async def copy_image(
         TransferError: with nothing changed under the tag; its class says what happened, see `transfer.errors`.
     """
     async with Engine(config, credentials=credentials) as engine:
-        return await engine.copy(source, target, platforms=platforms, observer=observer)
+        return await engine.copy(
+            source,
+            target,
+            platforms=platforms,
+            source_access=source_access,
+            target_access=target_access,
+            observer=observer,
+        )
 
 
 async def push_image(
@@ -125,12 +139,14 @@ class Engine:
         """Push one image: `copy` by the name that one looks for when the image is local."""
         return await self.copy(source, target, create_repository=create_repository, observer=observer)
 
-    async def copy(
+    async def copy(  # noqa: PLR0913 - each is one fact of a copy
         self,
         source: str,
         target: str,
         *,
         platforms: Sequence[str] = (),
+        source_access: RegistryAccess = DEFAULT_ACCESS,
+        target_access: RegistryAccess = DEFAULT_ACCESS,
         create_repository: bool = False,
         observer: Observer | None = None,
     ) -> PushResult:
@@ -138,38 +154,45 @@ class Engine:
         Copy one image; arguments and errors as of `copy_image`.
 
         Args:
-            create_repository: create the repository when it is missing, with the registry's default settings.
+            create_repository: create the repository of ECR when it is missing, with the registry's default settings.
         """
         began = time.monotonic()
         tally = Tally(observer)
         wanted_platforms = [parse_platform(text) for text in platforms]
         read_from, write_to = read_source(source), read_target(target)
         check_apart(read_from, write_to)
-        wanted = write_to.reference
-        if wanted.digest and platforms:
+        tag, digest = named(write_to)
+        if digest and platforms:
             raise InvalidConfig("a target by digest and a choice of platforms exclude each other: name a tag")
-        async with self._ends.source(read_from, tally) as origin:
+        async with self._ends.source(read_from, tally, source_access) as origin:
             root = await origin.resolve(read_from.choice)
-            if wanted.digest not in (None, root.digest):
+            if digest not in (None, root.digest):
                 raise ContentMismatch(
-                    f"{source}: its digest is {root.digest}, and the target asks for {wanted.digest}", side="source"
+                    f"{source}: its digest is {root.digest}, and the target asks for {digest}", side="source"
                 )
-            end = await self._ends.target(write_to, tally, create_repository=create_repository)
-            image = ImageCopy(origin, end, limits=self._limits, flights=self._flights, notify=tally)
+            end = await self._ends.target(write_to, tally, target_access, create_repository=create_repository)
+            image = ImageCopy(
+                origin,
+                end,
+                limits=self._limits,
+                flights=self._flights,
+                notify=tally,
+                mount_from=mount_source(read_from, write_to),
+            )
             try:
-                copied = await image.run(root, tag=wanted.tag, platforms=wanted_platforms)
+                copied = await image.run(root, tag=tag, platforms=wanted_platforms)
             finally:
                 while self._notices:
                     tally(Notice(self._notices.pop()))
         return PushResult(
             digest=copied.digest,
-            reference=str(wanted.at(copied.digest)),
+            reference=spelled(write_to, copied.digest),
             blobs=copied.blobs,
             retries=tally.retries,
             seconds=time.monotonic() - began,
         )
 
-    async def inspect(self, source: str) -> Graph:
+    async def inspect(self, source: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> Graph:
         """
         Read the manifests of an image: its platforms, blobs and sizes, without their content.
 
@@ -177,20 +200,20 @@ class Engine:
             TransferError: as of `copy_image`.
         """
         place = read_source(source)
-        async with self._ends.source(place, Tally(None)) as origin:
+        async with self._ends.source(place, Tally(None), access) as origin:
             return await read_graph(origin, await origin.resolve(place.choice))
 
-    async def tags(self, repository: str) -> AsyncIterator[str]:
+    async def tags(self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
         """
         Every tag of a repository, in the registry's order.
 
         Raises:
             TransferError: as of `copy_image`.
         """
-        async for tag in (await self._ends.repository(read_repository(repository))).tags():
+        async for tag in (await self._ends.repository(read_repository(repository), access)).tags():
             yield tag
 
-    async def delete(self, reference: str) -> None:
+    async def delete(self, reference: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> None:
         """
         Delete a tag, or an image by digest with all its tags.
 
@@ -199,7 +222,7 @@ class Engine:
             NotFound: there is no such image.
         """
         place = read_named(reference)
-        await (await self._ends.repository(place)).delete(place.choice or "")
+        await (await self._ends.repository(place, access)).delete(place.choice or "")
 
 
 def default_state_path() -> Path:

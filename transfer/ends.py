@@ -11,27 +11,45 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from transfer.engine.config import TransferConfig
-from transfer.engine.content import Source
+from transfer.engine.content import Source, Target
 from transfer.engine.copy import Tally
 from transfer.engine.journal import Journal
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
 from transfer.local.docker_archive import DockerArchiveSource
 from transfer.local.layout import LayoutSource
+from transfer.local.layout_target import LayoutTarget
 from transfer.local.oci_archive import OciArchiveSource
 from transfer.model.digest import Digest
-from transfer.places import ArchivePlace, EcrPlace, LayoutPlace, Place
+from transfer.places import ArchivePlace, EcrPlace, LayoutPlace, Place, RegistryPlace, RemotePlace, TargetPlace
+from transfer.registry.access import RegistryAccess
+from transfer.registry.distribution import upload as distribution
+from transfer.registry.distribution.client import DistributionClient
+from transfer.registry.distribution.exchange import Exchange
+from transfer.registry.distribution.repository import DistributionRepository
+from transfer.registry.distribution.source import DistributionSource
+from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.ecr import upload as ecr
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.host import EcrHost
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
-from transfer.registry.ecr.upload import UploadSite
 from transfer.registry.transport import Transport
+
+
+class Repository(Protocol):
+    """A repository as its owner sees it."""
+
+    def tags(self) -> AsyncIterator[str]:
+        """Every tag, over all pages, in the registry's order."""
+
+    async def delete(self, name: str) -> None:
+        """Delete a tag, or an image by digest."""
 
 
 class Ends:
@@ -40,6 +58,7 @@ class Ends:
     def __init__(
         self, config: TransferConfig, credentials: AwsCredentials | None, *, limits: Limits, journal: Journal
     ) -> None:
+        self._config = config
         self._credentials = credentials
         self._limits = limits
         self._journal = journal
@@ -48,6 +67,7 @@ class Ends:
         self._exit = AsyncExitStack()
         self._connecting = asyncio.Lock()
         self._clients: dict[EcrHost, EcrClient] = {}
+        self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._known: dict[str, set[Digest]] = {}
 
     async def __aenter__(self) -> Self:
@@ -60,7 +80,7 @@ class Ends:
         await self._exit.aclose()
 
     @asynccontextmanager
-    async def source(self, place: Place, tally: Tally) -> AsyncIterator[Source]:
+    async def source(self, place: Place, tally: Tally, access: RegistryAccess) -> AsyncIterator[Source]:
         """A place to read from."""
         match place:
             case LayoutPlace():
@@ -71,6 +91,9 @@ class Ends:
             case ArchivePlace():
                 async with DockerArchiveSource(place.path or sys.stdin.buffer) as saved:
                     yield saved
+            case RegistryPlace():
+                client = self._registry(place, access).reporting(tally)
+                yield DistributionSource(client, place.reference.repository)
             case EcrPlace():
                 yield EcrSource(
                     (await self._client(place.host)).reporting(tally),
@@ -81,11 +104,44 @@ class Ends:
                     on_retry=tally,
                 )
 
-    async def target(self, place: EcrPlace, tally: Tally, *, create_repository: bool) -> EcrTarget:
+    async def target(
+        self, place: TargetPlace, tally: Tally, access: RegistryAccess, *, create_repository: bool
+    ) -> Target:
         """A place to write to."""
+        match place:
+            case LayoutPlace():
+                return LayoutTarget(place.path)
+            case RegistryPlace():
+                return self._registry_target(place, tally, access)
+            case EcrPlace():
+                return await self._ecr_target(place, tally, create_repository=create_repository)
+
+    async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
+        """A place whose tags are listed, or whose images deleted."""
+        name = place.reference.repository
+        if isinstance(place, RegistryPlace):
+            return DistributionRepository(self._registry(place, access), name)
+        client = await self._client(place.host)
+        return EcrRepository(client, registry_id=place.host.account, repository=name)
+
+    def _registry_target(self, place: RegistryPlace, tally: Tally, access: RegistryAccess) -> DistributionTarget:
+        client = self._registry(place, access).reporting(tally)
+        key = f"{place.reference.registry}/{place.reference.repository}"
+        site = distribution.UploadSite(
+            key=key,
+            client=client,
+            repository=place.reference.repository,
+            journal=self._journal,
+            bytes_in_flight=self._limits.bytes,
+            chunk_bytes=self._config.upload_chunk_bytes,
+            chunk_threshold=self._config.upload_chunk_threshold,
+        )
+        return DistributionTarget(site, known=self._known.setdefault(key, set()))
+
+    async def _ecr_target(self, place: EcrPlace, tally: Tally, *, create_repository: bool) -> EcrTarget:
         client = (await self._client(place.host)).reporting(tally)
         key = f"{client.url} {place.host.account}/{place.reference.repository}"
-        site = UploadSite(
+        site = ecr.UploadSite(
             key=key,
             client=client,
             registry_id=place.host.account,
@@ -95,10 +151,18 @@ class Ends:
         )
         return EcrTarget(site, known=self._known.setdefault(key, set()), create_repository=create_repository)
 
-    async def repository(self, place: EcrPlace) -> EcrRepository:
-        """A place whose tags are listed, or whose images deleted."""
-        client = await self._client(place.host)
-        return EcrRepository(client, registry_id=place.host.account, repository=place.reference.repository)
+    def _registry(self, place: RegistryPlace, access: RegistryAccess) -> DistributionClient:
+        """The client of a registry, as one side reaches it."""
+        key = (place.reference.registry, access)
+        if key not in self._registries:
+            exchange = Exchange(
+                place.reference.registry,
+                transport=self._transport,
+                logins=access.logins(),
+                settings=access.settings(),
+            )
+            self._registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+        return self._registries[key]
 
     async def _client(self, host: EcrHost) -> EcrClient:
         """The client for a host's region and kind of endpoint; accounts share it."""

@@ -11,6 +11,7 @@ from typing import Literal
 
 from transfer.errors import InvalidReference, Side
 from transfer.local.layout import parse_layout_reference
+from transfer.model.digest import Digest
 from transfer.model.reference import Reference, parse_reference
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 
@@ -33,8 +34,19 @@ class ArchivePlace:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryPlace:
+    """An image of a registry that speaks OCI Distribution."""
+
+    reference: Reference
+
+    @property
+    def choice(self) -> str | None:
+        return self.reference.digest or self.reference.tag
+
+
+@dataclass(frozen=True, slots=True)
 class EcrPlace:
-    """An image of an ECR registry."""
+    """An image of an ECR registry, reached by its API."""
 
     reference: Reference
     host: EcrHost
@@ -44,10 +56,16 @@ class EcrPlace:
         return self.reference.digest or self.reference.tag
 
 
-Place = LayoutPlace | ArchivePlace | EcrPlace
+RemotePlace = RegistryPlace | EcrPlace
+Place = LayoutPlace | ArchivePlace | RemotePlace
+TargetPlace = LayoutPlace | RemotePlace
 
-# A name that begins with a host: anything else that somebody passes as a source is a path or another tool's word.
-_HOST_FIRST = re.compile(r"(docker://)?[A-Za-z0-9-]+([.:][A-Za-z0-9-]+)+/")
+# Words of other tools before a ':' that would else be taken for the name of an image on Docker Hub.
+_FOREIGN_KINDS = frozenset(
+    {"containers-storage", "dir", "docker-archive", "docker-daemon", "ecr", "oci-archive", "ostree", "sif", "tarball"}
+)
+# A name that wants to be taken for one of ECR's is that, or a mistake, or somebody's trap.
+_LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
 
 def read_source(text: str) -> Place:
@@ -60,21 +78,69 @@ def read_source(text: str) -> Place:
     kind, colon, rest = text.partition(":")
     if text == "-":
         return ArchivePlace("docker", None, None)
-    if colon and kind == "oci":
-        return LayoutPlace(*parse_layout_reference(rest))
-    if colon and kind == "ocidir" and rest.startswith("//"):
-        return LayoutPlace(*parse_layout_reference(rest.removeprefix("//")))
     if colon and kind == "oci-archive":
         return _archive("oci", rest)
     if colon and kind == "docker-archive":
         return _archive("docker", rest)
-    if not _HOST_FIRST.match(text):
-        raise InvalidReference(
-            f"source {text!r}: expected an OCI image layout, as in oci:DIR:TAG, an archive, as in oci-archive:PATH or "
-            "docker-archive:PATH, or an image of ECR, as in 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
-            side="source",
-        )
-    return _or_latest(_parse(text, "source"))
+    return _layout(text, "source") or _or_latest(_remote(text, "source", short_names=True))
+
+
+def read_target(text: str) -> TargetPlace:
+    """
+    The place that a target's spelling names.
+
+    Raises:
+        InvalidReference: it is not spelled as a target.
+    """
+    return _layout(text, "target") or _or_latest(_remote(text, "target"))
+
+
+def read_repository(text: str) -> RemotePlace:
+    """
+    The repository that a spelling names.
+
+    Raises:
+        InvalidReference: it is not one, or it names an image in it.
+    """
+    place = _remote(text, "target")
+    if place.choice:
+        raise InvalidReference(f"repository {text!r}: name it without a tag or digest", side="target")
+    return place
+
+
+def read_named(text: str) -> RemotePlace:
+    """
+    The image that a spelling names by its tag or digest, without a default for either.
+
+    Raises:
+        InvalidReference: neither is there.
+    """
+    place = _remote(text, "target")
+    if not place.choice:
+        raise InvalidReference(f"reference {text!r}: name a tag or a digest", side="target")
+    return place
+
+
+def check_apart(source: Place, target: TargetPlace) -> None:
+    """
+    Refuse a copy of an image onto itself.
+
+    Raises:
+        InvalidReference: both spellings name the same image.
+    """
+    if source == target and source.choice:
+        raise InvalidReference("the source and the target are the same image: name another tag or repository")
+
+
+def _layout(text: str, side: Side) -> LayoutPlace | None:
+    for start in ("oci:", "ocidir://"):
+        if text.startswith(start):
+            try:
+                return LayoutPlace(*parse_layout_reference(text.removeprefix(start)))
+            except InvalidReference as error:
+                error.side = side
+                raise
+    return None
 
 
 def _archive(kind: Literal["oci", "docker"], text: str) -> ArchivePlace:
@@ -85,70 +151,53 @@ def _archive(kind: Literal["oci", "docker"], text: str) -> ArchivePlace:
     return ArchivePlace(kind, None if path == "-" else Path(path), choice or None)
 
 
-def read_target(text: str) -> EcrPlace:
-    """
-    The place that a target's spelling names.
-
-    Raises:
-        InvalidReference: it is not a reference, or its host is not one of ECR.
-    """
-    return _or_latest(_parse(text, "target"))
-
-
-def read_repository(text: str) -> EcrPlace:
-    """
-    The repository that a spelling names.
-
-    Raises:
-        InvalidReference: it is not one, or it names an image in it.
-    """
-    place = _parse(text, "target")
-    if place.reference.tag or place.reference.digest:
-        raise InvalidReference(f"repository {text!r}: name it without a tag or digest", side="target")
-    return place
-
-
-def read_named(text: str) -> EcrPlace:
-    """
-    The image that a spelling names by its tag or digest, without a default for either.
-
-    Raises:
-        InvalidReference: neither is there.
-    """
-    place = _parse(text, "target")
-    if not (place.reference.tag or place.reference.digest):
-        raise InvalidReference(f"reference {text!r}: name a tag or a digest", side="target")
-    return place
-
-
-def check_apart(source: Place, target: Place) -> None:
-    """
-    Refuse a copy of an image onto itself.
-
-    Raises:
-        InvalidReference: both spellings name the same image.
-    """
-    if source == target:
-        raise InvalidReference("the source and the target are the same image: name another tag or repository")
-
-
-def _parse(text: str, side: Side) -> EcrPlace:
+def _remote(text: str, side: Side, *, short_names: bool = False) -> RemotePlace:
+    """What is written to is named in full: nobody shall send an image to Docker Hub by leaving out a host."""
+    kind, colon, _ = text.partition(":")
+    if (colon and kind in _FOREIGN_KINDS) or text.startswith(("/", "./", "../", "~")):
+        raise InvalidReference(
+            f"{side} {text!r}: expected an image of a registry, as in registry.example/app:v1, or an OCI image layout, "
+            "as in oci:DIR:TAG" + (", or an archive, as in oci-archive:PATH" if side == "source" else ""),
+            side=side,
+        )
     try:
-        reference = parse_reference(text.removeprefix("docker://"))
+        reference = parse_reference(text.removeprefix("docker://"), short_names=short_names)
     except InvalidReference as error:
         error.side = side
         raise
     host = parse_ecr_host(reference.registry)
-    if host is None:
+    if host is None and _LIKE_ECR.search(reference.registry):
         raise InvalidReference(
             f"{side} {text!r}: {reference.registry} is not an ECR registry, as in "
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
             side=side,
         )
-    return EcrPlace(reference, host)
+    return RegistryPlace(reference) if host is None else EcrPlace(reference, host)
 
 
-def _or_latest(place: EcrPlace) -> EcrPlace:
-    if place.reference.tag is None and place.reference.digest is None:
-        return replace(place, reference=replace(place.reference, tag="latest"))
-    return place
+def _or_latest(place: RemotePlace) -> RemotePlace:
+    return replace(place, reference=place.reference.or_latest())
+
+
+def mount_source(source: Place, target: TargetPlace) -> str | None:
+    """The source's repository, where the target's registry may take blobs from it; None where it cannot."""
+    if not isinstance(source, RegistryPlace) or not isinstance(target, RegistryPlace):
+        return None
+    same = source.reference.registry == target.reference.registry
+    return source.reference.repository if same and source.reference.repository != target.reference.repository else None
+
+
+def named(place: TargetPlace) -> tuple[str | None, Digest | None]:
+    """The tag to write, and the digest that the image must have."""
+    if not isinstance(place, LayoutPlace):
+        return place.reference.tag, place.reference.digest
+    if isinstance(place.choice, Digest):
+        return None, place.choice
+    return place.choice, None
+
+
+def spelled(place: TargetPlace, digest: Digest) -> str:
+    """What was written, by digest: what to pull, deploy or copy on."""
+    if isinstance(place, LayoutPlace):
+        return f"oci:{place.path}@{digest}"
+    return str(place.reference.at(digest))

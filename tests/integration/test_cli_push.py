@@ -85,7 +85,7 @@ def test_a_missing_repository_is_named_and_created_on_request(
 @pytest.mark.parametrize(
     ("source", "target", "code", "complaint"),
     [
-        ("{layout}", "{app}:v1", 2, "expected an OCI image layout"),
+        ("{layout}", "{app}:v1", 2, "or an OCI image layout"),
         ("oci:{layout}/none", "{app}:v1", 2, "/none'"),
         ("oci:{layout}:v9", "{app}:v1", 2, "v9"),
         ("oci:{layout}:v1", "app:v1", 2, "registry host"),
@@ -267,3 +267,11 @@ def test_an_archive_is_pushed_from_a_pipe(app: str, registry: Server, layout: Im
     push = [sys.executable, "-m", "transfer", "push", "-q", "-", f"{app}:v1"]
     ended = subprocess.run(push, input=(tmp_path / "image.tar").read_bytes(), capture_output=True, check=False)
     assert (ended.returncode, ended.stdout.decode(), ended.stderr) == (0, f"{app}@{image.root.digest}\n", b"")
+
+
+def test_an_image_is_pulled_into_a_layout(app: str, command: Command, layout: ImageBuilder, tmp_path: Path) -> None:
+    image, out = layout.image(), tmp_path / "out"
+    command.ok("push", image.source, f"{app}:v1")
+    assert command.ok("pull", f"{app}:v1", f"oci:{out}:v1") == f"oci:{out}@{image.root.digest}\n"
+    assert command.ok("inspect", f"oci:{out}:v1") == command.ok("inspect", image.source)
+    assert command("pull", f"{app}:v1", f"{app}:v2").code == 2

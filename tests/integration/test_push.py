@@ -270,10 +270,8 @@ async def test_no_credentials_is_an_error_of_its_own(layout: ImageBuilder) -> No
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
-        ("alpine", "R/app:v1", "expected an OCI image layout"),
-        ("docker-daemon:x", "R/app:v1", "expected an OCI image layout"),
+        ("docker-daemon:x", "R/app:v1", "or an OCI image layout"),
         ("oci:X", "app:v1", "must start with a registry host"),
-        ("oci:X", "ghcr.io/app:v1", "not an ECR registry"),
         ("oci:X", "R.evil.example/app:v1", "not an ECR registry"),
         ("oci:X", "R/App:v1", "not a repository name"),
         ("oci:X", "R/app:v 1", "not a tag"),

@@ -12,11 +12,16 @@ from transfer.places import (
     EcrPlace,
     LayoutPlace,
     Place,
+    RegistryPlace,
+    TargetPlace,
     check_apart,
+    mount_source,
+    named,
     read_named,
     read_repository,
     read_source,
     read_target,
+    spelled,
 )
 from transfer.registry.ecr.host import EcrHost
 
@@ -46,6 +51,8 @@ def image(tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
         (f"{REGISTRY}/team/app:v1", image("v1")),
         (f"docker://{REGISTRY}/team/app@{DIGEST}", image(digest=DIGEST)),
         (f"{REGISTRY}/team/app:v1@{DIGEST}", image("v1", DIGEST)),
+        ("alpine", RegistryPlace(Reference("docker.io", "library/alpine", "latest"))),
+        ("docker://ghcr.io/team/app:v1", RegistryPlace(Reference("ghcr.io", "team/app", "v1"))),
     ],
 )
 def test_a_source_is_read(text: str, place: Place) -> None:
@@ -56,7 +63,6 @@ def test_a_source_is_read(text: str, place: Place) -> None:
     "text",
     [
         "",
-        "app",
         "./build",
         "/abs/build",
         "docker-daemon:app",
@@ -79,13 +85,22 @@ def test_a_path_with_a_colon_is_an_archive_when_it_is_there(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "place"), [(f"{REGISTRY}/team/app", image("latest")), (f"docker://{REGISTRY}/team/app:v1", image("v1"))]
+    ("text", "place"),
+    [
+        (f"{REGISTRY}/team/app", image("latest")),
+        (f"docker://{REGISTRY}/team/app:v1", image("v1")),
+        ("localhost:5000/app:v1", RegistryPlace(Reference("localhost:5000", "app", "v1"))),
+        ("oci:build:v1", LayoutPlace(Path("build"), "v1")),
+    ],
 )
-def test_a_target_is_read(text: str, place: EcrPlace) -> None:
+def test_a_target_is_read(text: str, place: TargetPlace) -> None:
     assert read_target(text) == place
 
 
-@pytest.mark.parametrize("text", ["app:v1", "ghcr.io/app:v1", f"{REGISTRY}.evil.example/app", f"{REGISTRY}/App"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", "app:v1", "./build", f"{REGISTRY}/App", f"{REGISTRY}.evil.example/app", "docker-archive:x.tar", "oci:"],
+)
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference) as caught:
         read_target(text)
@@ -109,3 +124,22 @@ def test_an_image_is_not_copied_onto_itself() -> None:
     check_apart(image("v1"), image("v2"))
     with pytest.raises(InvalidReference, match="the same image"):
         check_apart(image("v1"), image("v1"))
+
+
+def test_blobs_are_mounted_within_one_registry_only() -> None:
+    here, there = (RegistryPlace(Reference("r.example", name, "v1")) for name in ("here", "there"))
+    assert mount_source(here, there) == "here"
+    assert mount_source(here, here) is None
+    assert mount_source(RegistryPlace(Reference("other.example", "here", "v1")), there) is None
+    assert mount_source(image("v1"), there) is None
+
+
+def test_what_was_written_is_spelled_by_digest() -> None:
+    assert spelled(image("v1"), DIGEST) == f"{REGISTRY}/team/app@{DIGEST}"
+    assert spelled(LayoutPlace(Path("build"), "v1"), DIGEST) == f"oci:build@{DIGEST}"
+
+
+def test_a_target_names_a_tag_or_the_digest_it_must_have() -> None:
+    assert named(image("v1", DIGEST)) == ("v1", DIGEST)
+    assert named(LayoutPlace(Path("build"), "v1")) == ("v1", None)
+    assert named(LayoutPlace(Path("build"), DIGEST)) == (None, DIGEST)

@@ -10,18 +10,22 @@ from transfer.cli.moving import MoveOptions, move, move_options
 @click.argument("target")
 @move_options
 def copy(options: MoveOptions, *, source: str, target: str) -> None:
-    """Copy an image into a registry, streaming.
+    """Copy an image from one end to another, streaming.
 
-    SOURCE is HOST/REPOSITORY:TAG or HOST/REPOSITORY@DIGEST in ECR, or an OCI image layout as for
-    transfer push. TARGET is HOST/REPOSITORY:TAG, the tag being latest if it is left out.
+    SOURCE is an image of a registry (REGISTRY/REPOSITORY:TAG or @DIGEST; alpine is
+    docker.io/library/alpine:latest), an OCI image layout (oci:DIR:TAG), or an archive
+    (oci-archive:PATH, docker-archive:PATH, - for a pipe). TARGET is REGISTRY/REPOSITORY:TAG, the
+    tag being latest if it is left out, or oci:DIR:TAG. A host of ECR is reached by the ECR API.
 
-    What the registry has is not sent. Nothing is written to disk. A copy that was killed, run
-    again, continues inside each layer. The reference by digest is printed on stdout.
+    What the target has is not sent; what another repository of its registry has is mounted.
+    A copy that was killed, run again, continues inside each layer. The reference by digest is
+    printed on stdout.
 
     \b
     Examples:
-      transfer copy "$REGISTRY/app:v1" "$REGISTRY/app:stable"
-      transfer cp 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1 \\
-                  123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:v1 --create-repository
+      transfer copy alpine:3 "$REGISTRY/alpine:3" --create-repository
+      transfer cp registry.example/app:v1 other.example/app:v1 --dest-creds USER:PASSWORD
+      transfer copy "$REGISTRY/app:v1" oci:out:v1
+      transfer copy "$REGISTRY/app:v1" "$REGISTRY/app:arm" --platform linux/arm64
     """
     move(source, target, options)

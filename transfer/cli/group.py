@@ -6,6 +6,7 @@ from transfer.cli.copy import copy
 from transfer.cli.demo import demo
 from transfer.cli.ecr import ecr
 from transfer.cli.inspect import inspect
+from transfer.cli.pull import pull
 from transfer.cli.push import push
 from transfer.cli.repository import delete, tags
 from transfer.cli.serve import serve
@@ -16,7 +17,7 @@ from transfer.cli.serve import serve
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_obj
 def transfer(context: dict[str, bool], *, debug: bool) -> None:
-    """Move container image layers into a registry: resumable, batched, bounded.
+    """Move container images between registries and disk: resumable, batched, bounded.
 
     \b
     Examples:
@@ -34,6 +35,6 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     context["debug"] = debug
 
 
-for command in (push, copy, inspect, tags, delete, serve, ecr, demo):
+for command in (push, pull, copy, inspect, tags, delete, serve, ecr, demo):
     transfer.add_command(command)
 transfer.add_command(copy, "cp")

@@ -2,17 +2,20 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from transfer.cli.options import aws_options
+from transfer.cli.options import access_options, aws_options
 from transfer.cli.reading import with_engine
 from transfer.cli.text import align, display, format_size
 from transfer.engine.graph import Graph
 from transfer.model.descriptor import Descriptor
 from transfer.model.manifest import Manifest
+
+if TYPE_CHECKING:
+    from transfer.registry.access import RegistryAccess
 
 Row = tuple[str, str, str, str, str]
 
@@ -21,8 +24,11 @@ Row = tuple[str, str, str, str, str]
 @click.argument("source")
 @click.option("--raw", is_flag=True, help="Print the manifest itself, byte for byte.")
 @click.option("--json", "as_json", is_flag=True, help="Print manifests, platforms, blobs and sizes as one document.")
+@access_options("")
 @aws_options
-def inspect(*, source: str, raw: bool, as_json: bool, profile: str | None, endpoint_url: str | None) -> None:
+def inspect(
+    *, source: str, raw: bool, as_json: bool, access: "RegistryAccess", profile: str | None, endpoint_url: str | None
+) -> None:
     """Show the manifests, platforms, layers and sizes of an image.
 
     SOURCE is spelled as for transfer copy. A line for each manifest and blob: what it is, for which
@@ -34,7 +40,7 @@ def inspect(*, source: str, raw: bool, as_json: bool, profile: str | None, endpo
       transfer inspect "$REGISTRY/app:v1" --json | jq '.manifests[].platform'
       transfer inspect --raw "$REGISTRY/app:v1" | sha256sum
     """
-    graph = with_engine(lambda engine: engine.inspect(source), profile, endpoint_url)
+    graph = with_engine(lambda engine: engine.inspect(source, access=access), profile, endpoint_url)
     if raw:
         sys.stdout.buffer.write(graph.root.raw)
         sys.stdout.buffer.flush()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from transfer.cli.options import SIZE, aws_options
+from transfer.cli.options import SIZE, access_options, aws_options
 from transfer.cli.render import Form, choose_form, observing
 from transfer.cli.run import Terminated, run
 from transfer.cli.text import count, format_size
@@ -19,6 +19,7 @@ from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.result import PushResult, Total
 
 if TYPE_CHECKING:
+    from transfer.registry.access import RegistryAccess
     from transfer.registry.ecr.aws import AwsCredentials
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class MoveOptions:
     as_json: bool
     create_repository: bool
     platforms: tuple[str, ...]
+    source_access: "RegistryAccess"
+    target_access: "RegistryAccess"
     profile: str | None
     endpoint_url: str | None
 
@@ -97,6 +100,8 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         progress: str,
         quiet: bool,
         as_json: bool,
+        src_access: "RegistryAccess",
+        dest_access: "RegistryAccess",
         profile: str | None,
         endpoint_url: str | None,
         **arguments: Any,
@@ -106,10 +111,20 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         )
         form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
         names = tuple(name for listed in platforms for name in listed.split(","))
-        options = MoveOptions(config, form, as_json, create_repository, names, profile, endpoint_url)
+        options = MoveOptions(
+            config=config,
+            form=form,
+            as_json=as_json,
+            create_repository=create_repository,
+            platforms=names,
+            source_access=src_access,
+            target_access=dest_access,
+            profile=profile,
+            endpoint_url=endpoint_url,
+        )
         return command(options, **arguments)
 
-    decorated: Callable[..., T] = aws_options(gather)
+    decorated: Callable[..., T] = aws_options(access_options("src")(access_options("dest")(gather)))
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated
@@ -140,15 +155,19 @@ async def _move(source: str, target: str, options: MoveOptions, credentials: "Aw
                 source,
                 target,
                 platforms=options.platforms,
+                source_access=options.source_access,
+                target_access=options.target_access,
                 create_repository=options.create_repository,
                 observer=observer,
             )
 
 
 def summary(result: PushResult) -> str:
-    """One line: what was uploaded, present and resumed, retries, seconds."""
+    """One line: what was uploaded, present, mounted and resumed, retries, seconds."""
     earlier = sum(blob.resumed for blob in result.blobs)
     parts = [f"uploaded {_total(result.uploaded)}", f"present {_total(result.present)}"]
+    if result.mounted.count:
+        parts.append(f"mounted {_total(result.mounted)}")
     if result.resumed.count:
         parts.append(f"resumed {_total(result.resumed)}, {format_size(earlier)} of it sent before")
     if result.retries:
@@ -169,6 +188,7 @@ def result_json(result: PushResult) -> str:
         "uploaded": result.uploaded,
         "present": result.present,
         "resumed": result.resumed,
+        "mounted": result.mounted,
         "retries": result.retries,
         "seconds": result.seconds,
         "blobs": result.blobs,

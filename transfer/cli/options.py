@@ -91,3 +91,45 @@ def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
     ):
         decorated = option(decorated)
     return aws_options(decorated)
+
+
+def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """
+    The options that say how one side's registry is reached; the command gets them as one argument, `SIDE_access`.
+
+    Args:
+        side: "src", "dest", or "" for a command with one end; then the argument is `access`.
+    """
+    flag, name = (f"--{side}-", f"{side}_") if side else ("--", "")
+    options = (
+        click.option(f"{flag}creds", f"{name}creds", metavar="USER:PASSWORD", help="Who to be at the registry."),
+        click.option(f"{flag}plain-http", f"{name}plain_http", is_flag=True, help="Speak HTTP without TLS."),
+        click.option(
+            f"{flag}tls-verify", f"{name}tls_verify", type=bool, default=True, help="false takes any certificate."
+        ),
+        click.option(f"{flag}ca", f"{name}ca", metavar="FILE", help="CA certificates to trust besides the system's."),
+        click.option(f"{flag}cert", f"{name}cert", metavar="FILE", help="A client certificate, its key too if in one."),
+        click.option(f"{flag}key", f"{name}key", metavar="FILE", help="The client certificate's key."),
+    )
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(command)
+        def gather(**arguments: Any) -> T:
+            from transfer.registry.access import RegistryAccess
+
+            access = RegistryAccess(
+                login=arguments.pop(f"{name}creds"),
+                plain_http=arguments.pop(f"{name}plain_http"),
+                verify=arguments.pop(f"{name}tls_verify"),
+                ca=arguments.pop(f"{name}ca"),
+                certificate=arguments.pop(f"{name}cert"),
+                key=arguments.pop(f"{name}key"),
+            )
+            return command(**{f"{name}access": access}, **arguments)
+
+        decorated: Callable[..., T] = gather
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate

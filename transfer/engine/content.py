@@ -57,11 +57,12 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class BlobSent:
-    """How a blob came to be at the target: bytes sent now, and bytes an earlier run had sent."""
+    """How a blob came to be at the target: bytes sent now, and bytes an earlier run had sent; or without sending."""
 
     sent: int
     resumed: int = 0
     already_there: bool = False
+    mounted: bool = False
 
 
 @dataclass(slots=True)
@@ -97,6 +98,9 @@ class Target(Protocol):
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Raise TagImmutable when a tag that holds another digest is known not to move, before anything is sent."""
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:
+        """Have a blob of another repository of this registry here too, unsent; False is normal, and never an error."""
 
     async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
         """Upload one blob, continuing where the journal says an earlier run stopped."""

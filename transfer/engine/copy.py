@@ -46,16 +46,29 @@ class Copied:
 
 
 class ImageCopy:
-    """One image on its way from a source to one repository."""
+    """
+    One image on its way from a source to one repository.
+
+    Args:
+        mount_from: the source's repository, where it is one of the target's registry.
+    """
 
     def __init__(
-        self, source: Source, target: Target, *, limits: Limits, flights: Flights[BlobSent], notify: Observer
+        self,
+        source: Source,
+        target: Target,
+        *,
+        limits: Limits,
+        flights: Flights[BlobSent],
+        notify: Observer,
+        mount_from: str | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._limits = limits
         self._flights = flights
         self._notify = notify
+        self._mount_from = mount_from
         self._results: dict[Digest, BlobResult] = {}
 
     async def run(self, root: Descriptor, *, tag: str | None, platforms: Sequence[Platform] = ()) -> Copied:
@@ -120,6 +133,8 @@ class ImageCopy:
 
         async def push() -> BlobSent:
             async with self._limits.blobs.hold():
+                if self._mount_from is not None and await self._target.mount_blob(blob, self._mount_from):
+                    return BlobSent(sent=0, mounted=True)
                 try:
                     return await self._target.push_blob(context, self._source)
                 except TransferError as error:
@@ -128,9 +143,8 @@ class ImageCopy:
                     raise
 
         sent = await self._flights.run((self._target.key, blob.digest), push, _JOINED)
-        status: BlobStatus = "present" if sent.already_there else "resumed" if sent.resumed else "uploaded"
         seconds = time.monotonic() - began
-        self._finish(blob, status, sent, retries=context.retries, seconds=seconds)
+        self._finish(blob, _status(sent), sent, retries=context.retries, seconds=seconds)
 
     def _finish(
         self,
@@ -152,3 +166,11 @@ class ImageCopy:
             seconds=seconds,
         )
         self._notify(BlobFinished(blob, status))
+
+
+def _status(sent: BlobSent) -> BlobStatus:
+    if sent.mounted:
+        return "mounted"
+    if sent.already_there:
+        return "present"
+    return "resumed" if sent.resumed else "uploaded"

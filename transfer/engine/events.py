@@ -12,7 +12,7 @@ from typing import Literal
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 
-BlobStatus = Literal["uploaded", "present", "resumed"]
+BlobStatus = Literal["uploaded", "present", "resumed", "mounted"]
 
 
 @dataclass(frozen=True, slots=True)

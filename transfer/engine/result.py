@@ -15,7 +15,8 @@ class BlobResult:
 
     Attributes:
         size: bytes of the blob.
-        status: "uploaded" from its first byte, "resumed" where an earlier run had stopped, or "present" already.
+        status: "uploaded" from its first byte, "resumed" where an earlier run had stopped, "mounted" from another
+            repository of the registry, or "present" already.
         sent: bytes sent by this push.
         resumed: bytes that an earlier run had sent and that were not sent again.
         retries: requests of this blob that were tried again.
@@ -78,6 +79,11 @@ class PushResult:
     def resumed(self) -> Total:
         """Blobs that were continued inside."""
         return self._of("resumed")
+
+    @property
+    def mounted(self) -> Total:
+        """Blobs that the registry took from another of its repositories."""
+        return self._of("mounted")
 
     @property
     def sent(self) -> int:

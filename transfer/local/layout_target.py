@@ -72,6 +72,10 @@ class LayoutTarget:
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Nothing to check: the tags of a layout move."""
 
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:  # noqa: ARG002 - as asked
+        """There are no repositories in a layout."""
+        return False
+
     async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
         """
         Write one blob, going on where a killed writer stopped.

@@ -144,6 +144,7 @@ class MemoryTarget:
         blobs: content by digest.
         manifests: manifests by digest.
         tags: the digest that each tag names.
+        neighbours: blobs of other repositories, by the repository's name.
         calls: how often each method of the protocol was called, by its name.
     """
 
@@ -153,6 +154,7 @@ class MemoryTarget:
         self.blobs: dict[Digest, bytes] = {}
         self.manifests: dict[Digest, Manifest] = {}
         self.tags: dict[str, Digest] = {}
+        self.neighbours: dict[str, dict[Digest, bytes]] = {}
         self.calls: Counter[str] = Counter()
 
     async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
@@ -174,6 +176,14 @@ class MemoryTarget:
         """
         self.calls["check_tag"] += 1
         self._check_tag(tag, wanted, held)
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:
+        """Take a blob from the repository of this name among `neighbours`."""
+        self.calls["mount_blob"] += 1
+        content = self.neighbours.get(from_repository, {}).get(descriptor.digest)
+        if content is not None:
+            self.blobs[descriptor.digest] = content
+        return content is not None
 
     async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
         """

@@ -101,6 +101,10 @@ class EcrTarget:
         if any(is_tag_fixed(repository, tag) for repository in reply["repositories"]):
             raise self._immutable(tag, wanted, held, status=400)
 
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:  # noqa: ARG002 - as asked
+        """The API has no operation for it."""
+        return False
+
     async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
         layer = blob.descriptor
         if layer.digest in self._known:

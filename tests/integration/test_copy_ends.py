@@ -1,0 +1,91 @@
+"""Copies between ends of different kinds, through the embedded registry's two APIs, counted at the server."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.images import BuiltImage, ImageBuilder
+from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError
+from transfer.registry.access import RegistryAccess
+
+MIB = 1024 * 1024
+LOGIN = RegistryAccess(login="transfer:transfer")
+
+
+@pytest.fixture
+def engine(server: Server) -> Engine:
+    credentials = AwsCredentials(access_key_id="transfer", secret_access_key="transfer", endpoint_url=server.url)
+    return Engine(TransferConfig(backoff_base=0.01), credentials=credentials)
+
+
+@pytest.fixture
+def host(server: Server) -> str:
+    """The embedded registry as docker would name it."""
+    return server.url.removeprefix("http://")
+
+
+def operations(server: Server) -> Counter[str]:
+    return Counter(record.operation for record in server.requests)
+
+
+def digests(path: Path) -> set[str]:
+    return {file.name for file in (path / "blobs" / "sha256").iterdir()}
+
+
+@pytest.mark.parametrize("shape", ["image", "index"])
+async def test_an_image_goes_through_every_kind_of_end_and_stays_what_it_was(
+    shape: str, server: Server, engine: Engine, host: str, layout: ImageBuilder, tmp_path: Path
+) -> None:
+    image: BuiltImage = layout.image([3 * MIB, 1000]) if shape == "image" else layout.index()
+    way = [image.source, f"{host}/first/app:v1", f"{server.registry}/second/app:v1", f"{host}/third/app:v1"]
+    way.append(f"oci:{tmp_path / 'out'}:v1")
+    async with engine:
+        for source, target in pairwise(way):
+            copied = await engine.copy(source, target, source_access=LOGIN, target_access=LOGIN, create_repository=True)
+            assert copied.digest == image.root.digest
+            assert {blob.status for blob in copied.blobs} == {"uploaded"}
+    assert digests(tmp_path / "out") == digests(image.path)
+    for name in digests(image.path):
+        assert (tmp_path / "out/blobs/sha256" / name).read_bytes() == (image.path / "blobs/sha256" / name).read_bytes()
+
+
+async def test_blobs_are_mounted_within_a_registry_and_nothing_is_sent(
+    server: Server, engine: Engine, host: str, layout: ImageBuilder
+) -> None:
+    image = layout.image([MIB, 1000])
+    async with engine:
+        await engine.copy(image.source, f"{host}/first/app:v1", target_access=LOGIN)
+        server.requests.clear()
+        copied = await engine.copy(
+            f"{host}/first/app:v1", f"{host}/second/app:v1", source_access=LOGIN, target_access=LOGIN
+        )
+    assert (copied.mounted.count, copied.sent) == (3, 0)
+    asked = operations(server)
+    assert asked["MountBlob"] == 3
+    assert not any("GetBlob" in name or "Upload" in name for name in asked), asked
+
+
+async def test_an_image_that_is_there_costs_one_question_for_its_tag_and_manifest(
+    server: Server, engine: Engine, host: str, layout: ImageBuilder
+) -> None:
+    image = layout.image()
+    async with engine:
+        await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
+        server.requests.clear()
+        again = await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
+    assert again.present.count == 3
+    assert {name: count for name, count in operations(server).items() if name != "Ping"} == {"HeadManifest": 2}
+
+
+async def test_a_wrong_login_is_refused_with_its_side(
+    server: Server, engine: Engine, host: str, layout: ImageBuilder
+) -> None:
+    image, wrong = layout.image(), RegistryAccess(login="transfer:canary-83f1")
+    async with engine:
+        with pytest.raises(TransferError) as caught:
+            await engine.copy(image.source, f"{host}/app:v1", target_access=wrong)
+    assert caught.value.side == "target"
+    assert "canary-83f1" not in f"{caught.value!r}{getattr(caught.value, '__notes__', '')}"
+    assert server.requests.count("PutManifest", 201) == 0

@@ -1,0 +1,45 @@
+"""How the registry of one side is reached, and as whom. Knows neither the registry nor what is asked of it."""
+
+from dataclasses import dataclass, field
+
+from transfer.registry.credentials import Given, Logins, StoredLogins, parse_login
+from transfer.registry.distribution.exchange import RegistrySettings
+from transfer.registry.surroundings import Tls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryAccess:
+    """
+    What is said of one side's registry, instead of what is found out.
+
+    Attributes:
+        login: `USER:PASSWORD`; else the logins of docker and podman are looked through.
+        plain_http: speak HTTP without TLS.
+        verify: False takes any certificate.
+        ca: a file of CA certificates to trust besides the system's.
+        certificate, key: files of a client certificate and its key, which may lie in one.
+    """
+
+    login: str | None = field(default=None, repr=False)
+    plain_http: bool = False
+    verify: bool = True
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    def logins(self) -> Logins:
+        """
+        Where to look for who to be.
+
+        Raises:
+            InvalidConfig: `login` is not of its form.
+        """
+        return StoredLogins() if self.login is None else Given(parse_login(self.login))
+
+    def settings(self) -> RegistrySettings:
+        """How the registry is spoken to."""
+        tls = Tls(extra_ca=self.ca, certificate=self.certificate, key=self.key, verify=self.verify)
+        return RegistrySettings(tls=tls, plain_http=self.plain_http)
+
+
+DEFAULT_ACCESS = RegistryAccess()
