@@ -1,6 +1,7 @@
 """Plain calls of `/v2/`, for tests of the embedded registry that look at the wire."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,22 +44,23 @@ class V2:
 
     def __init__(self, url: str, *, headers: Mapping[str, str] | None = None) -> None:
         self.url = URL(url) / "v2/"
-        self._session = aiohttp.ClientSession(headers=headers, auto_decompress=False)
+        self.session = aiohttp.ClientSession(headers=headers, auto_decompress=False)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self.session.close()
 
     async def __call__(
         self, method: str, path: str, data: Any = None, *, query: Sequence[tuple[str, str]] = (), **headers: str
     ) -> Answer:
         place = self.url.join(URL(path)).extend_query(list(query))
+        body = io.BytesIO(data) if isinstance(data, bytes) else data
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         without = {"Content-Type"} if "Content_Type" not in headers else set()
-        async with self._session.request(
-            method, place, data=data, headers=named, allow_redirects=False, skip_auto_headers=without
+        async with self.session.request(
+            method, place, data=body, headers=named, allow_redirects=False, skip_auto_headers=without
         ) as reply:
             answer = Answer(reply.status, reply.headers, await reply.read())
         assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
@@ -98,7 +100,7 @@ def descriptor(content: bytes, media_type: str, algorithm: str = "sha256") -> di
     return {"mediaType": media_type, "digest": digest_of(content, algorithm), "size": len(content)}
 
 
-def image(config: bytes, *layers: bytes, algorithm: str = "sha256", **members: Any) -> bytes:
+def image(config: bytes, /, *layers: bytes, algorithm: str = "sha256", **members: Any) -> bytes:
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
