@@ -24,6 +24,7 @@ from transfer.server.download import PATH, Downloads
 from transfer.server.ecr.operations import Registry
 from transfer.server.endpoint import Endpoint
 from transfer.server.log import RequestLog
+from transfer.server.served import tell_promised
 from transfer.server.settings import MIB, Settings
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files
@@ -178,6 +179,7 @@ class Server:
         running = _Running()
         resources.push_async_callback(running.stop)
         app = web.Application(middlewares=[running.middleware])
+        app.on_response_prepare.append(tell_promised)
         app.router.add_post("/", Endpoint(registry, self.requests).handle)
         dialect = ECR if self._settings.dialect == "ecr" else OCI
         app.router.add_route("*", V2_PATH, DistributionEndpoint(registry, dialect, self.requests).handle)

@@ -43,7 +43,7 @@ class Downloads:
 
         try:
             path = await self._find(request, repository, digest)
-            return BlobFile(path, sent=lambda status, size, _: record(status, size))
+            return BlobFile(path, promised=lambda status, size, _: record(status, size))
         except ApiError as error:
             record(error.status, 0, error.code)
             return _render(error)

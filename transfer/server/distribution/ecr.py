@@ -82,9 +82,8 @@ async def get_manifest(ex: Exchange) -> web.Response:
 async def delete_manifest(ex: Exchange) -> web.Response:
     """As BatchDeleteImage, by tag too: with its last tag an image goes."""
     tag, digest = manifests.reference(ex)
-    request = BatchDeleteImage(
-        repository_name=ex.name, image_ids=(ImageId(image_digest=digest) if digest else ImageId(image_tag=tag),)
-    )
+    item = ImageId(image_digest=str(digest)) if digest else ImageId(image_tag=tag)
+    request = BatchDeleteImage(repository_name=ex.name, image_ids=(item,))
 
     def work(session: Session) -> dict[str, Any]:
         existing(session, ex.name)

@@ -86,13 +86,13 @@ class DistributionEndpoint:
             self._log.add(ex.record(response.status))
             return
 
-        def sent(status: int, size: int, span: tuple[int, int] | None) -> None:
+        def promised(status: int, size: int, span: tuple[int, int] | None) -> None:
             ex.received = size
             if span is not None:
                 ex.facts |= {"first_byte": span[0], "last_byte": span[1]}
             self._log.add(ex.record(status))
 
-        response.sent = sent
+        response.promised = promised
 
     def _render(self, ex: Exchange, refusal: Refusal) -> web.Response:
         words = self._dialect.messages.get(refusal.code)

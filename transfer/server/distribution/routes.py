@@ -17,19 +17,19 @@ _LONGEST_NAME = 256  # ECR service model: repositoryName, max; the same store ho
 _READ = ("GET", "HEAD")
 _PATHS: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = (
     (re.compile(r"/v2/?"), dict.fromkeys(_READ, "GetBase")),
-    (re.compile(r"/v2/(?P<name>.+)/tags/list"), dict.fromkeys(_READ, "ListTags")),
+    (re.compile(r"/v2/(?P<name>(?s:.+))/tags/list"), dict.fromkeys(_READ, "ListTags")),
     (
-        re.compile(r"/v2/(?P<name>.+)/manifests/(?P<about>[^/]+)"),
+        re.compile(r"/v2/(?P<name>(?s:.+))/manifests/(?P<about>[^/]+)"),
         {"GET": "GetManifest", "HEAD": "HeadManifest", "PUT": "PutManifest", "DELETE": "DeleteManifest"},
     ),
-    (re.compile(r"/v2/(?P<name>.+)/referrers/(?P<about>[^/]+)"), dict.fromkeys(_READ, "ListReferrers")),
-    (re.compile(r"/v2/(?P<name>.+)/blobs/uploads/?"), {"POST": "PostUpload"}),
+    (re.compile(r"/v2/(?P<name>(?s:.+))/referrers/(?P<about>[^/]+)"), dict.fromkeys(_READ, "ListReferrers")),
+    (re.compile(r"/v2/(?P<name>(?s:.+))/blobs/uploads/?"), {"POST": "PostUpload"}),
     (
-        re.compile(r"/v2/(?P<name>.+)/blobs/uploads/(?P<about>[^/]+)"),
+        re.compile(r"/v2/(?P<name>(?s:.+))/blobs/uploads/(?P<about>[^/]+)"),
         {"GET": "GetUpload", "HEAD": "GetUpload", "PATCH": "PatchUpload", "PUT": "PutUpload", "DELETE": "DeleteUpload"},
     ),
     (
-        re.compile(r"/v2/(?P<name>.+)/blobs/(?P<about>[^/]+)"),
+        re.compile(r"/v2/(?P<name>(?s:.+))/blobs/(?P<about>[^/]+)"),
         {"GET": "GetBlob", "HEAD": "HeadBlob", "DELETE": "DeleteBlob"},
     ),
 )
