@@ -15,8 +15,16 @@ from urllib.parse import quote
 
 from transfer.engine.events import Retrying
 from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
-from transfer.errors import BlobUnknown, ContentMismatch, InvalidDigest, NotFound, UploadLost
+from transfer.engine.retry import Retrier, retryable
+from transfer.errors import (
+    BlobUnknown,
+    ContentMismatch,
+    InvalidDigest,
+    NotFound,
+    RegistryError,
+    Unauthorized,
+    UploadLost,
+)
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
@@ -265,6 +273,8 @@ class DistributionClient:
         """
         Where a session stands: its newest location, and the bytes it holds, of which `most` were sent.
 
+        docker-registry 2.8 refuses this, as everything else, for a session whose last chunk broke off in the middle.
+
         Raises:
             UploadLost: it is not known any more, or what it holds cannot be told.
         """
@@ -280,7 +290,9 @@ class DistributionClient:
 
         try:
             return await self._call(call, take)
-        except NotFound as error:
+        except RegistryError as error:
+            if isinstance(error, UploadLost | Unauthorized) or retryable(error):
+                raise
             raise UploadLost(str(error), status=error.status, code=error.code) from None
 
     async def cancel_upload(self, upload: Upload) -> None:

@@ -1,0 +1,61 @@
+"""Distribution ends for tests: clients and repositories of a registry at some address."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from transfer.engine.config import TransferConfig
+from transfer.engine.journal import Journal, NoJournal
+from transfer.engine.limits import Limits
+from transfer.engine.retry import Retrier
+from transfer.model.digest import Digest
+from transfer.registry.credentials import Logins
+from transfer.registry.distribution.client import DistributionClient
+from transfer.registry.distribution.exchange import Exchange, RegistrySettings
+from transfer.registry.distribution.source import DistributionSource
+from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.distribution.upload import UploadSite
+from transfer.registry.transport import Transport
+
+CONFIG = TransferConfig(max_attempts=4, backoff_base=0.001, backoff_max=0.002, read_timeout=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """One registry, and ends of its repositories."""
+
+    client: DistributionClient
+    limits: Limits
+    journal: Journal
+
+    def source(self, repository: str) -> DistributionSource:
+        return DistributionSource(self.client, repository)
+
+    def target(self, repository: str, *, chunk: int = 1 << 20, threshold: int = 1 << 20) -> DistributionTarget:
+        site = UploadSite(
+            key=f"{self.client.registry}/{repository}",
+            client=self.client,
+            repository=repository,
+            journal=self.journal,
+            bytes_in_flight=self.limits.bytes,
+            chunk_bytes=chunk,
+            chunk_threshold=threshold,
+        )
+        return DistributionTarget(site, known=set[Digest]())
+
+
+@asynccontextmanager
+async def opened(
+    registry: str,
+    *,
+    logins: Logins | None = None,
+    settings: RegistrySettings | None = None,
+    journal: Journal | None = None,
+    config: TransferConfig = CONFIG,
+) -> AsyncIterator[Registry]:
+    """A client of the registry for as long as the block lasts; retries wait next to nothing."""
+    limits = Limits(config)
+    async with Transport(config) as connections:
+        exchange = Exchange(registry, transport=connections, logins=logins, settings=settings)
+        client = DistributionClient(exchange, retrier=Retrier(config), limits=limits)
+        yield Registry(client, limits, journal or NoJournal())

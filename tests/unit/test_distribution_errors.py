@@ -1,0 +1,116 @@
+"""What each refusal of a Distribution registry becomes."""
+
+import json
+
+import pytest
+
+from transfer.engine.retry import retryable
+from transfer.errors import BlobUnknown, NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
+from transfer.registry.distribution.errors import error_of, is_expired
+from transfer.registry.transport import Reply
+
+WHAT = "PUT manifest v1 of r.example/app"
+
+
+def refused(status: int, code: str, message: str = "said so", **headers: str) -> RegistryError:
+    body = json.dumps({"errors": [{"code": code, "message": message, "detail": {"Tag": "v1"}}]}).encode()
+    return error_of(WHAT, Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "again"),
+    [
+        (404, "BLOB_UNKNOWN", NotFound, False),
+        (404, "MANIFEST_UNKNOWN", NotFound, False),
+        (404, "NAME_UNKNOWN", NotFound, False),
+        (404, "BLOB_UPLOAD_UNKNOWN", UploadLost, False),
+        (400, "BLOB_UPLOAD_UNKNOWN", UploadLost, False),
+        (404, "MANIFEST_BLOB_UNKNOWN", BlobUnknown, False),
+        (400, "MANIFEST_BLOB_UNKNOWN", BlobUnknown, False),
+        (400, "BLOB_UPLOAD_INVALID", RegistryError, False),
+        (400, "DIGEST_INVALID", RegistryError, False),
+        (400, "MANIFEST_INVALID", RegistryError, False),
+        (400, "NAME_INVALID", RegistryError, False),
+        (405, "UNSUPPORTED", RegistryError, False),
+        (400, "TAG_INVALID", TagImmutable, False),
+        (412, "PRECONDITION", TagImmutable, False),
+        (400, "PRECONDITION", RegistryError, False),
+        (401, "UNAUTHORIZED", Unauthorized, False),
+        (403, "DENIED", Unauthorized, False),
+        (403, "SOMETHING", Unauthorized, False),
+        (404, "SOMETHING", NotFound, False),
+        (429, "TOOMANYREQUESTS", RateLimited, True),
+        (429, "SOMETHING", RateLimited, True),
+        (503, "UNAVAILABLE", RegistryError, True),
+        (500, "UNKNOWN", RegistryError, True),
+        (408, "TIMEOUT", RegistryError, True),
+    ],
+)
+def test_a_code_becomes_a_kind(status: int, code: str, kind: type[RegistryError], again: bool) -> None:
+    error = refused(status, code)
+    assert (type(error), error.status, error.code, retryable(error)) == (kind, status, code, again)
+    assert error.details["detail"] == {"Tag": "v1"}
+
+
+def test_words_about_immutable_tags_mean_nothing_without_the_code() -> None:
+    assert type(refused(400, "MANIFEST_INVALID", "tag is immutable")) is RegistryError
+
+
+def test_a_message_is_one_line_with_what_was_done_and_what_to_do() -> None:
+    error = refused(403, "DENIED", "no\r\n\x1b[31mentry.")
+    assert str(error) == f"{WHAT}: no [31mentry; check the credentials for this registry, and that they may do this"
+
+
+def test_a_wait_that_was_asked_for_is_kept() -> None:
+    assert refused(429, "TOOMANYREQUESTS", retry_after="7").retry_after == 7
+
+
+def test_a_refused_chunk_keeps_where_the_session_stands() -> None:
+    assert refused(416, "BLOB_UPLOAD_INVALID", range="0-9").details["range"] == "0-9"
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body", "said"),
+    [
+        (
+            502,
+            "text/html; charset=utf-8",
+            b"<html><head>\n<title>502 Bad\n Gateway</title>",
+            "502 with text/html (502 Bad Gateway)",
+        ),
+        (503, "text/html", b"<p>" + b"x" * 60_000, "503 with text/html;"),
+        (404, "text/html", b"<TITLE>Sign in &amp; up</TITLE>", "404 with text/html (Sign in & up)"),
+        (400, "", b"", "400 with an empty body"),
+        (400, "application/json", b"[" * 50_000, "400 with application/json"),
+        (400, "application/json", b'{"errors": []}', "400 with application/json"),
+        (400, "application/json", b'{"errors": "no"}', "400 with application/json"),
+        (400, "application/json", b'{"errors": [null]}', "400 with application/json"),
+        (400, "application/json", b'{"errors": [{"code": 5, "message": {}}]}', "400 with application/json"),
+        (400, "application/json", b'\xff\xfe{"a": 1}', "400 with application/json"),
+        (401, "application/json", b'{"details": "incorrect username or password"}', "incorrect username or password"),
+        (400, "application/json", b'{"error": "invalid_grant", "error_description": "gone"}', ": gone"),
+        (418, "\x1b[2J" * 100, b"?", "418 with [2J"),
+    ],
+)
+def test_what_is_no_registrys_answer_is_told_in_one_line(
+    status: int, content_type: str, body: bytes, said: str
+) -> None:
+    message = str(error_of(WHAT, Reply(status, {"content-type": content_type}, body)))
+    assert message.startswith(f"{WHAT}: ")
+    assert said in message
+    assert message.isprintable()
+    assert len(message) < 500
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "expired"),
+    [
+        (403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.", True),
+        (403, "DENIED", "User: arn:aws:x is not authorized to perform: ecr:X", False),
+        (400, "DENIED", "Your authorization token has expired.", False),
+        (403, "OTHER", "Your authorization token has expired.", False),
+    ],
+)
+def test_ecrs_expired_token_is_told_from_other_refusals(status: int, code: str, message: str, expired: bool) -> None:
+    body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+    assert is_expired(Reply(status, {}, body)) is expired
