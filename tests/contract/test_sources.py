@@ -1,46 +1,121 @@
 """What every Source does, whatever holds the content."""
 
+import gzip
 import hashlib
 import io
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from random import Random
 
 import msgspec
 import pytest
+import pytest_asyncio
 
+from tests.archives import Saved, docker_archive, expected_image, layer_content, tar_of_folder
 from tests.images import BuiltImage, ImageBuilder
 from transfer.engine.content import Source
 from transfer.errors import ContentMismatch, InvalidManifest, TransferError
+from transfer.local.docker_archive import DockerArchiveSource
 from transfer.local.layout import LayoutSource
 from transfer.local.memory import MemorySource
-from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
+from transfer.local.oci_archive import OciArchiveSource
+from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 
 MIB = 1024 * 1024
+# Stands for the size of the large blob, which is more than MIB + 1 everywhere.
+END = 1 << 40
 UNKNOWN = Digest("sha256:" + "0" * 64)
 
 
-@pytest.fixture
-def image(layout: ImageBuilder) -> BuiltImage:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A source, and the image that it holds under the tag `v1`."""
+
+    source: Source
+    image: BuiltImage
+
+
+Opened = AbstractAsyncContextManager[Held]
+
+
+def built(layout: ImageBuilder) -> BuiltImage:
     return layout.index(sizes=(MIB + 5, 0, 1))
 
 
-def in_layout(image: BuiltImage) -> Source:
-    return LayoutSource(image.path)
+@asynccontextmanager
+async def in_layout(layout: ImageBuilder) -> AsyncIterator[Held]:
+    image = built(layout)
+    yield Held(LayoutSource(image.path), image)
 
 
-def in_memory(image: BuiltImage) -> Source:
-    source = MemorySource()
+@asynccontextmanager
+async def in_memory(layout: ImageBuilder) -> AsyncIterator[Held]:
+    image, source = built(layout), MemorySource()
     for blob in image.blobs:
         source.add_blob(image.content(blob), blob.media_type)
     for manifest in image.manifests:
         source.add_manifest(image.content(manifest), tag=image.tag if manifest == image.root else None)
-    return source
+    yield Held(source, image)
 
 
-@pytest.fixture(params=[in_layout, in_memory])
-def source(request: pytest.FixtureRequest, image: BuiltImage) -> Source:
-    """The end under test, holding `image`; a new kind of source is one more function among the params."""
-    made: Source = request.param(image)
-    return made
+@asynccontextmanager
+async def in_oci_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
+    image, path = built(layout), layout.path.with_name("oci.tar")
+    path.write_bytes(tar_of_folder(layout.path))
+    async with OciArchiveSource(path) as source:
+        yield Held(source, image)
+
+
+@asynccontextmanager
+async def in_gzipped_oci_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
+    image, path = built(layout), layout.path.with_name("oci.tar.gz")
+    path.write_bytes(gzip.compress(tar_of_folder(layout.path), compresslevel=1))
+    async with OciArchiveSource(path) as source:
+        yield Held(source, image)
+
+
+@asynccontextmanager
+async def in_docker_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
+    saved = Saved(layers=[Random(0).randbytes(MIB + 5), layer_content(1000)])
+    path = layout.path.with_name("docker.tar")
+    path.write_bytes(docker_archive(saved))
+    async with DockerArchiveSource(path) as source:
+        await source.resolve(None)
+        yield Held(source, expected_image(layout, saved))
+
+
+@asynccontextmanager
+async def in_new_docker_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
+    """Of a docker that keeps compressed layers: an OCI layout with a manifest.json beside."""
+    image, path = built(layout), layout.path.with_name("docker.tar")
+    (layout.path / "manifest.json").write_bytes(b"[]")
+    path.write_bytes(tar_of_folder(layout.path))
+    async with DockerArchiveSource(path) as source:
+        yield Held(source, image)
+
+
+ENDS: list[Callable[[ImageBuilder], Opened]] = [
+    *(in_layout, in_memory, in_oci_archive, in_gzipped_oci_archive, in_docker_archive, in_new_docker_archive)
+]
+
+
+@pytest_asyncio.fixture(params=ENDS, ids=lambda end: end.__name__)
+async def held(request: pytest.FixtureRequest, layout: ImageBuilder) -> AsyncIterator[Held]:
+    """The end under test; a new kind of source is one more function in ENDS."""
+    async with request.param(layout) as found:
+        yield found
+
+
+@pytest.fixture
+def source(held: Held) -> Source:
+    return held.source
+
+
+@pytest.fixture
+def image(held: Held) -> BuiltImage:
+    return held.image
 
 
 @pytest.fixture
@@ -55,6 +130,10 @@ def unknown(size: int = 3) -> Descriptor:
 async def read(source: Source, blob: Descriptor, offset: int = 0, end: int | None = None) -> bytes:
     async with source.open_blob(blob, offset=offset, end=end) as pieces:
         return b"".join([piece async for piece in pieces])
+
+
+def in_blob(blob: Descriptor, place: int | None) -> int | None:
+    return place if place is None or place < END // 2 else place - END + blob.size
 
 
 @pytest.mark.parametrize("by", ["tag", "digest", "nothing"])
@@ -95,8 +174,10 @@ async def test_an_unknown_manifest_is_an_error_of_the_source_that_names_it(sourc
 async def test_a_manifest_of_another_media_type_than_its_descriptor_is_refused(
     source: Source, image: BuiltImage
 ) -> None:
+    other = OCI_MANIFEST if image.root.is_index else OCI_INDEX
+
     with pytest.raises(InvalidManifest, match="declared as") as caught:
-        await source.manifest(msgspec.structs.replace(image.root, media_type=image.manifests[0].media_type))
+        await source.manifest(msgspec.structs.replace(image.root, media_type=other))
 
     assert caught.value.side == "source"
 
@@ -109,22 +190,24 @@ async def test_every_blob_is_read_whole(source: Source, image: BuiltImage) -> No
 @pytest.mark.parametrize(
     ("offset", "end"),
     [
-        *((0, 0), (0, 1), (1, 1), (7, 9), (0, MIB), (MIB - 1, MIB + 1), (MIB, MIB + 5), (0, MIB + 5)),
-        *((5, None), (MIB, None), (MIB + 4, None), (MIB + 5, None), (MIB + 5, MIB + 5)),
+        *((0, 0), (0, 1), (1, 1), (7, 9), (0, MIB), (MIB - 1, MIB + 1), (MIB, END), (0, END)),
+        *((5, None), (MIB, None), (END - 1, None), (END, None), (END, END)),
     ],
 )
 async def test_a_blob_is_read_from_any_offset_to_any_end(
     source: Source, image: BuiltImage, large: Descriptor, offset: int, end: int | None
 ) -> None:
-    assert await read(source, large, offset, end) == image.content(large)[offset:end]
+    first, last = in_blob(large, offset), in_blob(large, end)
+
+    assert await read(source, large, first or 0, last) == image.content(large)[first:last]
 
 
-@pytest.mark.parametrize(("offset", "end"), [(-1, None), (0, MIB + 6), (MIB + 6, None), (5, 4), (0, -1)])
+@pytest.mark.parametrize(("offset", "end"), [(-1, None), (0, END + 1), (END + 1, None), (5, 4), (0, -1)])
 async def test_a_range_outside_the_blob_is_a_mistake_of_the_caller(
     source: Source, large: Descriptor, offset: int, end: int | None
 ) -> None:
     with pytest.raises(ValueError, match="not inside a blob"):
-        await read(source, large, offset, end)
+        await read(source, large, in_blob(large, offset) or 0, in_blob(large, end))
 
 
 async def test_pieces_are_never_empty_nor_larger_than_a_mebibyte(source: Source, large: Descriptor) -> None:

@@ -21,6 +21,8 @@ from transfer.errors import BlobUnknown, ContentMismatch, TagImmutable
 from transfer.local.layout import LayoutSource
 from transfer.local.layout_target import LayoutTarget
 from transfer.local.memory import MemorySource, MemoryTarget
+from transfer.local.oci_archive_target import OciArchiveTarget
+from transfer.local.reading import blob_names
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import parse_manifest
@@ -70,6 +72,21 @@ def folder(tmp_path: Path) -> Ends:
 
 
 @pytest_asyncio.fixture
+async def archive(tmp_path: Path) -> AsyncIterator[Ends]:
+    """A layout in a tar; its tags always move, and what is not tagged is behind its end."""
+
+    async def read_blob(target: Target, blob: Descriptor) -> bytes:
+        assert isinstance(target, OciArchiveTarget)
+        member = target._writer.appender.members["/".join(blob_names(blob.digest))]
+        with (tmp_path / ".one.tar.part").open("rb") as file:
+            file.seek(member.start)
+            return file.read(member.size)
+
+    async with OciArchiveTarget(tmp_path / "one.tar") as target:
+        yield Ends(target, None, read_blob)
+
+
+@pytest_asyncio.fixture
 async def ecr(server: Server) -> AsyncIterator[Ends]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
@@ -95,7 +112,7 @@ async def ecr(server: Server) -> AsyncIterator[Ends]:
         yield Ends(await repository("one", "MUTABLE"), await repository("two", "IMMUTABLE"), read_blob)
 
 
-@pytest.fixture(params=["memory", "folder", "ecr"])
+@pytest.fixture(params=["memory", "folder", "archive", "ecr"])
 def ends(request: pytest.FixtureRequest) -> Ends:
     """The end under test: a fixture of this name that gives `Ends`. A new kind of target is one more param."""
     found: Ends = request.getfixturevalue(request.param)

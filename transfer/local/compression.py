@@ -118,13 +118,18 @@ class Decompressed:
     """
     The content of a compressed stream, read piece by piece.
 
+    Args:
+        source: the compressed stream.
+        harmless: bytes of content that are given out at any ratio.
+
     A zstd stream that is cut off ends early, without an error: who reads it knows by the content.
 
     Raises (from `read`):
         CompressionRefused: it is damaged, or a bomb.
     """
 
-    def __init__(self, source: Readable, method: Compression) -> None:
+    def __init__(self, source: Readable, method: Compression, *, harmless: int = _HARMLESS_BYTES) -> None:
+        self._harmless = harmless
         self._counted = _Counted(source)
         self._content = 0
         self._inner: Readable
@@ -140,7 +145,7 @@ class Decompressed:
         except _DECOMPRESSOR_ERRORS as error:
             raise CompressionRefused(f"it cannot be decompressed: {error}") from None
         self._content += len(data)
-        if self._content > max(_HARMLESS_BYTES, _MOST_RATIO * self._counted.count):
+        if self._content > max(self._harmless, _MOST_RATIO * self._counted.count):
             raise CompressionRefused(
                 f"its first {self._counted.count} bytes decompress to {self._content}, more than {_MOST_RATIO} times "
                 "as much: decompress it yourself if that is right"

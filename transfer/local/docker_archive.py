@@ -148,7 +148,10 @@ class DockerArchiveSource(FileBlobs):
     def _resolve(self, reference: str | None) -> Descriptor:
         with self._lock:
             if self._archive.find(INDEX_FILE) is None:
-                return self._saved(reference).descriptor
+                found = self._saved(reference)
+                if isinstance(found, str):
+                    raise self._layout.refusal(MANIFEST_FILE, found)
+                return found.descriptor
             return self._listed(reference)
 
     def _listed(self, reference: str | None) -> Descriptor:
@@ -160,9 +163,10 @@ class DockerArchiveSource(FileBlobs):
             found = found if isinstance(named, str) else named
         is_saved = self._archive.find(MANIFEST_FILE) is not None
         if isinstance(found, str):
-            if is_saved:
-                return self._saved(reference).descriptor
-            raise self._layout.refusal(INDEX_FILE, found)
+            saved = self._saved(reference) if is_saved else found
+            if isinstance(saved, str):
+                raise self._layout.refusal(INDEX_FILE, found)
+            return saved.descriptor
         image = self._to_compress(found) if is_saved and not found.is_index else None
         return found if image is None else self._made(image).descriptor
 
@@ -179,8 +183,8 @@ class DockerArchiveSource(FileBlobs):
         config = manifest.config.digest.encoded
         return next((image for image in self._images() if image.config.endswith(config)), None)
 
-    def _saved(self, reference: str | None) -> Manifest:
-        """The image by manifest.json."""
+    def _saved(self, reference: str | None) -> Manifest | str:
+        """The image by manifest.json, or why there is not exactly one."""
         images = self._images()
         if reference is not None and reference.startswith(("sha256:", "sha512:")):
             for image in images:
@@ -190,9 +194,7 @@ class DockerArchiveSource(FileBlobs):
                 if (made := self._made(image)).digest == reference:
                     return made
         found = choose_image(images, reference)
-        if isinstance(found, str):
-            raise self._layout.refusal(MANIFEST_FILE, found)
-        return self._made(found)
+        return found if isinstance(found, str) else self._made(found)
 
     def _images(self) -> tuple[SavedImage, ...]:
         return self._layout.read_document(MANIFEST_FILE, read_images)

@@ -24,6 +24,7 @@ UNCOMPRESSED_LAYERS = frozenset(
 _DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 _DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+_DOCKER_HUB = "docker.io"
 _MOST_NAMES_SHOWN = 10
 
 
@@ -92,11 +93,12 @@ def _is_named(image: SavedImage, reference: str) -> bool:
 
 def full_name(text: str) -> str:
     """A name as docker means it: `app` is `docker.io/library/app:latest`."""
-    host, slash, _ = text.partition("/")
-    if not slash:
-        text = f"docker.io/library/{text}"
-    elif not (set(host) & set(".:") or host == "localhost"):
-        text = f"docker.io/{text}"
+    host, slash, path = text.partition("/")
+    if not slash or not (set(host) & set(".:") or host == "localhost"):
+        host, path = _DOCKER_HUB, text
+    if host == _DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    text = f"{host}/{path}"
     return text if ":" in text.rpartition("/")[2] else f"{text}:latest"
 
 

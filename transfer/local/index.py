@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from transfer.model.descriptor import OCI_INDEX, Descriptor
-from transfer.model.document import DocumentError, convert, load
+from transfer.model.document import MAX_DOCUMENT_BYTES, DocumentError, convert, load
 from transfer.model.manifest import Manifest
 
 LAYOUT_FILE = "oci-layout"
@@ -73,23 +73,28 @@ def with_manifest(raw: bytes, manifest: Manifest, tag: str | None) -> bytes:
     The `index.json` after a manifest was stored, everything else in it as it was.
 
     A tag moves: its old entry goes. A manifest without a tag gets an entry without a name, unless it has one. An
-    entry without a name goes as soon as an index is stored that names its manifest: children come before their
-    parents, and only what nothing else leads to needs an entry.
+    entry without a name goes as soon as its manifest gets a name, or an index is stored that names it: children come
+    before their parents, and only what nothing else leads to needs an entry.
 
     Raises:
-        DocumentError: `raw` is malformed, or another kind of document.
+        DocumentError: `raw` is malformed, or another kind of document, or would become too large to be read.
     """
     document = load(raw)
     entries = _entries(document)
-    children = {child.digest for child in manifest.manifests}
+    reached = {child.digest for child in manifest.manifests} | ({manifest.digest} if tag is not None else set())
     kept = [
         member
         for member, entry in zip(document["manifests"], entries, strict=True)
-        if not (tag is not None and entry.name == tag) and not (entry.digest in children and not names_of(entry))
+        if not (entry.name == tag if names_of(entry) else entry.digest in reached)
     ]
     if tag is not None or all(entry.digest != manifest.digest for entry in entries):
         kept.append(_entry(manifest.descriptor, tag))
-    return json.dumps({**document, "manifests": kept}, separators=(",", ":")).encode()
+    changed = json.dumps({**document, "manifests": kept}, separators=(",", ":")).encode()
+    if len(changed) > MAX_DOCUMENT_BYTES:
+        raise DocumentError(
+            f"with {len(kept)} entries it would be {len(changed)} bytes, more than {MAX_DOCUMENT_BYTES}"
+        )
+    return changed
 
 
 def _entry(descriptor: Descriptor, tag: str | None) -> dict[str, Any]:
