@@ -58,7 +58,8 @@ async def copy_image(  # noqa: PLR0913 - each is one fact of a copy
             `docker-archive:PATH[:NAME]`, what `docker save` writes, `-` for the standard input; or an image of a
             registry, spelled as a target.
         target: `REGISTRY/REPOSITORY[:TAG]`, or `…@DIGEST` to copy without a tag; the tag is `latest` where neither is
-            given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com` is reached by the ECR API. Or an OCI image layout.
+            given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com` is reached by the ECR API. Or `oci:DIR[:TAG]`,
+            `oci-archive:PATH[:TAG]`.
         platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as the image that it is,
             several as an index of those; all where none is named.
         source_access, target_access: how a registry that is no ECR is reached, and as whom.
@@ -170,20 +171,20 @@ class Engine:
                 raise ContentMismatch(
                     f"{source}: its digest is {root.digest}, and the target asks for {digest}", side="source"
                 )
-            end = await self._ends.target(write_to, tally, target_access, create_repository=create_repository)
-            image = ImageCopy(
-                origin,
-                end,
-                limits=self._limits,
-                flights=self._flights,
-                notify=tally,
-                mount_from=mount_source(read_from, write_to),
-            )
-            try:
-                copied = await image.run(root, tag=tag, platforms=wanted_platforms)
-            finally:
-                while self._notices:
-                    tally(Notice(self._notices.pop()))
+            async with self._ends.target(write_to, tally, target_access, create_repository=create_repository) as end:
+                image = ImageCopy(
+                    origin,
+                    end,
+                    limits=self._limits,
+                    flights=self._flights,
+                    notify=tally,
+                    mount_from=mount_source(read_from, write_to),
+                )
+                try:
+                    copied = await image.run(root, tag=tag, platforms=wanted_platforms)
+                finally:
+                    while self._notices:
+                        tally(Notice(self._notices.pop()))
         return PushResult(
             digest=copied.digest,
             reference=spelled(write_to, copied.digest),

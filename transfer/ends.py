@@ -19,12 +19,15 @@ from transfer.engine.copy import Tally
 from transfer.engine.journal import Journal
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
+from transfer.errors import InvalidReference
 from transfer.local.docker_archive import DockerArchiveSource
 from transfer.local.layout import LayoutSource
 from transfer.local.layout_target import LayoutTarget
 from transfer.local.oci_archive import OciArchiveSource
+from transfer.local.oci_archive_target import OciArchiveTarget
+from transfer.local.spelling import LocalReference
 from transfer.model.digest import Digest
-from transfer.places import ArchivePlace, EcrPlace, LayoutPlace, Place, RegistryPlace, RemotePlace, TargetPlace
+from transfer.places import EcrPlace, Place, RegistryPlace, RemotePlace
 from transfer.registry.access import RegistryAccess
 from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
@@ -83,14 +86,9 @@ class Ends:
     async def source(self, place: Place, tally: Tally, access: RegistryAccess) -> AsyncIterator[Source]:
         """A place to read from."""
         match place:
-            case LayoutPlace():
-                yield LayoutSource(place.path)
-            case ArchivePlace(kind="oci"):
-                async with OciArchiveSource(place.path or sys.stdin.buffer) as archive:
-                    yield archive
-            case ArchivePlace():
-                async with DockerArchiveSource(place.path or sys.stdin.buffer) as saved:
-                    yield saved
+            case LocalReference():
+                async with _local_source(place) as local:
+                    yield local
             case RegistryPlace():
                 client = self._registry(place, access).reporting(tally)
                 yield DistributionSource(client, place.reference.repository)
@@ -104,17 +102,19 @@ class Ends:
                     on_retry=tally,
                 )
 
+    @asynccontextmanager
     async def target(
-        self, place: TargetPlace, tally: Tally, access: RegistryAccess, *, create_repository: bool
-    ) -> Target:
+        self, place: Place, tally: Tally, access: RegistryAccess, *, create_repository: bool
+    ) -> AsyncIterator[Target]:
         """A place to write to."""
         match place:
-            case LayoutPlace():
-                return LayoutTarget(place.path)
+            case LocalReference():
+                async with _local_target(place) as local:
+                    yield local
             case RegistryPlace():
-                return self._registry_target(place, tally, access)
+                yield self._registry_target(place, tally, access)
             case EcrPlace():
-                return await self._ecr_target(place, tally, create_repository=create_repository)
+                yield await self._ecr_target(place, tally, create_repository=create_repository)
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""
@@ -176,3 +176,26 @@ class Ends:
                     session, transport=self._transport, retrier=self._retrier, limits=self._limits
                 )
         return self._clients[place]
+
+
+@asynccontextmanager
+async def _local_source(place: LocalReference) -> AsyncIterator[Source]:
+    """A place on this machine to read from."""
+    if place.kind == "oci" and place.path is not None:
+        yield LayoutSource(place.path)
+        return
+    kind = OciArchiveSource if place.kind == "oci-archive" else DockerArchiveSource
+    async with kind(place.path or sys.stdin.buffer) as archive:
+        yield archive
+
+
+@asynccontextmanager
+async def _local_target(place: LocalReference) -> AsyncIterator[Target]:
+    """A place on this machine to write to."""
+    if place.path is None:
+        raise InvalidReference("the standard input cannot be written to", side="target")
+    if place.kind == "oci":
+        yield LayoutTarget(place.path)
+        return
+    async with OciArchiveTarget(place.path) as archive:
+        yield archive

@@ -6,31 +6,12 @@ Pure but for one look at the disk, which tells whether a layout's path has a ':'
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
 
 from transfer.errors import InvalidReference, Side
-from transfer.local.layout import parse_layout_reference
+from transfer.local.spelling import LocalReference, parse_local_reference
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference, parse_reference
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
-
-
-@dataclass(frozen=True, slots=True)
-class LayoutPlace:
-    """An OCI image layout on this machine, and the tag or digest of an image in it."""
-
-    path: Path
-    choice: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ArchivePlace:
-    """A tar of an OCI layout or of `docker save`, the standard input where there is no path; and an image in it."""
-
-    kind: Literal["oci", "docker"]
-    path: Path | None
-    choice: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +38,10 @@ class EcrPlace:
 
 
 RemotePlace = RegistryPlace | EcrPlace
-Place = LayoutPlace | ArchivePlace | RemotePlace
-TargetPlace = LayoutPlace | RemotePlace
+Place = LocalReference | RemotePlace
 
 # Words of other tools before a ':' that would else be taken for the name of an image on Docker Hub.
-_FOREIGN_KINDS = frozenset(
-    {"containers-storage", "dir", "docker-archive", "docker-daemon", "ecr", "oci-archive", "ostree", "sif", "tarball"}
-)
+_FOREIGN_KINDS = frozenset({"containers-storage", "dir", "docker-daemon", "ecr", "ostree", "sif", "tarball"})
 # A name that wants to be taken for one of ECR's is that, or a mistake, or somebody's trap.
 _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
@@ -75,24 +53,26 @@ def read_source(text: str) -> Place:
     Raises:
         InvalidReference: it is not spelled as a source.
     """
-    kind, colon, rest = text.partition(":")
-    if text == "-":
-        return ArchivePlace("docker", None, None)
-    if colon and kind == "oci-archive":
-        return _archive("oci", rest)
-    if colon and kind == "docker-archive":
-        return _archive("docker", rest)
-    return _layout(text, "source") or _or_latest(_remote(text, "source", short_names=True))
+    local = parse_local_reference(text, side="source")
+    return local or _or_latest(_remote(text, "source", short_names=True))
 
 
-def read_target(text: str) -> TargetPlace:
+def read_target(text: str) -> Place:
     """
     The place that a target's spelling names.
 
     Raises:
-        InvalidReference: it is not spelled as a target.
+        InvalidReference: it is not spelled as a target, or it can only be read from.
     """
-    return _layout(text, "target") or _or_latest(_remote(text, "target"))
+    local = parse_local_reference(text, side="target")
+    if local is None:
+        return _or_latest(_remote(text, "target"))
+    if local.kind == "docker-archive" or local.path is None:
+        raise InvalidReference(
+            f"target {text!r}: it can only be read from; write an OCI archive, as in oci-archive:PATH:TAG",
+            side="target",
+        )
+    return local
 
 
 def read_repository(text: str) -> RemotePlace:
@@ -121,7 +101,7 @@ def read_named(text: str) -> RemotePlace:
     return place
 
 
-def check_apart(source: Place, target: TargetPlace) -> None:
+def check_apart(source: Place, target: Place) -> None:
     """
     Refuse a copy of an image onto itself.
 
@@ -130,25 +110,6 @@ def check_apart(source: Place, target: TargetPlace) -> None:
     """
     if source == target and source.choice:
         raise InvalidReference("the source and the target are the same image: name another tag or repository")
-
-
-def _layout(text: str, side: Side) -> LayoutPlace | None:
-    for start in ("oci:", "ocidir://"):
-        if text.startswith(start):
-            try:
-                return LayoutPlace(*parse_layout_reference(text.removeprefix(start)))
-            except InvalidReference as error:
-                error.side = side
-                raise
-    return None
-
-
-def _archive(kind: Literal["oci", "docker"], text: str) -> ArchivePlace:
-    """`PATH[:IMAGE]`: a text that is an existing file has no image, and a path cannot hold a ':' else."""
-    path, _, choice = (text, "", "") if Path(text).exists() else text.partition(":")
-    if not path:
-        raise InvalidReference(f"{kind}-archive: name a file, as in {kind}-archive:PATH:TAG", side="source")
-    return ArchivePlace(kind, None if path == "-" else Path(path), choice or None)
 
 
 def _remote(text: str, side: Side, *, short_names: bool = False) -> RemotePlace:
@@ -179,7 +140,7 @@ def _or_latest(place: RemotePlace) -> RemotePlace:
     return replace(place, reference=place.reference.or_latest())
 
 
-def mount_source(source: Place, target: TargetPlace) -> str | None:
+def mount_source(source: Place, target: Place) -> str | None:
     """The source's repository, where the target's registry may take blobs from it; None where it cannot."""
     if not isinstance(source, RegistryPlace) or not isinstance(target, RegistryPlace):
         return None
@@ -187,17 +148,17 @@ def mount_source(source: Place, target: TargetPlace) -> str | None:
     return source.reference.repository if same and source.reference.repository != target.reference.repository else None
 
 
-def named(place: TargetPlace) -> tuple[str | None, Digest | None]:
+def named(place: Place) -> tuple[str | None, Digest | None]:
     """The tag to write, and the digest that the image must have."""
-    if not isinstance(place, LayoutPlace):
+    if not isinstance(place, LocalReference):
         return place.reference.tag, place.reference.digest
-    if isinstance(place.choice, Digest):
-        return None, place.choice
+    if place.choice and ":" in place.choice:
+        return None, Digest(place.choice)
     return place.choice, None
 
 
-def spelled(place: TargetPlace, digest: Digest) -> str:
+def spelled(place: Place, digest: Digest) -> str:
     """What was written, by digest: what to pull, deploy or copy on."""
-    if isinstance(place, LayoutPlace):
-        return f"oci:{place.path}@{digest}"
+    if isinstance(place, LocalReference):
+        return f"{place.kind}:{place.path}@{digest}"
     return str(place.reference.at(digest))

@@ -40,7 +40,7 @@ async def test_an_image_goes_through_every_kind_of_end_and_stays_what_it_was(
 ) -> None:
     image: BuiltImage = layout.image([3 * MIB, 1000]) if shape == "image" else layout.index()
     way = [image.source, f"{host}/first/app:v1", f"{server.registry}/second/app:v1", f"{host}/third/app:v1"]
-    way.append(f"oci:{tmp_path / 'out'}:v1")
+    way += [f"oci-archive:{tmp_path / 'image.tar'}:v1", f"oci:{tmp_path / 'out'}:v1"]
     async with engine:
         for source, target in pairwise(way):
             copied = await engine.copy(source, target, source_access=LOGIN, target_access=LOGIN, create_repository=True)

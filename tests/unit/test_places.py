@@ -5,15 +5,13 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import InvalidReference
+from transfer.local.spelling import LocalReference
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 from transfer.places import (
-    ArchivePlace,
     EcrPlace,
-    LayoutPlace,
     Place,
     RegistryPlace,
-    TargetPlace,
     check_apart,
     mount_source,
     named,
@@ -37,16 +35,16 @@ def image(tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("oci:build", LayoutPlace(Path("build"), None)),
-        ("oci:build/x:v1", LayoutPlace(Path("build/x"), "v1")),
-        (f"oci:build@{DIGEST}", LayoutPlace(Path("build"), DIGEST)),
-        ("ocidir://build/x:v1", LayoutPlace(Path("build/x"), "v1")),
-        ("oci-archive:app.tar", ArchivePlace("oci", Path("app.tar"), None)),
-        ("oci-archive:/a/app.tar:v1", ArchivePlace("oci", Path("/a/app.tar"), "v1")),
-        ("docker-archive:app.tar:app:v1", ArchivePlace("docker", Path("app.tar"), "app:v1")),
-        ("docker-archive:-:app:v1", ArchivePlace("docker", None, "app:v1")),
-        ("oci-archive:-", ArchivePlace("oci", None, None)),
-        ("-", ArchivePlace("docker", None, None)),
+        ("oci:build", LocalReference("oci", Path("build"), None)),
+        ("oci:build/x:v1", LocalReference("oci", Path("build/x"), "v1")),
+        (f"oci:build@{DIGEST}", LocalReference("oci", Path("build"), DIGEST)),
+        ("ocidir://build/x:v1", LocalReference("oci", Path("build/x"), "v1")),
+        ("oci-archive:app.tar", LocalReference("oci-archive", Path("app.tar"), None)),
+        ("oci-archive:/a/app.tar:v1", LocalReference("oci-archive", Path("/a/app.tar"), "v1")),
+        ("docker-archive:app.tar:app:v1", LocalReference("docker-archive", Path("app.tar"), "app:v1")),
+        ("docker-archive:-:app:v1", LocalReference("docker-archive", None, "app:v1")),
+        ("oci-archive:-", LocalReference("oci-archive", None, None)),
+        ("-", LocalReference("docker-archive", None, None)),
         (f"{REGISTRY}/team/app", image("latest")),
         (f"{REGISTRY}/team/app:v1", image("v1")),
         (f"docker://{REGISTRY}/team/app@{DIGEST}", image(digest=DIGEST)),
@@ -78,22 +76,17 @@ def test_what_is_no_source_is_refused(text: str) -> None:
     assert caught.value.side == "source"
 
 
-def test_a_path_with_a_colon_is_an_archive_when_it_is_there(tmp_path: Path) -> None:
-    archive = tmp_path / "app:v1.tar"
-    archive.write_bytes(b"")
-    assert read_source(f"oci-archive:{archive}") == ArchivePlace("oci", archive, None)
-
-
 @pytest.mark.parametrize(
     ("text", "place"),
     [
         (f"{REGISTRY}/team/app", image("latest")),
         (f"docker://{REGISTRY}/team/app:v1", image("v1")),
         ("localhost:5000/app:v1", RegistryPlace(Reference("localhost:5000", "app", "v1"))),
-        ("oci:build:v1", LayoutPlace(Path("build"), "v1")),
+        ("oci:build:v1", LocalReference("oci", Path("build"), "v1")),
+        ("oci-archive:app.tar:v1", LocalReference("oci-archive", Path("app.tar"), "v1")),
     ],
 )
-def test_a_target_is_read(text: str, place: TargetPlace) -> None:
+def test_a_target_is_read(text: str, place: Place) -> None:
     assert read_target(text) == place
 
 
@@ -136,10 +129,10 @@ def test_blobs_are_mounted_within_one_registry_only() -> None:
 
 def test_what_was_written_is_spelled_by_digest() -> None:
     assert spelled(image("v1"), DIGEST) == f"{REGISTRY}/team/app@{DIGEST}"
-    assert spelled(LayoutPlace(Path("build"), "v1"), DIGEST) == f"oci:build@{DIGEST}"
+    assert spelled(LocalReference("oci", Path("build"), "v1"), DIGEST) == f"oci:build@{DIGEST}"
 
 
 def test_a_target_names_a_tag_or_the_digest_it_must_have() -> None:
     assert named(image("v1", DIGEST)) == ("v1", DIGEST)
-    assert named(LayoutPlace(Path("build"), "v1")) == ("v1", None)
-    assert named(LayoutPlace(Path("build"), DIGEST)) == (None, DIGEST)
+    assert named(LocalReference("oci", Path("build"), "v1")) == ("v1", None)
+    assert named(LocalReference("oci", Path("build"), DIGEST)) == (None, DIGEST)

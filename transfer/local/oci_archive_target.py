@@ -88,6 +88,10 @@ class OciArchiveTarget:
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Nothing to check: the tags of an archive move."""
 
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:  # noqa: ARG002 - as asked
+        """There are no repositories in an archive."""
+        return False
+
     async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
         """
         Append one blob; several may be on their way at once.
