@@ -5,14 +5,13 @@ import pytest
 from transfer.errors import RegistryError
 from transfer.registry.distribution.headers import (
     held_bytes,
-    is_exact_range,
-    length_of,
     next_link,
     origin_of,
     resolve_url,
     smallest_chunk,
     with_query,
 )
+from transfer.registry.replies import is_exact_range, length_of
 
 BASE = "https://r.example:5000/v2/app/blobs/uploads/"
 

@@ -1,124 +1,200 @@
 """
-Read a blob's bytes over HTTP, opened again at its offset where the stream broke.
+A blob's bytes over HTTP, from any byte to any other, continued where a stream breaks.
 
-What a reply to a ranged request is good for is decided in one pure function. Knows neither where the address comes
-from nor what the bytes must hash to: who consumes them verifies.
+A range counts only when the answer says exactly that range; all of a blob sent for a part of it is skipped as far as
+need be. Knows neither who answers nor how it is asked. Does not verify the digest: whoever uses the bytes does.
 """
 
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from functools import partial
-from typing import Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from typing import Protocol, TypeVar
 
-from transfer.engine.events import Retrying
-from transfer.engine.retry import Retrier
-from transfer.errors import ConnectionFailed, ContentMismatch
+from transfer.engine.config import MIB
+from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError
 from transfer.model.descriptor import Descriptor
-from transfer.registry.transport import StreamReply
+from transfer.registry.replies import is_exact_range, length_of
+from transfer.registry.side import on_side
 
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+T = TypeVar("T")
+
+# A peer that breaks off again and again may be slow, but must get on by this much before its faults are forgiven.
+_PROGRESS_BYTES = MIB
+_MOST_BREAKS = 20
 
 
-class OpenAt(Protocol):
-    """Opens the bytes [first, end) of a blob; the reply's status is 200 or 206, everything else was raised."""
+class Opened(Protocol):
+    """An answer whose status is 200 or 206; everything else was raised."""
 
-    async def __call__(self, resources: AsyncExitStack, first: int, end: int) -> StreamReply: ...
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class Retry(Protocol):
+    """Runs attempts in the one retry loop."""
+
+    async def __call__(self, what: str, attempt: Callable[[], Awaitable[T]], /) -> T: ...
 
 
 def range_header(first: int, end: int, size: int) -> dict[str, str]:
-    """The header that asks for [first, end); none for the whole, which every server knows how to send."""
+    """
+    The header that asks for [first, end); none for the whole, which every server knows how to send.
+
+    Closed at both ends: some content networks answer 416 to an open range.
+    """
     return {} if (first, end) == (0, size) else {"Range": f"bytes={first}-{end - 1}"}
 
 
-def bytes_to_skip(status: int, headers: Mapping[str, str], first: int, size: int) -> int | None:
-    """
-    How many bytes of a reply come before `first`; None when it cannot be told what the bytes are.
-
-    Only an exact Content-Range is believed (RFC 9110, 15.3.7). A 200 is the whole blob from its start, by a server that
-    does not know ranges.
-    """
-    if status == 200:
-        length = headers.get("content-length")
-        return first if length is None or length == str(size) else None
-    match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
-    if match is None or int(match[1]) != first or match[3] not in {"*", str(size)}:
-        return None
-    return 0
-
-
 class BlobStream:
-    """The bytes [offset, end) of one blob, in order, whatever breaks on the way."""
+    """
+    The bytes [first, end) of one blob: `open`, then `pieces` once, then `aclose`.
+
+    Args:
+        what: what this is, for an error: "GET blob sha256:… of registry.example/app".
+        open_range: asks once for the bytes between two offsets.
+        retry: runs attempts until one succeeds.
+    """
 
     def __init__(
         self,
-        descriptor: Descriptor,
-        open_at: OpenAt,
-        retrier: Retrier,
+        blob: Descriptor,
+        first: int,
+        end: int,
         *,
         what: str,
-        on_retry: Callable[[Retrying], None] | None,
+        open_range: Callable[[int, int], AbstractAsyncContextManager[Opened]],
+        retry: Retry,
     ) -> None:
-        self._descriptor = descriptor
-        self._open_at = open_at
-        self._retrier = retrier
+        if not 0 <= first <= end <= blob.size:
+            raise ValueError(f"bytes {first} to {end} are not inside a blob of {blob.size} bytes")
+        self._blob = blob
+        self._position = first
+        self._end = end
         self._what = what
-        self._on_retry = on_retry
-        self._connection: AsyncExitStack | None = None
+        self._open_range = open_range
+        self._retry = retry
+        self._stack = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
         self._skip = 0
+        self._is_front_of_all = False
+        self._breaks = 0
+        self._forgiven_at = first
 
     @asynccontextmanager
-    async def read(self, offset: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The bytes, in pieces as they arrive."""
-        try:
-            async with aclosing(self._pieces(offset, end)) as pieces:
-                yield pieces
-        finally:
-            await self._close()
+    async def read(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes, in pieces of at most 1 MiB; what is wrong with the blob shows before the first one."""
+        with on_side("source"):
+            await self.open()
+        async with aclosing(self), aclosing(self.pieces()) as pieces:
+            yield pieces
 
-    async def _pieces(self, position: int, end: int) -> AsyncGenerator[bytes]:
-        while position < end:
-            piece = await self._retrier.run(self._what, partial(self._next, position, end), on_retry=self._on_retry)
-            if len(piece) > end - position:
-                raise self._mismatch(f"the answer is longer than the {end - position} bytes asked for")
-            position += len(piece)
-            yield piece
+    async def open(self) -> None:
+        """Ask for the bytes, so that what is wrong with the blob shows before the first one."""
+        if self._position < self._end:
+            await self._retry(self._what, self._open)
 
-    async def _next(self, position: int, end: int) -> bytes:
-        """The next piece; a stream that broke is dropped, so that the next try opens another one."""
+    async def aclose(self) -> None:
+        """Drop what was not read."""
+        self._chunks = None
+        await self._stack.aclose()
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """
+        All bytes in order.
+
+        Raises:
+            ConnectionFailed: the stream cannot be continued any more.
+            ContentMismatch: the blob has another size.
+        """
+        with on_side("source"):
+            while self._position < self._end:
+                for piece in _cut(await self._retry(self._what, self._next)):
+                    yield piece
+
+    async def _next(self) -> bytes:
+        """The next bytes that are wanted; what breaks is opened anew where it broke, by the retry loop's next try."""
         try:
-            chunks = self._chunks or await self._open(position, end)
-            return await self._piece(chunks, position, end)
+            if self._chunks is None:
+                await self._open()
+            return await self._read()
+        except ConnectionFailed as error:
+            await self.aclose()
+            self._count_break(error)
+            raise
         except BaseException:
-            await self._close()
+            await self.aclose()
             raise
 
-    async def _piece(self, chunks: AsyncIterator[bytes], position: int, end: int) -> bytes:
-        while piece := await anext(chunks, b""):
-            skipped = min(self._skip, len(piece))
+    async def _read(self) -> bytes:
+        assert self._chunks is not None  # noqa: S101 - `_open` has just set it
+        while True:
+            chunk = await anext(self._chunks, b"")
+            if not chunk:
+                raise ConnectionFailed(
+                    f"{self._what}: the answer ended at byte {self._position}, before byte {self._end}; try again"
+                )
+            skipped = min(self._skip, len(chunk))
             self._skip -= skipped
-            if skipped < len(piece):
-                return piece[skipped:]
-        raise ConnectionFailed(f"{self._what}: the content ended at byte {position} of {end}; try again")
+            wanted = chunk[skipped:]
+            if self._position + len(wanted) > self._end:
+                if not self._is_front_of_all:
+                    raise self._mismatch(f"more than {self._end} bytes came")
+                wanted = wanted[: self._end - self._position]
+            if wanted:
+                self._position += len(wanted)
+                return wanted
 
-    async def _open(self, position: int, end: int) -> AsyncIterator[bytes]:
-        self._connection = AsyncExitStack()
-        reply = await self._open_at(self._connection, position, end)
-        skip = bytes_to_skip(reply.status, reply.headers, position, self._descriptor.size)
-        if skip is None:
-            raise self._mismatch(
-                f"asked for bytes {position}-{end - 1}, the answer is {reply.status} with "
-                f"Content-Range {reply.headers.get('content-range')!a} and Content-Length "
-                f"{reply.headers.get('content-length')!a}"
-            )
-        self._chunks, self._skip = reply.chunks, skip
-        return reply.chunks
+    async def _open(self) -> None:
+        await self.aclose()
+        answer = await self._stack.enter_async_context(self._open_range(self._position, self._end))
+        try:
+            self._skip = self._accept(answer)
+        except BaseException:
+            await self.aclose()
+            raise
+        self._chunks = answer.chunks
 
-    async def _close(self) -> None:
-        connection, self._connection, self._chunks = self._connection, None, None
-        if connection is not None:
-            await connection.aclose()
+    def _accept(self, answer: Opened) -> int:
+        """How many bytes of an answer come before those that are wanted."""
+        length = length_of(answer.headers)
+        if answer.status == 206:
+            if not is_exact_range(answer.headers, self._position, self._end, self._blob.size):
+                raise RegistryError(
+                    f"{self._what}: asked for bytes {self._position} to {self._end - 1} of {self._blob.size}, and the "
+                    "answer is another range; check whether something between changes answers",
+                    status=206,
+                    code="RANGE_INVALID",
+                )
+            self._is_front_of_all = False
+            return 0
+        if length is not None and length != self._blob.size:
+            raise self._mismatch(f"it has {length} bytes")
+        # All is sent where a part was asked for: what comes behind that part is not waited for.
+        self._is_front_of_all = self._end != self._blob.size
+        return self._position
 
-    def _mismatch(self, reason: str) -> ContentMismatch:
-        return ContentMismatch(f"{self._what}: {reason}; the registry or something before it is faulty", side="source")
+    def _count_break(self, error: ConnectionFailed) -> None:
+        if self._position - self._forgiven_at >= _PROGRESS_BYTES:
+            self._forgiven_at, self._breaks = self._position, 0
+        self._breaks += 1
+        if self._breaks > _MOST_BREAKS:
+            raise RegistryError(
+                f"{self._what}: the stream broke {self._breaks} times within {_PROGRESS_BYTES} bytes, last: {error}",
+                status=200,
+                code="STREAM_BROKEN",
+            ) from None
+
+    def _mismatch(self, found: str) -> ContentMismatch:
+        return ContentMismatch(
+            f"{self._what}: its size should be {self._blob.size}, and {found}; the registry holds something else"
+        )
+
+
+def _cut(content: bytes) -> list[bytes]:
+    """In pieces of at most 1 MiB."""
+    return [content] if len(content) <= MIB else [content[at : at + MIB] for at in range(0, len(content), MIB)]

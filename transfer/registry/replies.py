@@ -1,5 +1,6 @@
 """
-What any registry's answer may say besides its protocol: how long to wait, and words that are fit to be shown.
+What any registry's answer may say besides its protocol: how long to wait, which bytes these are, and words that are fit
+to be shown.
 
 Pure. Knows no registry's error codes.
 """
@@ -27,3 +28,19 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
 def printable(text: str) -> str:
     """On one line, and without what moves a terminal's cursor."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def is_exact_range(headers: Mapping[str, str], first: int, end: int, size: int) -> bool:
+    """Whether a 206 holds exactly the bytes [first, end) of content of this size."""
+    match = re.fullmatch(
+        r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", headers.get("content-range", "").strip()
+    )
+    if match is None:
+        return False
+    return int(match[1]) == first and int(match[2]) == end - 1 and match[3] in {"*", str(size)}
+
+
+def length_of(headers: Mapping[str, str]) -> int | None:
+    """The Content-Length of an answer; None where it has none that can be read."""
+    value = headers.get("content-length", "").strip()
+    return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else None

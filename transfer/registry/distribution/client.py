@@ -33,6 +33,7 @@ from transfer.registry.body import RequestBody, StreamBody
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, resolve_url, smallest_chunk, with_query
 from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers, referrers_tag
+from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
 
 T = TypeVar("T")
@@ -206,9 +207,7 @@ class DistributionClient:
     @asynccontextmanager
     async def get_blob(self, repository: str, blob: Descriptor, first: int, end: int) -> AsyncIterator[Answer]:
         """The bytes [first, end) of a blob, tried once; the answer may be a 200 with all of it."""
-        # Closed at both ends: some content networks answer 416 to an open range.
-        whole = first == 0 and end == blob.size
-        headers = {} if whole else {"Range": f"bytes={first}-{end - 1}"}
+        headers = range_header(first, end, blob.size)
         call = self._blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
         async with AsyncExitStack() as stack:
             # Only the request takes a slot: the body may take hours, and its reader may wait for others.

@@ -99,22 +99,6 @@ def held_bytes(headers: Mapping[str, str], most: int) -> int | None:
     return last + 1 if last < most else None
 
 
-def is_exact_range(headers: Mapping[str, str], first: int, end: int, size: int) -> bool:
-    """Whether a 206 holds exactly the bytes [first, end) of content of this size."""
-    match = re.fullmatch(
-        r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", headers.get("content-range", "").strip()
-    )
-    if match is None:
-        return False
-    return int(match[1]) == first and int(match[2]) == end - 1 and match[3] in {"*", str(size)}
-
-
-def length_of(headers: Mapping[str, str]) -> int | None:
-    """The Content-Length of an answer; None where it has none that can be read."""
-    value = headers.get("content-length", "").strip()
-    return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else None
-
-
 def smallest_chunk(headers: Mapping[str, str]) -> int:
     """The OCI-Chunk-Min-Length of a new upload session, or 0."""
     value = headers.get("oci-chunk-min-length", "").strip()

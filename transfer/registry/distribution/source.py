@@ -7,15 +7,16 @@ digest of a blob: whoever uses its bytes does. Knows nothing of where bytes go.
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
 
 from transfer.errors import InvalidDigest, InvalidManifest, InvalidReference, NotFound
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 from transfer.registry.distribution.client import DistributionClient, FetchedManifest
-from transfer.registry.distribution.reading import BlobStream
-from transfer.registry.distribution.side import on_side
+from transfer.registry.reading import BlobStream
+from transfer.registry.side import on_side
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
@@ -82,10 +83,9 @@ class DistributionSource:
             except InvalidManifest as error:
                 raise InvalidManifest(f"{self._name}: {error}") from None
 
-    @asynccontextmanager
-    async def open_blob(
+    def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """
         Stream the bytes from `offset` up to, not including, `end`, in pieces of at most 1 MiB.
 
@@ -95,14 +95,14 @@ class DistributionSource:
             ConnectionFailed: the stream broke and could not be continued.
             ValueError: the range is not inside the blob.
         """
-        stop = descriptor.size if end is None else end
-        if not 0 <= offset <= stop <= descriptor.size:
-            raise ValueError(f"bytes {offset} to {stop} are not inside a blob of {descriptor.size} bytes")
-        stream = BlobStream(self._client, self._repository, descriptor, offset, stop)
-        with on_side("source"):
-            await stream.open()
-        async with aclosing(stream), aclosing(stream.pieces()) as pieces:
-            yield pieces
+        return BlobStream(
+            descriptor,
+            offset,
+            descriptor.size if end is None else end,
+            what=f"GET blob {descriptor.digest} of {self._name}",
+            open_range=partial(self._client.get_blob, self._repository, descriptor),
+            retry=self._client.retry,
+        ).read()
 
     def open_file(self, descriptor: Descriptor) -> None:
         """There are no files here: content is streamed."""

@@ -7,7 +7,7 @@ of other repositories.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,14 +75,14 @@ class EcrSource(Source):
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        stream = BlobStream(
+        return BlobStream(
             descriptor,
-            partial(self._open, descriptor),
-            self._retrier,
-            what=f"layer {descriptor.digest} of {self._repository}",
-            on_retry=self._on_retry,
-        )
-        return stream.read(offset, descriptor.size if end is None else end)
+            offset,
+            descriptor.size if end is None else end,
+            what=self._layer(descriptor),
+            open_range=partial(self._open, descriptor),
+            retry=partial(self._retrier.run, on_retry=self._on_retry),
+        ).read()
 
     def open_file(self, descriptor: Descriptor) -> None:
         """There are no files here: content is streamed."""
@@ -90,20 +90,23 @@ class EcrSource(Source):
     def locate(self, descriptor: Descriptor) -> str:
         return f"{self._repository}@{descriptor.digest}"
 
-    async def _open(self, descriptor: Descriptor, resources: AsyncExitStack, first: int, end: int) -> StreamReply:
+    @asynccontextmanager
+    async def _open(self, descriptor: Descriptor, first: int, end: int) -> AsyncIterator[StreamReply]:
         """Open bytes of a layer; with a new address when the one at hand has expired."""
+        headers = range_header(first, end, descriptor.size)
+        async with AsyncExitStack() as stack:
+            for renew in (False, True):
+                address = await self._address(descriptor, renew=renew)
+                request = self._transport.stream(Request("GET", address, headers), what=self._layer(descriptor))
+                reply = await stack.enter_async_context(request)
+                if reply.status in {200, 206}:
+                    yield reply
+                    return
+                if renew or reply.status not in _EXPIRED:
+                    raise self._refused(descriptor, reply.status)
 
-        async def fetch(address: str) -> StreamReply:
-            request = Request("GET", address, range_header(first, end, descriptor.size))
-            what = f"layer {descriptor.digest} of {self._repository}"
-            return await resources.enter_async_context(self._transport.stream(request, what=what))
-
-        reply = await fetch(await self._address(descriptor, renew=False))
-        if reply.status in _EXPIRED:
-            reply = await fetch(await self._address(descriptor, renew=True))
-        if reply.status not in {200, 206}:
-            raise self._refused(descriptor, reply.status)
-        return reply
+    def _layer(self, descriptor: Descriptor) -> str:
+        return f"layer {descriptor.digest} of {self._repository}"
 
     async def _address(self, descriptor: Descriptor, *, renew: bool) -> str:
         if renew or descriptor.digest not in self._addresses:
@@ -149,7 +152,7 @@ class EcrSource(Source):
     def _refused(self, descriptor: Descriptor, status: int) -> RegistryError:
         kind = Unauthorized if status in _EXPIRED else NotFound if status == 404 else RegistryError
         return kind(
-            f"layer {descriptor.digest} of {self._repository}: its address answered {status}; try again",
+            f"{self._layer(descriptor)}: its address answered {status}; try again",
             status=status,
             code=str(status),
             side="source",
