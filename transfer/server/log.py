@@ -32,11 +32,12 @@ class RequestRecord:
     One request that is over.
 
     Attributes:
-        operation: the API's name of it; `DownloadLayer` for a GET of a layer's URL.
+        operation: the API's name of it; `DownloadLayer` for a GET of a layer's URL; at `/v2/` what is done to what, as
+            `GetBlob`, `HeadManifest`, `PatchUpload`, `MountBlob`, `ListTags`.
         status: the HTTP status; 499 when the client vanished before its request was complete.
         code: the error code answered, None on success.
-        first_byte, last_byte: the range that a layer part claimed, both inclusive.
-        blob_bytes: bytes of layer content received (decoded), or promised by the answer to a download.
+        first_byte, last_byte: the range that a layer part or chunk claimed, or that a GET was answered with, inclusive.
+        blob_bytes: bytes of blob content received (decoded), or promised by the answer to a download.
         digest: of the layer or image the request was about, where it was one.
     """
 
