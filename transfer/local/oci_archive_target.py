@@ -37,7 +37,8 @@ class OciArchiveTarget:
         async with OciArchiveTarget(Path("images.tar")) as target: ...
 
     An image is in the archive as soon as its tag is pushed; one without a tag when the block ends without an error.
-    Entering makes the folder of the archive, and waits for another writer of it. Every error of its own has `side="target"`.
+    Entering makes the folder of the archive, and waits for another writer of it. Every error of its own has
+    `side="target"`.
 
     Raises (on entering):
         InvalidLayout: the file is no OCI archive, or is compressed, or cannot be written, or stays locked.
