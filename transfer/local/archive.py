@@ -10,7 +10,7 @@ import posixpath
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from transfer.errors import InvalidLayout
 from transfer.local.spool import SpoolStopped, open_archive
@@ -31,7 +31,7 @@ class Archive:
         InvalidLayout: the archive cannot be used, or a member is missing; `side="source"`.
     """
 
-    def __init__(self, archive: Path | BinaryIO, *, links: bool, how_to_choose: str) -> None:
+    def __init__(self, archive: Path | IO[bytes], *, links: bool, how_to_choose: str) -> None:
         self._path = str(archive) if isinstance(archive, Path) else "-"
         self.label = f"archive {self._path!r}"
         self.how_to_choose = how_to_choose

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, BinaryIO, Self
 
 from transfer.errors import InvalidManifest
 from transfer.local.archive import Archive
@@ -58,7 +58,7 @@ class DockerArchiveSource(FileBlobs):
     """
 
     def __init__(
-        self, archive: Path | BinaryIO, *, compression: Compression = "gzip", docker_types: bool = False
+        self, archive: Path | IO[bytes], *, compression: Compression = "gzip", docker_types: bool = False
     ) -> None:
         layer_media_type(compression, docker_types=docker_types)
         self._archive = Archive(

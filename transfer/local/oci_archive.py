@@ -8,7 +8,7 @@ decompressed once into an unnamed temporary file. Does not know where the image 
 import asyncio
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import IO, Self
 
 from transfer.local.archive import Archive
 from transfer.local.reading import FileSource
@@ -24,7 +24,7 @@ class OciArchiveSource(FileSource):
         archive: a file (plain, gzip'ed or zstd'ed), a FIFO, or a stream such as the standard input.
     """
 
-    def __init__(self, archive: Path | BinaryIO) -> None:
+    def __init__(self, archive: Path | IO[bytes]) -> None:
         self._archive = Archive(
             archive, links=False, how_to_choose="choose with oci-archive:PATH:TAG or oci-archive:PATH@sha256:…"
         )

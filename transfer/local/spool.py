@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from transfer.errors import InvalidLayout
 from transfer.local.compression import (
@@ -35,7 +35,7 @@ class SpoolStopped(Exception):
     """The reader was told to stop."""
 
 
-def open_archive(archive: Path | BinaryIO, label: str, stop: Event) -> BinaryIO:
+def open_archive(archive: Path | IO[bytes], label: str, stop: Event) -> BinaryIO:
     """
     The archive, uncompressed, as a file with a descriptor of its own. Blocks until a pipe has ended.
 
@@ -63,7 +63,7 @@ def open_archive(archive: Path | BinaryIO, label: str, stop: Event) -> BinaryIO:
         raise InvalidLayout(f"{label}: cannot be read: {error}", side="source") from None
 
 
-def _opened(archive: Path | BinaryIO) -> BinaryIO:
+def _opened(archive: Path | IO[bytes]) -> BinaryIO:
     if isinstance(archive, Path):
         # O_NONBLOCK: opening a FIFO must not wait for its writer, `_Pipe` does that.
         return open(archive, "rb", buffering=0, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK))
