@@ -9,7 +9,7 @@ from transfer.engine.journal import Journal, NoJournal
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
 from transfer.model.digest import Digest
-from transfer.registry.credentials import Logins
+from transfer.registry.credentials import Given, Login, Logins
 from transfer.registry.distribution.client import DistributionClient
 from transfer.registry.distribution.exchange import Exchange, RegistrySettings
 from transfer.registry.distribution.source import DistributionSource
@@ -17,6 +17,8 @@ from transfer.registry.distribution.target import DistributionTarget
 from transfer.registry.distribution.upload import UploadSite
 from transfer.registry.transport import Transport
 
+# The embedded registry's own key and secret, which it takes as user and password.
+SERVER_LOGIN = Given(Login("transfer", "transfer"))
 CONFIG = TransferConfig(max_attempts=4, backoff_base=0.001, backoff_max=0.002, read_timeout=5.0)
 
 

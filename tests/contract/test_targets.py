@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from tests.distribution_ends import SERVER_LOGIN, opened
 from tests.images import BuiltImage, ImageBuilder, blob_file
 from transfer import AwsCredentials, Server, TransferConfig, open_ecr
 from transfer.engine.content import BlobContext, Target
@@ -26,6 +27,7 @@ from transfer.local.reading import blob_names
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import parse_manifest
+from transfer.registry.distribution.target import DistributionTarget
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
 
@@ -112,7 +114,20 @@ async def ecr(server: Server) -> AsyncIterator[Ends]:
         yield Ends(await repository("one", "MUTABLE"), await repository("two", "IMMUTABLE"), read_blob)
 
 
-@pytest.fixture(params=["memory", "folder", "archive", "ecr"])
+@pytest_asyncio.fixture
+async def registry(server: Server) -> AsyncIterator[Ends]:
+    """A Distribution registry; whether tags move is no part of its API."""
+    async with opened(server.url.removeprefix("http://"), logins=SERVER_LOGIN) as ready:
+
+        async def read_blob(target: Target, blob: Descriptor) -> bytes:
+            assert isinstance(target, DistributionTarget)
+            async with ready.source("one").open_blob(blob) as pieces:
+                return b"".join([piece async for piece in pieces])
+
+        yield Ends(ready.target("one"), None, read_blob)
+
+
+@pytest.fixture(params=["memory", "folder", "archive", "ecr", "registry"])
 def ends(request: pytest.FixtureRequest) -> Ends:
     """The end under test: a fixture of this name that gives `Ends`. A new kind of target is one more param."""
     found: Ends = request.getfixturevalue(request.param)

@@ -291,6 +291,8 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 def _reason(error: BaseException, config: TransferConfig) -> str:
     if isinstance(error, _Dropped) and error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(error.os_error, _PrivateAddress):
+        error = error.os_error
     text = next(text for kind, text in _REASONS if isinstance(error, kind))
     detail = _detail(error)
     return text.format(

@@ -19,8 +19,8 @@ from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
 from transfer.registry.body import StreamBody
 
-# What one feed holds at most: a piece being read, one waiting, one being sent.
-HELD_BYTES = 3 * MIB
+# What one feed holds at most: pieces being read, waiting, being sent, and lying in the buffer of the socket.
+HELD_BYTES = 4 * MIB
 # Below this a hop into a thread takes longer than the hashing.
 _SMALL_PIECE = 32 * 1024
 

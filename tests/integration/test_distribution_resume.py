@@ -1,0 +1,52 @@
+"""Uploads over the Distribution API that broke off, continued in the embedded registry, counted there."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.breaking_source import BreakingSource
+from tests.distribution_ends import SERVER_LOGIN, opened
+from tests.images import ImageBuilder
+from transfer import Server
+from transfer.engine.content import BlobContext
+from transfer.engine.events import BlobStarted, Event
+from transfer.engine.journal import SqliteJournal
+from transfer.errors import ConnectionFailed
+from transfer.local.layout import LayoutSource
+
+MIB = 1024 * 1024
+
+
+@pytest_asyncio.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
+    journal = SqliteJournal(tmp_path / "journal", on_failure=pytest.fail)
+    yield journal
+    await journal.close()
+
+
+@pytest.mark.parametrize("breaks_at", [0, 1, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 3 * MIB + 12345, 5 * MIB + 3])
+@pytest.mark.parametrize("remote", [False, True])
+async def test_at_most_one_chunk_is_sent_again(
+    server: Server, layout: ImageBuilder, journal: SqliteJournal, breaks_at: int, remote: bool
+) -> None:
+    image = layout.image(sizes=(5 * MIB + 7,))
+    layer = max(image.blobs, key=lambda blob: blob.size)
+    events: list[Event] = []
+    address = server.url.removeprefix("http://")
+    async with opened(address, logins=SERVER_LOGIN, journal=journal) as registry:
+        with pytest.raises(ConnectionFailed, match="the stream broke off"):
+            await registry.target("app").push_blob(
+                BlobContext(layer, events.append), BreakingSource(image.path, breaks_at=breaks_at)
+            )
+    source = BreakingSource(image.path) if remote else LayoutSource(image.path)
+    async with opened(address, logins=SERVER_LOGIN, journal=journal) as registry:
+        target = registry.target("app")
+        sent = await target.push_blob(BlobContext(layer, events.append), source)
+        assert await target.missing([layer], fresh=True) == set()
+
+    started = [event.offset for event in events if isinstance(event, BlobStarted)]
+    assert started == [0, sent.resumed]
+    assert sent.sent == layer.size - sent.resumed
+    assert breaks_at - sent.resumed < MIB

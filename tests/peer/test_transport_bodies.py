@@ -1,0 +1,184 @@
+"""Request bodies that are read while they are sent, and places that a request must not reach."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.peer.scripted import Arrived, Step, answer, deaf, drop, early, hasty, scripted, slow
+from transfer.engine.config import TransferConfig
+from transfer.errors import ConnectionFailed, InvalidConfig
+from transfer.registry.body import StreamBody
+from transfer.registry.surroundings import Tls, is_public
+from transfer.registry.transport import Reply, Request, Transport
+
+QUICK = TransferConfig(connect_timeout=5, read_timeout=0.3)
+MIB = 1024 * 1024
+
+
+class Content:
+    """Mebibytes out of nowhere, which note how often they were opened and closed, and may fail or dawdle."""
+
+    def __init__(self, pieces: int, *, fails_at: int = -1, waits: float = 0.0) -> None:
+        self.pieces = pieces
+        self.fails_at = fails_at
+        self.waits = waits
+        self.opened = self.closed = self.given = 0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.opened += 1
+        try:
+            yield self.read()
+        finally:
+            self.closed += 1
+
+    async def read(self) -> AsyncIterator[bytes]:
+        for number in range(self.pieces):
+            if number == self.fails_at:
+                raise ValueError("the source is broken")
+            await asyncio.sleep(self.waits)
+            self.given += 1
+            yield bytes([number % 256]) * MIB
+
+    def body(self, length: int | None = None) -> StreamBody:
+        return StreamBody(self.open, self.pieces * MIB if length is None else length)
+
+
+async def put(url: str, body: StreamBody, config: TransferConfig = QUICK) -> Reply:
+    async with Transport(config) as transport:
+        return await transport.send(Request("PUT", url, {}, body), what="PUT upload")
+
+
+async def test_a_streamed_body_arrives_whole_with_its_length() -> None:
+    content = Content(5)
+    async with scripted(answer(201)) as peer:
+        assert (await put(peer.url, content.body())).status == 201
+    assert peer.requests[0].body == b"".join(bytes([number]) * MIB for number in range(5))
+    assert peer.requests[0].headers["content-length"] == str(5 * MIB)
+    assert "transfer-encoding" not in peer.requests[0].headers
+    assert (content.opened, content.closed) == (1, 1)
+
+
+async def test_an_error_of_the_source_comes_out_as_it_is_and_nothing_is_complete() -> None:
+    content = Content(5, fails_at=3)
+    async with scripted(slow) as peer:
+        with pytest.raises(ValueError, match="the source is broken"):
+            await put(peer.url, content.body())
+        await asyncio.wait_for(peer.gone.wait(), 5)
+    assert (content.opened, content.closed) == (1, 1)
+    assert len(peer.requests[0].body) < 5 * MIB
+
+
+async def test_a_source_that_dawdles_outlasts_the_read_timeout() -> None:
+    async with scripted(slow) as peer:
+        assert (await put(peer.url, Content(3, waits=0.4).body())).status == 200
+
+
+async def test_an_upload_that_nobody_reads_ends_and_closes_its_source() -> None:
+    content = Content(64)
+    async with scripted(deaf) as peer:
+        with pytest.raises(ConnectionFailed, match=r"nothing moved for 0\.3 s"):
+            await asyncio.wait_for(put(peer.url, content.body()), 5)
+    assert (content.opened, content.closed) == (1, 1)
+    assert content.given < 32
+
+
+@pytest.mark.parametrize("step", [early(413, {}), hasty(413, {})])
+async def test_an_early_refusal_closes_the_source_before_it_is_returned(step: Step) -> None:
+    content = Content(200, waits=0.001)
+    async with scripted(step) as peer:
+        assert (await asyncio.wait_for(put(peer.url, content.body()), 5)).status == 413
+        assert content.closed == 1
+    assert content.given < 200
+
+
+async def test_a_connection_that_drops_closes_the_source() -> None:
+    content = Content(2)
+    async with scripted(drop) as peer:
+        with pytest.raises(ConnectionFailed, match="closed without an answer"):
+            await put(peer.url, content.body())
+    assert (content.opened, content.closed) == (1, 1)
+
+
+async def test_cancelling_closes_the_source() -> None:
+    content = Content(64, waits=0.01)
+    async with scripted(slow) as peer:
+        sending = asyncio.create_task(put(peer.url, content.body(), TransferConfig()))
+        await peer.came.wait()
+        await peer.requests[0].begun.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert (content.opened, content.closed) == (1, 1)
+
+
+@pytest.mark.parametrize("length", [2 * MIB, 4 * MIB])
+async def test_a_body_of_another_length_than_announced_is_a_mistake(length: int) -> None:
+    async with scripted(answer()) as peer:
+        with pytest.raises(RuntimeError, match="short"):
+            await put(peer.url, Content(3).body(length))
+
+
+async def test_headers_that_come_twice_are_one_list() -> None:
+    async def twice(request: Arrived) -> None:
+        request.writer.write(
+            b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=a\r\n"
+            b"WWW-Authenticate: Bearer realm=b\r\nContent-Length: 0\r\n\r\n"
+        )
+
+    async with scripted(twice) as peer, Transport(QUICK) as transport:
+        reply = await transport.send(Request("GET", peer.url, {}), what="x")
+    assert reply.headers["www-authenticate"] == "Basic realm=a, Bearer realm=b"
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("10.0.0.1", False),
+        ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00:ec2::254", False),
+        ("::ffff:10.0.0.1", False),
+        ("::ffff:8.8.8.8", True),
+        ("registry.example", False),
+        ("", False),
+    ],
+)
+def test_a_public_address_is_known(address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+async def test_a_name_that_leads_inside_is_not_followed_by_a_request_for_the_public() -> None:
+    async with scripted(answer()) as peer, Transport(QUICK) as transport:
+        url = peer.url.replace("127.0.0.1", "localhost")
+        assert (await transport.send(Request("GET", url, {}), what="x")).status == 200
+        with pytest.raises(ConnectionFailed, match="leads into a private network"):
+            await transport.send(Request("GET", url, {}, public_only=True), what="token")
+        assert not transport.is_public("localhost")
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind"),
+    [(lambda file: Tls(extra_ca=file), "CA certificates"), (lambda file: Tls(certificate=file), "client certificate")],
+)
+async def test_a_file_of_tls_that_cannot_be_used_is_named(
+    tmp_path: Path, setting: Callable[[str], Tls], kind: str
+) -> None:
+    file = tmp_path / "some.pem"
+    async with Transport(QUICK) as transport:
+        for content, reason in ((None, "no such file"), ("x", "cannot be used as such")):
+            if content:
+                file.write_text(content)
+            request = Request("GET", "https://127.0.0.1:1/", {}, tls=setting(str(file)))
+            with pytest.raises(InvalidConfig, match=rf"^{kind} .*some.pem: .*{reason}"):
+                await transport.send(request, what="x")
