@@ -360,6 +360,14 @@ async def test_without_the_api_the_tag_stands_in_and_the_api_is_asked_for_once(i
     ]
 
 
+async def test_a_repository_that_is_not_there_says_nothing_of_the_api(image: BuiltImage) -> None:
+    found = answer(200, b'{"manifests": []}')
+    async with scripted(refuse(404, "NAME_UNKNOWN"), found) as peer, opened(peer.url[7:], settings=PLAIN) as registry:
+        for _ in range(2):
+            assert await registry.client.referrers("app", image.root.digest) == []
+    assert all("/referrers/" in request.line for request in peer.requests)
+
+
 async def test_a_list_of_referrers_that_is_no_index_is_refused(image: BuiltImage) -> None:
     step = answer(200, b'{"manifests": [{"digest": "sha256:../../x"}]}')
     async with scripted(step) as peer, opened(peer.url[7:], settings=PLAIN) as registry:

@@ -422,3 +422,24 @@ async def test_an_empty_blob_is_a_blob(layout: ImageBuilder) -> None:
     async with quirky() as peer:
         assert await push(peer, LayoutSource(image.path), empty) == BlobSent(0)
     assert peer.blobs[empty.digest] == b""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [refuse(404, "BLOB_UNKNOWN"), refuse(405, "UNSUPPORTED"), refuse(500, "UNKNOWN"), refuse(403, "DENIED"), drop],
+)
+async def test_a_mount_that_fails_in_any_way_is_an_upload(image: BuiltImage, layer: Descriptor, step: Step) -> None:
+    async with quirky(on("POST uploads", step, times=1)) as peer, opened(peer.registry, settings=PLAIN) as registry:
+        target = registry.target("app", chunk=CHUNK, threshold=8 * MIB)
+        assert not await target.mount_blob(layer, "other")
+        await target.push_blob(BlobContext(layer, lambda _: None), LayoutSource(image.path))
+    assert peer.lines == ["POST uploads", "POST uploads", "PUT upload"]
+    assert f"mount={layer.digest}&from=other" in peer.requests[0].line
+
+
+async def test_a_blob_that_was_mounted_is_not_sent(image: BuiltImage, layer: Descriptor) -> None:
+    async with quirky(on("POST uploads", answer(201, b""))) as peer, opened(peer.registry, settings=PLAIN) as registry:
+        target = registry.target("app")
+        assert await target.mount_blob(layer, "other")
+        sent = await target.push_blob(BlobContext(layer, lambda _: None), LayoutSource(image.path))
+    assert (sent.already_there, peer.lines) == (True, ["POST uploads"])

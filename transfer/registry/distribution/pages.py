@@ -70,7 +70,8 @@ async def list_referrers(get: GetPage, repository: str, name: str, digest: Diges
     async with aclosing(_pages(get, repository, f"/v2/{repository}/referrers/{digest}", what)) as pages:
         async for page in pages:
             if page.reply.status != 200:
-                return None
+                # A repository that is not there says nothing of the API.
+                return [] if error_of(what, page.reply).code == "NAME_UNKNOWN" else None
             for one in read_referrers(page.reply.body, what=what):
                 found.setdefault(one.digest, one)
     return list(found.values())

@@ -72,7 +72,8 @@ class DistributionTarget:
         if descriptor.digest in self._known:
             return True
         try:
-            opened = await self._client.mount_blob(self._site.repository, descriptor.digest, from_repository)
+            # Tried once: an upload that works is better than a mount that might.
+            opened = await self._client.single().mount_blob(self._site.repository, descriptor.digest, from_repository)
         except TransferError:
             return False
         if opened is not None:

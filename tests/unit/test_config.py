@@ -1,0 +1,29 @@
+"""Settings outside their range are refused by name."""
+
+from collections.abc import Callable
+
+import pytest
+
+from transfer.engine.config import TransferConfig
+from transfer.errors import InvalidConfig
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: TransferConfig(max_concurrent_blobs=0), "max_concurrent_blobs is 0"),
+        (lambda: TransferConfig(max_bytes_in_flight=0), "max_bytes_in_flight is 0"),
+        (lambda: TransferConfig(max_attempts=0), "max_attempts is 0"),
+        (lambda: TransferConfig(upload_chunk_bytes=0), "upload_chunk_bytes is 0"),
+        (lambda: TransferConfig(upload_chunk_threshold=-1), "upload_chunk_threshold is -1"),
+        (lambda: TransferConfig(backoff_base=-1), "backoff_base is -1"),
+        (lambda: TransferConfig(connect_timeout=0), "connect_timeout is 0"),
+    ],
+)
+def test_a_setting_outside_its_range_is_named(make: Callable[[], TransferConfig], name: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"^{name}: must"):
+        make()
+
+
+def test_every_blob_may_go_in_chunks() -> None:
+    assert TransferConfig(upload_chunk_threshold=0).upload_chunk_threshold == 0
