@@ -443,3 +443,15 @@ async def test_a_blob_that_was_mounted_is_not_sent(image: BuiltImage, layer: Des
         assert await target.mount_blob(layer, "other")
         sent = await target.push_blob(BlobContext(layer, lambda _: None), LayoutSource(image.path))
     assert (sent.already_there, peer.lines) == (True, ["POST uploads"])
+
+
+async def test_a_session_that_holds_everything_needs_its_commit_alone(
+    image: BuiltImage, layer: Descriptor, journal: SqliteJournal
+) -> None:
+    async with quirky(on("PUT upload", refuse(403, "DENIED"), times=1)) as peer:
+        with pytest.raises(Unauthorized):
+            await push(peer, LayoutSource(image.path), layer, journal=journal)
+        peer.requests.clear()
+        sent = await push(peer, LayoutSource(image.path), layer, journal=journal)
+    assert (sent.sent, sent.resumed) == (0, layer.size)
+    assert peer.lines == ["GET upload", "PUT upload"]

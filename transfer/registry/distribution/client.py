@@ -9,7 +9,6 @@ know what a copy is, nor which way bytes go.
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
-from dataclasses import dataclass
 from typing import Self, TypeVar
 from urllib.parse import quote
 
@@ -18,7 +17,6 @@ from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier, retryable
 from transfer.errors import (
     BlobUnknown,
-    ContentMismatch,
     InvalidDigest,
     NotFound,
     RegistryError,
@@ -31,8 +29,9 @@ from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.registry.auth import Access
 from transfer.registry.body import RequestBody, StreamBody
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
-from transfer.registry.distribution.headers import held_bytes, resolve_url, smallest_chunk, with_query
+from transfer.registry.distribution.headers import held_bytes, with_query
 from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers, referrers_tag
+from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
 from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
 
@@ -44,49 +43,6 @@ ACCEPT = ", ".join((*sorted(MANIFEST_MEDIA_TYPES), "*/*;q=0.1"))
 _OK = frozenset({200})
 _PUSH = "pull,push"
 _LARGEST_ERROR = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """
-    An upload session.
-
-    Attributes:
-        repository: whose it is.
-        url: its newest location; may hold state of the registry's that is nobody else's business.
-        smallest_chunk: bytes that every chunk but the last must have, by the registry's word, or 0.
-    """
-
-    repository: str
-    url: str
-    smallest_chunk: int = 0
-
-    def __repr__(self) -> str:
-        return f"Upload({self.repository!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedManifest:
-    """A manifest as it came: its bytes, and what the registry calls them."""
-
-    raw: bytes
-    media_type: str | None
-
-
-@dataclass(slots=True)
-class Habits:
-    """
-    What was learned of a registry by asking; shared by all that use it.
-
-    Attributes:
-        takes_chunks: uploads may come in more than one request.
-        largest_body: bytes of a body that are not known to be too many.
-        has_referrers: whether there is a referrers API; None before it was asked.
-    """
-
-    takes_chunks: bool = True
-    largest_body: int = 2**63 - 1
-    has_referrers: bool | None = None
 
 
 class DistributionClient:
@@ -186,7 +142,7 @@ class DistributionClient:
             body=RequestBody.of(raw),
         )
         try:
-            await self._call(call, _stored(call.what, digest))
+            await self._call(call, stored(call.what, digest))
         except UploadLost as error:
             # ECR says "blob upload unknown" of layers that a manifest names and that are not there.
             raise BlobUnknown(str(error), status=error.status, code=error.code) from None
@@ -224,7 +180,7 @@ class DistributionClient:
         """A new upload session."""
         what = f"POST upload to {self._name(repository)}"
         call = Call("POST", f"/v2/{repository}/blobs/uploads/", what, _push(repository), frozenset({202}))
-        return await self._call(call, _session(repository, what))
+        return await self._call(call, opened(repository, what))
 
     async def mount_blob(self, repository: str, digest: Digest, from_repository: str) -> Upload | None:
         """Have a blob of another repository here too: None when that is done, else a session to upload it by."""
@@ -234,9 +190,9 @@ class DistributionClient:
 
         async def take(answer: Answer) -> Upload | None:
             if answer.status == 201:
-                await _stored(what, digest)(answer)
+                await stored(what, digest)(answer)
                 return None
-            return await _session(repository, what)(answer)
+            return await opened(repository, what)(answer)
 
         return await self._call(call, take)
 
@@ -249,7 +205,7 @@ class DistributionClient:
         # ECR answers 201 instead of 202.
         call = self._upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body)
         async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
-            return _moved(upload, answer, call.what)
+            return moved(upload, answer, call.what)
 
     async def finish_upload(self, upload: Upload, digest: Digest, body: StreamBody | None = None) -> None:
         """
@@ -266,7 +222,7 @@ class DistributionClient:
             body=body or RequestBody.of(b""),
         )
         async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
-            await _stored(call.what, digest)(answer)
+            await stored(call.what, digest)(answer)
 
     async def upload_status(self, upload: Upload, most: int) -> tuple[Upload, int]:
         """
@@ -285,7 +241,7 @@ class DistributionClient:
                 raise UploadLost(
                     f"{call.what}: the registry does not tell how far it is", status=answer.status, code="RANGE_INVALID"
                 )
-            return _moved(upload, answer, call.what), held
+            return moved(upload, answer, call.what), held
 
         try:
             return await self._call(call, take)
@@ -385,31 +341,3 @@ def _push(repository: str) -> Access:
 
 async def _nothing(answer: Answer) -> None:
     """What is said with a success is of no interest."""
-
-
-def _stored(what: str, digest: Digest) -> Callable[[Answer], Awaitable[None]]:
-    async def take(answer: Answer) -> None:
-        said = answer.headers.get("docker-content-digest", "")
-        # A registry may name content by another algorithm than it was sent under; that says nothing.
-        if said.startswith(f"{digest.algorithm}:") and said != digest:
-            raise ContentMismatch(f"{what}: {digest} was sent, and the registry says it has stored {said[:140]!a}")
-
-    return take
-
-
-def _session(repository: str, what: str) -> Callable[[Answer], Awaitable[Upload]]:
-    async def take(answer: Answer) -> Upload:
-        location = answer.headers.get("location", "")
-        url = resolve_url(answer.url, location, what=what, status=answer.status)
-        return Upload(repository, url, smallest_chunk(answer.headers))
-
-    return take
-
-
-def _moved(upload: Upload, answer: Answer, what: str) -> Upload:
-    """The session after an answer: the newest location wins, and the old one stays where there is none."""
-    location = answer.headers.get("location")
-    if location is None:
-        return upload
-    url = resolve_url(answer.url, location, what=what, status=answer.status)
-    return Upload(upload.repository, url, upload.smallest_chunk)

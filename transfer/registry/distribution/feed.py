@@ -7,9 +7,10 @@ The last byte is handed on only when the digest is right. Knows no registry.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from typing import BinaryIO, Self
+from typing import Self
 
 import xxhash
 
@@ -93,29 +94,38 @@ class Feed:
             ContentMismatch: the file is shorter.
             InvalidLayout: it cannot be read.
         """
-        file = await asyncio.to_thread(self._source.open_file, self._blob)
+        abandoned = threading.Event()
+        try:
+            if await asyncio.to_thread(self._pass, end, abandoned):
+                if end == self._blob.size:
+                    self._verify()
+                return self.guard
+        finally:
+            abandoned.set()
+        self._hashed = self._guarded = end
+        self.verified = False
+        return None
+
+    def _pass(self, end: int, abandoned: threading.Event) -> bool:
+        """Hash up to `end`, unless there is no file; a thread is not stopped by a cancellation, but by the event."""
+        file = self._source.open_file(self._blob)
         if file is None:
-            self._hashed = self._guarded = end
-            self.verified = False
-            return None
+            return False
         try:
             with file:
-                await asyncio.to_thread(file.seek, self._guarded)
-                while self._guarded < end:
-                    await asyncio.to_thread(self._pass, file, min(8 * MIB, end - self._guarded))
+                file.seek(self._guarded)
+                while self._guarded < end and not abandoned.is_set():
+                    data = file.read(min(MIB, end - self._guarded))
+                    if not data:
+                        raise self._mismatch(f"it ends at byte {self._guarded}")
+                    self._hasher.update(data)
+                    self._guard.update(data)
+                    self._guarded += len(data)
         except OSError as error:
             where = self._source.locate(self._blob)
             raise InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source") from None
-        return self.guard
-
-    def _pass(self, file: BinaryIO, length: int) -> None:
-        data = file.read(length)
-        if not data:
-            raise self._mismatch(f"it ends at byte {self._guarded}")
-        self._hasher.update(data)
-        self._guard.update(data)
-        self._guarded += len(data)
         self._hashed = self._guarded
+        return True
 
     @asynccontextmanager
     async def _opened(self, first: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -188,6 +198,8 @@ class Feed:
 
     async def _stop(self) -> None:
         if self._reader is not None:
-            self._reader.cancel()
+            # One that has given its last byte is about to close its source, which is better not interrupted.
+            if self._position < self._blob.size:
+                self._reader.cancel()
             await asyncio.wait({self._reader} if self._hashing is None else {self._reader, self._hashing})
             self._reader = None

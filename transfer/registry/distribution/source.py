@@ -14,7 +14,8 @@ from transfer.errors import InvalidDigest, InvalidManifest, InvalidReference, No
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
-from transfer.registry.distribution.client import DistributionClient, FetchedManifest
+from transfer.registry.distribution.client import DistributionClient
+from transfer.registry.distribution.sessions import FetchedManifest
 from transfer.registry.reading import BlobStream
 from transfer.registry.side import on_side
 

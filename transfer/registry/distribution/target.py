@@ -13,7 +13,7 @@ from transfer.errors import TransferError
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
-from transfer.registry.distribution.client import Upload
+from transfer.registry.distribution.sessions import Upload
 from transfer.registry.distribution.upload import BlobUpload, UploadSite
 from transfer.registry.side import on_side
 

@@ -1,0 +1,83 @@
+"""
+What calls to a Distribution registry give and take: upload sessions, manifests as they came, habits; and what an
+answer says of a session. Sends nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from transfer.errors import ContentMismatch
+from transfer.model.digest import Digest
+from transfer.registry.distribution.exchange import Answer
+from transfer.registry.distribution.headers import resolve_url, smallest_chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """
+    An upload session.
+
+    Attributes:
+        repository: whose it is.
+        url: its newest location; may hold state of the registry's that is nobody else's business.
+        smallest_chunk: bytes that every chunk but the last must have, by the registry's word, or 0.
+    """
+
+    repository: str
+    url: str
+    smallest_chunk: int = 0
+
+    def __repr__(self) -> str:
+        return f"Upload({self.repository!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedManifest:
+    """A manifest as it came: its bytes, and what the registry calls them."""
+
+    raw: bytes
+    media_type: str | None
+
+
+@dataclass(slots=True)
+class Habits:
+    """
+    What was learned of a registry by asking; shared by all that use it.
+
+    Attributes:
+        takes_chunks: uploads may come in more than one request.
+        largest_body: bytes of a body that are not known to be too many.
+        has_referrers: whether there is a referrers API; None before it was asked.
+    """
+
+    takes_chunks: bool = True
+    largest_body: int = 2**63 - 1
+    has_referrers: bool | None = None
+
+
+def stored(what: str, digest: Digest) -> Callable[[Answer], Awaitable[None]]:
+    async def take(answer: Answer) -> None:
+        said = answer.headers.get("docker-content-digest", "")
+        # A registry may name content by another algorithm than it was sent under; that says nothing.
+        if said.startswith(f"{digest.algorithm}:") and said != digest:
+            raise ContentMismatch(f"{what}: {digest} was sent, and the registry says it has stored {said[:140]!a}")
+
+    return take
+
+
+def opened(repository: str, what: str) -> Callable[[Answer], Awaitable[Upload]]:
+    async def take(answer: Answer) -> Upload:
+        location = answer.headers.get("location", "")
+        url = resolve_url(answer.url, location, what=what, status=answer.status)
+        return Upload(repository, url, smallest_chunk(answer.headers))
+
+    return take
+
+
+def moved(upload: Upload, answer: Answer, what: str) -> Upload:
+    """The session after an answer: the newest location wins, and the old one stays where there is none."""
+    location = answer.headers.get("location")
+    if location is None:
+        return upload
+    url = resolve_url(answer.url, location, what=what, status=answer.status)
+    return Upload(upload.repository, url, upload.smallest_chunk)
