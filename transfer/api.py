@@ -14,7 +14,7 @@ from typing import Self
 
 import platformdirs
 
-from transfer.ends import Ends
+from transfer.ends import EcrProtocol, Ends
 from transfer.engine.config import TransferConfig
 from transfer.engine.content import BlobSent
 from transfer.engine.copy import ImageCopy, Tally
@@ -148,6 +148,7 @@ class Engine:
         platforms: Sequence[str] = (),
         source_access: RegistryAccess = DEFAULT_ACCESS,
         target_access: RegistryAccess = DEFAULT_ACCESS,
+        ecr_protocol: EcrProtocol = "auto",
         create_repository: bool = False,
         observer: Observer | None = None,
     ) -> PushResult:
@@ -155,6 +156,8 @@ class Engine:
         Copy one image; arguments and errors as of `copy_image`.
 
         Args:
+            ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
+                (`registry`), which mounts blobs of other repositories where the account has that switched on.
             create_repository: create the repository of ECR when it is missing, with the registry's default settings.
         """
         began = time.monotonic()
@@ -171,7 +174,9 @@ class Engine:
                 raise ContentMismatch(
                     f"{source}: its digest is {root.digest}, and the target asks for {digest}", side="source"
                 )
-            async with self._ends.target(write_to, tally, target_access, create_repository=create_repository) as end:
+            async with self._ends.target(
+                write_to, tally, target_access, ecr_protocol=ecr_protocol, create_repository=create_repository
+            ) as end:
                 image = ImageCopy(
                     origin,
                     end,

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
+from urllib.parse import urlsplit
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.content import Source, Target
@@ -27,22 +28,27 @@ from transfer.local.oci_archive import OciArchiveSource
 from transfer.local.oci_archive_target import OciArchiveTarget
 from transfer.local.spelling import LocalReference
 from transfer.model.digest import Digest
+from transfer.model.reference import Reference
 from transfer.places import EcrPlace, Place, RegistryPlace, RemotePlace
 from transfer.registry.access import RegistryAccess
 from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
-from transfer.registry.distribution.exchange import Exchange
+from transfer.registry.distribution.exchange import Exchange, RegistrySettings
 from transfer.registry.distribution.repository import DistributionRepository
 from transfer.registry.distribution.source import DistributionSource
 from transfer.registry.distribution.target import DistributionTarget
 from transfer.registry.ecr import upload as ecr
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
-from transfer.registry.ecr.host import EcrHost
+from transfer.registry.ecr.host import EcrHost, parse_ecr_host
+from transfer.registry.ecr.logins import EcrLogins
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.transport import Transport
+
+# How ECR is written to: "auto" is "api", whose one call asks for a hundred blobs; only "registry" can mount.
+EcrProtocol = Literal["auto", "api", "registry"]
 
 
 class Repository(Protocol):
@@ -70,6 +76,7 @@ class Ends:
         self._exit = AsyncExitStack()
         self._connecting = asyncio.Lock()
         self._clients: dict[EcrHost, EcrClient] = {}
+        self._ecr_registries: dict[str, DistributionClient] = {}
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._known: dict[str, set[Digest]] = {}
 
@@ -104,15 +111,17 @@ class Ends:
 
     @asynccontextmanager
     async def target(
-        self, place: Place, tally: Tally, access: RegistryAccess, *, create_repository: bool
+        self, place: Place, tally: Tally, access: RegistryAccess, *, ecr_protocol: EcrProtocol, create_repository: bool
     ) -> AsyncIterator[Target]:
         """A place to write to."""
         match place:
             case LocalReference():
                 async with _local_target(place) as local:
                     yield local
-            case RegistryPlace():
-                yield self._registry_target(place, tally, access)
+            case RegistryPlace(reference=reference):
+                yield self._registry_target(self._registry(place, access), reference, tally)
+            case EcrPlace(reference=reference) if ecr_protocol == "registry":
+                yield self._registry_target(await self._ecr_registry(place), reference, tally)
             case EcrPlace():
                 yield await self._ecr_target(place, tally, create_repository=create_repository)
 
@@ -124,13 +133,12 @@ class Ends:
         client = await self._client(place.host)
         return EcrRepository(client, registry_id=place.host.account, repository=name)
 
-    def _registry_target(self, place: RegistryPlace, tally: Tally, access: RegistryAccess) -> DistributionTarget:
-        client = self._registry(place, access).reporting(tally)
-        key = f"{place.reference.registry}/{place.reference.repository}"
+    def _registry_target(self, client: DistributionClient, reference: Reference, tally: Tally) -> DistributionTarget:
+        key = f"{client.registry}/{reference.repository}"
         site = distribution.UploadSite(
             key=key,
-            client=client,
-            repository=place.reference.repository,
+            client=client.reporting(tally),
+            repository=reference.repository,
             journal=self._journal,
             bytes_in_flight=self._limits.bytes,
             chunk_bytes=self._config.upload_chunk_bytes,
@@ -163,6 +171,23 @@ class Ends:
             )
             self._registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
         return self._registries[key]
+
+    async def _ecr_registry(self, place: EcrPlace) -> DistributionClient:
+        """ECR's Docker endpoint: the host of the image, or where an endpoint that is not AWS's says that it is."""
+        client = await self._client(place.host)
+        data = (await client.get_authorization_token())["authorizationData"]
+        endpoint = urlsplit(data[0].get("proxyEndpoint", "") if data else "")
+        at_aws = not endpoint.netloc or parse_ecr_host(endpoint.netloc) is not None
+        host = place.reference.registry if at_aws else endpoint.netloc
+        if host not in self._ecr_registries:
+            exchange = Exchange(
+                host,
+                transport=self._transport,
+                logins=EcrLogins(client),
+                settings=RegistrySettings(plain_http=not at_aws and endpoint.scheme == "http"),
+            )
+            self._ecr_registries[host] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+        return self._ecr_registries[host]
 
     async def _client(self, host: EcrHost) -> EcrClient:
         """The client for a host's region and kind of endpoint; accounts share it."""

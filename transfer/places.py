@@ -142,10 +142,10 @@ def _or_latest(place: RemotePlace) -> RemotePlace:
 
 def mount_source(source: Place, target: Place) -> str | None:
     """The source's repository, where the target's registry may take blobs from it; None where it cannot."""
-    if not isinstance(source, RegistryPlace) or not isinstance(target, RegistryPlace):
+    if isinstance(source, LocalReference) or isinstance(target, LocalReference):
         return None
-    same = source.reference.registry == target.reference.registry
-    return source.reference.repository if same and source.reference.repository != target.reference.repository else None
+    read, written = source.reference, target.reference
+    return read.repository if read.registry == written.registry and read.repository != written.repository else None
 
 
 def named(place: Place) -> tuple[str | None, Digest | None]:

@@ -89,3 +89,14 @@ async def test_a_wrong_login_is_refused_with_its_side(
     assert caught.value.side == "target"
     assert "canary-83f1" not in f"{caught.value!r}{getattr(caught.value, '__notes__', '')}"
     assert server.requests.count("PutManifest", 201) == 0
+
+
+async def test_ecr_mounts_by_its_docker_endpoint(server: Server, engine: Engine, layout: ImageBuilder) -> None:
+    image, registry = layout.image([MIB, 1000]), server.registry
+    async with engine:
+        await engine.copy(image.source, f"{registry}/first/app:v1", create_repository=True)
+        server.requests.clear()
+        copied = await engine.copy(f"{registry}/first/app:v1", f"{registry}/second/app:v1", ecr_protocol="registry")
+    assert (copied.mounted.count, copied.sent, copied.digest) == (3, 0, image.root.digest)
+    asked = operations(server)
+    assert (asked["MountBlob"], asked["GetDownloadUrlForLayer"], asked["UploadLayerPart"]) == (3, 0, 0)

@@ -125,6 +125,7 @@ def test_blobs_are_mounted_within_one_registry_only() -> None:
     assert mount_source(here, here) is None
     assert mount_source(RegistryPlace(Reference("other.example", "here", "v1")), there) is None
     assert mount_source(image("v1"), there) is None
+    assert mount_source(LocalReference("oci", Path("build")), there) is None
 
 
 def test_what_was_written_is_spelled_by_digest() -> None:

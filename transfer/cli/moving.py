@@ -19,6 +19,7 @@ from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.result import PushResult, Total
 
 if TYPE_CHECKING:
+    from transfer.ends import EcrProtocol
     from transfer.registry.access import RegistryAccess
     from transfer.registry.ecr.aws import AwsCredentials
 
@@ -33,6 +34,13 @@ _OPTIONS = (
         metavar="OS/ARCH[/VARIANT]",
         help="Of an index, only the images for these (a comma between them, or the option again): one is copied as the "
         "image that it is, several as an index of those.",
+    ),
+    click.option(
+        "--ecr-protocol",
+        type=click.Choice(["auto", "api", "registry"]),
+        default="auto",
+        show_default=True,
+        help="How a target in ECR is written to: by its API, or by its Docker endpoint, which can mount blobs.",
     ),
     click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
     click.option(
@@ -79,6 +87,7 @@ class MoveOptions:
     as_json: bool
     create_repository: bool
     platforms: tuple[str, ...]
+    ecr_protocol: "EcrProtocol"
     source_access: "RegistryAccess"
     target_access: "RegistryAccess"
     profile: str | None
@@ -92,6 +101,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
     def gather(  # noqa: PLR0913 -- one argument for each option
         *,
         platforms: tuple[str, ...],
+        ecr_protocol: "EcrProtocol",
         create_repository: bool,
         jobs: int,
         bytes_in_flight: int,
@@ -117,6 +127,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
             as_json=as_json,
             create_repository=create_repository,
             platforms=names,
+            ecr_protocol=ecr_protocol,
             source_access=src_access,
             target_access=dest_access,
             profile=profile,
@@ -157,6 +168,7 @@ async def _move(source: str, target: str, options: MoveOptions, credentials: "Aw
                 platforms=options.platforms,
                 source_access=options.source_access,
                 target_access=options.target_access,
+                ecr_protocol=options.ecr_protocol,
                 create_repository=options.create_repository,
                 observer=observer,
             )

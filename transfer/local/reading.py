@@ -96,7 +96,8 @@ class FileBlobs(ABC):
             async with aclosing(self._pieces(reader, descriptor, stop - offset)) as pieces:
                 yield pieces
         finally:
-            await asyncio.to_thread(reader.close)
+            # Not in a thread: a cancellation would drop it. It waits for the read of one piece at most.
+            reader.close()
 
     async def _pieces(self, reader: FileReader, descriptor: Descriptor, remaining: int) -> AsyncGenerator[bytes, None]:
         while remaining:
