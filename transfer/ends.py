@@ -8,7 +8,7 @@ where. Does not know what is done between two ends.
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -73,7 +73,6 @@ class Ends:
         self._journal = journal
         self._retrier = Retrier(config)
         self._transport = Transport(config)
-        self._exit = AsyncExitStack()
         self._connecting = asyncio.Lock()
         self._clients: dict[EcrHost, EcrClient] = {}
         self._ecr_registries: dict[str, DistributionClient] = {}
@@ -81,13 +80,13 @@ class Ends:
         self._known: dict[str, set[Digest]] = {}
 
     async def __aenter__(self) -> Self:
-        await self._exit.enter_async_context(self._transport)
+        await self._transport.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._exit.aclose()
+        await self._transport.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def source(self, place: Place, tally: Tally, access: RegistryAccess) -> AsyncIterator[Source]:
@@ -174,20 +173,20 @@ class Ends:
 
     async def _ecr_registry(self, place: EcrPlace) -> DistributionClient:
         """ECR's Docker endpoint: the host of the image, or where an endpoint that is not AWS's says that it is."""
-        client = await self._client(place.host)
-        data = (await client.get_authorization_token())["authorizationData"]
-        endpoint = urlsplit(data[0].get("proxyEndpoint", "") if data else "")
-        at_aws = not endpoint.netloc or parse_ecr_host(endpoint.netloc) is not None
-        host = place.reference.registry if at_aws else endpoint.netloc
-        if host not in self._ecr_registries:
+        registry = place.reference.registry
+        if registry not in self._ecr_registries:
+            client = await self._client(place.host)
+            data = (await client.get_authorization_token())["authorizationData"]
+            endpoint = urlsplit(data[0].get("proxyEndpoint", "") if data else "")
+            at_aws = not endpoint.netloc or parse_ecr_host(endpoint.netloc) is not None
             exchange = Exchange(
-                host,
+                registry if at_aws else endpoint.netloc,
                 transport=self._transport,
                 logins=EcrLogins(client),
                 settings=RegistrySettings(plain_http=not at_aws and endpoint.scheme == "http"),
             )
-            self._ecr_registries[host] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
-        return self._ecr_registries[host]
+            self._ecr_registries[registry] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+        return self._ecr_registries[registry]
 
     async def _client(self, host: EcrHost) -> EcrClient:
         """The client for a host's region and kind of endpoint; accounts share it."""

@@ -46,7 +46,7 @@ class BlobReader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._close()
+        await self.aclose()
 
     async def is_file(self) -> bool:
         """Whether the blob is a file of this machine, which may change, and not content that is known by its digest."""
@@ -89,12 +89,13 @@ class BlobReader:
             await asyncio.to_thread(sink, data)
 
     async def _open(self, first: int) -> AsyncIterator[bytes]:
-        await self._close()
+        await self.aclose()
         self._chunks = await self._stream.enter_async_context(self._source.open_blob(self._descriptor, offset=first))
         self._position = first
         return self._chunks
 
-    async def _close(self) -> None:
+    async def aclose(self) -> None:
+        """Let go of a stream that is open."""
         self._chunks = None
         self._pending.clear()
         await self._stream.aclose()

@@ -106,9 +106,7 @@ class MemorySource:
             ValueError: the range is not inside the blob.
         """
         self.calls["open_blob"] += 1
-        stop = descriptor.size if end is None else end
-        if not 0 <= offset <= stop <= descriptor.size:
-            raise ValueError(f"bytes {offset} to {stop} are not inside a blob of {descriptor.size} bytes")
+        stop = descriptor.end_of_range(offset, end)
         content = self.blobs.get(descriptor.digest)
         if content is None:
             raise _not_found("BLOB_UNKNOWN", f"memory source: there is no blob {descriptor.digest}")

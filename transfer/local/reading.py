@@ -87,9 +87,7 @@ class FileBlobs(ABC):
             InvalidLayout, ContentMismatch: its file cannot be used, or has another size.
             ValueError: the range is not inside the blob.
         """
-        stop = descriptor.size if end is None else end
-        if not 0 <= offset <= stop <= descriptor.size:
-            raise ValueError(f"bytes {offset} to {stop} are not inside a blob of {descriptor.size} bytes")
+        stop = descriptor.end_of_range(offset, end)
         reader = FileReader(lambda: self.open_file(descriptor))
         try:
             await asyncio.to_thread(reader.open, offset)

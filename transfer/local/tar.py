@@ -103,10 +103,7 @@ def index_tar(file: BinaryIO, *, links: bool = False) -> TarIndex:
         raise TarRefused(f"it is no tar, or damaged: {error}") from None
     except RecursionError:
         raise TarRefused("its headers are nested without end") from None
-    # tarfile takes a header that it cannot read for the end.
-    file.seek(index.end)
-    if file.read(BLOCK).strip(b"\0"):
-        raise TarRefused(f"its header at byte {index.end} is damaged")
+    _check_end(file, index.end)
     return index
 
 

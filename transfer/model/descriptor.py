@@ -54,6 +54,18 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     def __hash__(self) -> int:
         return hash((self.digest, self.size, self.media_type))
 
+    def end_of_range(self, offset: int, end: int | None) -> int:
+        """
+        Where the bytes from `offset` to `end` stop: at the content's own end where none is given.
+
+        Raises:
+            ValueError: the range is not inside the content.
+        """
+        stop = self.size if end is None else end
+        if not 0 <= offset <= stop <= self.size:
+            raise ValueError(f"bytes {offset} to {stop} are not inside a blob of {self.size} bytes")
+        return stop
+
     @property
     def is_manifest(self) -> bool:
         return self.media_type in MANIFEST_MEDIA_TYPES

@@ -70,8 +70,6 @@ class BlobStream:
         open_range: Callable[[int, int], AbstractAsyncContextManager[Opened]],
         retry: Retry,
     ) -> None:
-        if not 0 <= first <= end <= blob.size:
-            raise ValueError(f"bytes {first} to {end} are not inside a blob of {blob.size} bytes")
         self._blob = blob
         self._position = first
         self._end = end

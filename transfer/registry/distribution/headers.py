@@ -24,10 +24,6 @@ class Origin(NamedTuple):
     host: str
     port: int
 
-    @property
-    def is_secure(self) -> bool:
-        return self.scheme == "https"
-
 
 def origin_of(url: str) -> Origin:
     """The origin of a URL that was checked before."""

@@ -99,7 +99,7 @@ class DistributionSource:
         return BlobStream(
             descriptor,
             offset,
-            descriptor.size if end is None else end,
+            descriptor.end_of_range(offset, end),
             what=f"GET blob {descriptor.digest} of {self._name}",
             open_range=partial(self._client.get_blob, self._repository, descriptor),
             retry=self._client.retry,

@@ -124,7 +124,7 @@ class LayerReader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._reader.__aexit__(None, None, None)
+        await self._reader.aclose()
 
     async def resume(self, offset: int, guard: int) -> bool:
         """

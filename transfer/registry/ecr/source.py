@@ -78,7 +78,7 @@ class EcrSource(Source):
         return BlobStream(
             descriptor,
             offset,
-            descriptor.size if end is None else end,
+            descriptor.end_of_range(offset, end),
             what=self._layer(descriptor),
             open_range=partial(self._open, descriptor),
             retry=partial(self._retrier.run, on_retry=self._on_retry),

@@ -1,7 +1,7 @@
 """
 Steps: what ECR's answers mean for an upload, as pure functions.
 
-Sources: API_UploadLayerPart, API_CompleteLayerUpload, and the notes of `facts` on what the live service leaves open.
+Sources: API_UploadLayerPart, API_CompleteLayerUpload, and public reports of what the live service answers.
 Knows neither the network nor the journal.
 """
 
