@@ -10,11 +10,10 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from transfer.engine.config import TransferConfig
-from transfer.engine.content import BlobSent, Target
-from transfer.engine.copy import Copied, ImageCopy
+from tests.copying import copy_image, ignore
+from transfer.engine.content import Target
+from transfer.engine.copy import Copied
 from transfer.engine.events import BlobProgress, Event
-from transfer.engine.limits import Flights, Limits
 from transfer.local.layout import LayoutSource
 from transfer.local.layout_target import LayoutTarget
 from transfer.local.oci_archive_target import OciArchiveTarget
@@ -34,10 +33,8 @@ async def copy(kind: str, source: LayoutSource, tag: str, path: Path, *, slow: b
         target: Target = LayoutTarget(path)
         if kind == "archive":
             target = await stack.enter_async_context(OciArchiveTarget(path))
-        flights: Flights[BlobSent] = Flights()
-        notify = wait_at_each_mebibyte if slow else lambda _: None
-        image = ImageCopy(source, target, limits=Limits(TransferConfig()), flights=flights, notify=notify)
-        return await image.run(await source.resolve(tag), tag=tag)
+        notify = wait_at_each_mebibyte if slow else ignore
+        return await copy_image(source, await source.resolve(tag), target, tag=tag, notify=notify)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Puts the ends, the limits and the algorithm together. Knows no terminal, and rea
 botocore and the platform's folders read.
 """
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,25 +15,16 @@ import platformdirs
 
 from transfer.ends import EcrProtocol, Ends
 from transfer.engine.config import TransferConfig
-from transfer.engine.content import BlobSent
-from transfer.engine.copy import ImageCopy, Tally
+from transfer.engine.copy import Tally
 from transfer.engine.events import Notice, Observer
 from transfer.engine.graph import Graph, read_graph
 from transfer.engine.journal import Journal, NoJournal, SqliteJournal
-from transfer.engine.limits import Flights, Limits
+from transfer.engine.limits import Limits
 from transfer.engine.result import PushResult
-from transfer.errors import ContentMismatch, InvalidConfig
-from transfer.model.platform import parse_platform
-from transfer.places import (
-    check_apart,
-    mount_source,
-    named,
-    read_named,
-    read_repository,
-    read_source,
-    read_target,
-    spelled,
-)
+from transfer.engine.sharing import Sharing
+from transfer.errors import TransferError
+from transfer.job import Destination, Job, JobRun, Outcome
+from transfer.places import read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.ecr.aws import AwsCredentials
 
@@ -107,7 +97,7 @@ class Engine:
         self._config = config or TransferConfig()
         self._credentials = credentials
         self._limits = Limits(self._config)
-        self._flights: Flights[BlobSent] = Flights()
+        self._sharing = Sharing(self._limits, patience=self._config.patience)
         self._exit = AsyncExitStack()
         self._opened: Ends | None = None
         self._notices: list[str] = []
@@ -160,43 +150,35 @@ class Engine:
                 (`registry`), which mounts blobs of other repositories where the account has that switched on.
             create_repository: create the repository of ECR when it is missing, with the registry's default settings.
         """
-        began = time.monotonic()
-        tally = Tally(observer)
-        wanted_platforms = [parse_platform(text) for text in platforms]
-        read_from, write_to = read_source(source), read_target(target)
-        check_apart(read_from, write_to)
-        tag, digest = named(write_to)
-        if digest and platforms:
-            raise InvalidConfig("a target by digest and a choice of platforms exclude each other: name a tag")
-        async with self._ends.source(read_from, tally, source_access) as origin:
-            root = await origin.resolve(read_from.choice)
-            if digest not in (None, root.digest):
-                raise ContentMismatch(
-                    f"{source}: its digest is {root.digest}, and the target asks for {digest}", side="source"
-                )
-            async with self._ends.target(
-                write_to, tally, target_access, ecr_protocol=ecr_protocol, create_repository=create_repository
-            ) as end:
-                image = ImageCopy(
-                    origin,
-                    end,
-                    limits=self._limits,
-                    flights=self._flights,
-                    notify=tally,
-                    mount_from=mount_source(read_from, write_to),
-                )
-                try:
-                    copied = await image.run(root, tag=tag, platforms=wanted_platforms)
-                finally:
-                    while self._notices:
-                        tally(Notice(self._notices.pop()))
-        return PushResult(
-            digest=copied.digest,
-            reference=spelled(write_to, copied.digest),
-            blobs=copied.blobs,
-            retries=tally.retries,
-            seconds=time.monotonic() - began,
-        )
+        destination = Destination(target, target_access, ecr_protocol, create_repository)
+        (outcome,) = await self.run(Job(source, (destination,), tuple(platforms), source_access), observer=observer)
+        if isinstance(outcome, TransferError):
+            raise outcome
+        return outcome
+
+    async def run(self, job: Job, *, observer: Observer | None = None) -> list[Outcome]:
+        """
+        Copy one image to several targets, each of its blobs read once.
+
+        One that fails does not stop the others, and one that is slow does not hold them up for longer than
+        `TransferConfig.patience`.
+
+        Args:
+            observer: where there are several targets, events are wrapped in `At`, which names the target.
+
+        Returns:
+            For each target, in order, what was done, or the error that ended it.
+
+        Raises:
+            TransferError: the source cannot be read, or the job makes no sense; nothing was sent.
+        """
+        try:
+            return await JobRun(job, ends=self._ends, sharing=self._sharing, observer=observer).run()
+        finally:
+            while self._notices:
+                notice = Notice(self._notices.pop())
+                if observer is not None:
+                    observer(notice)
 
     async def inspect(self, source: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> Graph:
         """

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Protocol, Self
 from urllib.parse import urlsplit
@@ -49,6 +49,22 @@ from transfer.registry.transport import Transport
 
 # How ECR is written to: "auto" is "api", whose one call asks for a hundred blobs; only "registry" can mount.
 EcrProtocol = Literal["auto", "api", "registry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOptions:
+    """
+    How targets are written to.
+
+    Attributes:
+        ecr_protocol: by which of ECR's two.
+        create_repository: create a repository of ECR that is missing.
+        among: how many targets share the bytes in flight.
+    """
+
+    ecr_protocol: EcrProtocol = "auto"
+    create_repository: bool = False
+    among: int = 1
 
 
 class Repository(Protocol):
@@ -110,7 +126,7 @@ class Ends:
 
     @asynccontextmanager
     async def target(
-        self, place: Place, tally: Tally, access: RegistryAccess, *, ecr_protocol: EcrProtocol, create_repository: bool
+        self, place: Place, tally: Tally, access: RegistryAccess, options: TargetOptions
     ) -> AsyncIterator[Target]:
         """A place to write to."""
         match place:
@@ -118,11 +134,11 @@ class Ends:
                 async with _local_target(place) as local:
                     yield local
             case RegistryPlace(reference=reference):
-                yield self._registry_target(self._registry(place, access), reference, tally)
-            case EcrPlace(reference=reference) if ecr_protocol == "registry":
-                yield self._registry_target(await self._ecr_registry(place), reference, tally)
+                yield self._registry_target(self._registry(place, access), reference, tally, options)
+            case EcrPlace(reference=reference) if options.ecr_protocol == "registry":
+                yield self._registry_target(await self._ecr_registry(place), reference, tally, options)
             case EcrPlace():
-                yield await self._ecr_target(place, tally, create_repository=create_repository)
+                yield await self._ecr_target(place, tally, options)
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""
@@ -132,20 +148,22 @@ class Ends:
         client = await self._client(place.host)
         return EcrRepository(client, registry_id=place.host.account, repository=name)
 
-    def _registry_target(self, client: DistributionClient, reference: Reference, tally: Tally) -> DistributionTarget:
+    def _registry_target(
+        self, client: DistributionClient, reference: Reference, tally: Tally, options: TargetOptions
+    ) -> DistributionTarget:
         key = f"{client.registry}/{reference.repository}"
         site = distribution.UploadSite(
             key=key,
             client=client.reporting(tally),
             repository=reference.repository,
             journal=self._journal,
-            bytes_in_flight=self._limits.bytes,
+            bytes_in_flight=self._limits.bytes_for(client.registry, among=options.among),
             chunk_bytes=self._config.upload_chunk_bytes,
             chunk_threshold=self._config.upload_chunk_threshold,
         )
         return DistributionTarget(site, known=self._known.setdefault(key, set()))
 
-    async def _ecr_target(self, place: EcrPlace, tally: Tally, *, create_repository: bool) -> EcrTarget:
+    async def _ecr_target(self, place: EcrPlace, tally: Tally, options: TargetOptions) -> EcrTarget:
         client = (await self._client(place.host)).reporting(tally)
         key = f"{client.url} {place.host.account}/{place.reference.repository}"
         site = ecr.UploadSite(
@@ -154,9 +172,9 @@ class Ends:
             registry_id=place.host.account,
             repository=place.reference.repository,
             journal=self._journal,
-            bytes_in_flight=self._limits.bytes,
+            bytes_in_flight=self._limits.bytes_for(f"{client.url} {place.host.account}", among=options.among),
         )
-        return EcrTarget(site, known=self._known.setdefault(key, set()), create_repository=create_repository)
+        return EcrTarget(site, known=self._known.setdefault(key, set()), create_repository=options.create_repository)
 
     def _registry(self, place: RegistryPlace, access: RegistryAccess) -> DistributionClient:
         """The client of a registry, as one side reaches it."""

@@ -24,6 +24,11 @@ class RegistryPlace:
     def choice(self) -> str | None:
         return self.reference.digest or self.reference.tag
 
+    @property
+    def origin(self) -> str:
+        """The registry."""
+        return self.reference.registry
+
 
 @dataclass(frozen=True, slots=True)
 class EcrPlace:
@@ -35,6 +40,11 @@ class EcrPlace:
     @property
     def choice(self) -> str | None:
         return self.reference.digest or self.reference.tag
+
+    @property
+    def origin(self) -> str:
+        """The registry."""
+        return self.reference.registry
 
 
 RemotePlace = RegistryPlace | EcrPlace

@@ -71,7 +71,9 @@ async def cancel(push: asyncio.Task[object]) -> None:
 
 def assert_idle(engine: Engine) -> None:
     """Nothing is held of what pushes share; looked up inside, because a leak shows outside only when all is gone."""
-    assert (engine._limits.bytes.held, engine._limits.blobs.held) == (0, 0)
+    limits = engine._limits
+    gates = [limits.bytes, limits.fed, *limits._shares.values(), *limits._blobs.values()]
+    assert [gate for gate in gates if gate.held] == []
     assert [window.gate.held for window in engine._limits._windows.values() if window.gate.held] == []
 
 

@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 
 from tests.breaking_source import BreakingSource
+from tests.copying import copy_image, new_sharing
 from tests.distribution_ends import Registry, opened
 from tests.docker_registry import INSTALL, PROGRAM, docker_registry
 from tests.images import BuiltImage, ImageBuilder
 from transfer.engine.content import BlobContext, Source
-from transfer.engine.copy import ImageCopy
 from transfer.engine.journal import SqliteJournal
-from transfer.engine.limits import Flights, Limits
+from transfer.engine.limits import Limits
 from transfer.errors import BlobUnknown, ConnectionFailed, NotFound
 from transfer.local.layout import LayoutSource
 from transfer.model.descriptor import Descriptor
@@ -39,8 +39,7 @@ async def registry(address: str) -> AsyncIterator[Registry]:
 
 
 async def copy(source: Source, root: Descriptor, target: DistributionTarget, limits: Limits, tag: str | None) -> None:
-    copying = ImageCopy(source, target, limits=limits, flights=Flights(), notify=lambda _: None)
-    await copying.run(root, tag=tag)
+    await copy_image(source, root, target, tag=tag, sharing=new_sharing(limits))
 
 
 async def push(image: BuiltImage, registry: Registry, repository: str, *, tag: str | None = "v1") -> None:

@@ -9,14 +9,13 @@ import pytest
 import pytest_asyncio
 
 from tests.behind_peer import PART, Site, starting
+from tests.copying import copy_image, new_sharing
 from tests.images import blocks
 from tests.peer.interposer import refusal
 from transfer import ContentMismatch, TransferConfig, Unauthorized
-from transfer.engine.content import BlobSent
-from transfer.engine.copy import Copied, ImageCopy, Tally
-from transfer.engine.events import Event
+from transfer.engine.copy import Copied
 from transfer.engine.journal import SqliteJournal
-from transfer.engine.limits import Flights, Limits
+from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
@@ -50,10 +49,7 @@ class Stream:
 
     async def copy(self) -> Copied:
         async with self._target() as (target, limits):
-            image = ImageCopy(
-                self.source, target, limits=limits, flights=Flights[BlobSent](), notify=Tally(list[Event]().append)
-            )
-            return await image.run(self._root, tag="v1")
+            return await copy_image(self.source, self._root, target, tag="v1", sharing=new_sharing(limits))
 
     async def copy_stopped(self, *, at: int) -> None:
         self._site.between.on("UploadLayerPart", refusal("AccessDeniedException"), when=starting(at))

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from transfer.engine.config import TransferConfig
-from transfer.engine.content import BlobContext, BlobSent, Source
-from transfer.engine.copy import Copied, ImageCopy, Tally
+from tests.copying import copy_image, new_sharing
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Source
+from transfer.engine.copy import Copied, Tally
 from transfer.engine.events import Event, ManifestPushed, Planned
-from transfer.engine.limits import Flights, Limits
 from transfer.errors import BlobUnknown, InvalidManifest, TagImmutable
 from transfer.local.memory import MemorySource, MemoryTarget
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
@@ -43,13 +42,11 @@ class Copier:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self._limits = Limits(TransferConfig())
-        self._flights: Flights[BlobSent] = Flights()
+        self._sharing = new_sharing()
 
     async def copy(self, source: Source, root: Descriptor, target: MemoryTarget, tag: str | None = "v1") -> Copied:
         notify = Tally(self.events.append)
-        copy = ImageCopy(source, target, limits=self._limits, flights=self._flights, notify=notify)
-        return await copy.run(root, tag=tag)
+        return await copy_image(source, root, target, tag=tag, sharing=self._sharing, notify=notify)
 
 
 async def test_an_image_arrives_whole_and_each_blob_is_reported() -> None:
@@ -163,7 +160,7 @@ async def test_a_manifest_refused_twice_is_an_error() -> None:
 class Broken(MemoryTarget):
     """A target whose layers fail, all with their own error."""
 
-    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         await asyncio.sleep(0)
         raise BlobUnknown(f"no {blob.descriptor.size}", status=500, code="X")
 

@@ -5,11 +5,12 @@ Pure: the clock is an argument. Knows no terminal. Bytes that are shown never sh
 the furthest point it had reached until it is past it, while rate and time left follow what is really confirmed.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Mapping
+from dataclasses import astuple, dataclass, field, replace
 from types import MappingProxyType
 
 from transfer.engine.events import (
+    At,
     BlobFinished,
     BlobProgress,
     BlobStarted,
@@ -20,7 +21,6 @@ from transfer.engine.events import (
     Retrying,
 )
 from transfer.model.descriptor import Descriptor
-from transfer.model.digest import Digest
 
 # Long enough to hold several parts of 10 MiB on a slow line, short enough to follow a line that became faster.
 RATE_WINDOW = 30.0
@@ -52,12 +52,13 @@ class Progress:
         samples: (time, moved) of the last `RATE_WINDOW` seconds, and the one before.
         manifests: manifests pushed.
         retries: requests tried again.
+        parts: of a copy to several targets, the state of each, by its name; the rest is then their sum.
     """
 
     started: float
     advanced: float
     plan: Planned | None = None
-    uploads: Mapping[Digest, Upload] = field(default_factory=lambda: MappingProxyType({}))
+    uploads: Mapping[Hashable, Upload] = field(default_factory=lambda: MappingProxyType({}))
     present: int = 0
     sent: int = 0
     sent_size: int = 0
@@ -65,6 +66,7 @@ class Progress:
     samples: tuple[tuple[float, int], ...] = ()
     manifests: int = 0
     retries: int = 0
+    parts: Mapping[str, "Progress"] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def total(self) -> int:
@@ -105,6 +107,21 @@ def begin(now: float) -> Progress:
 def fold(progress: Progress, event: Event, now: float) -> Progress:
     """The state after an event."""
     match event:
+        case At():
+            part = fold(progress.parts.get(event.target) or begin(now), event.event, now)
+            return _sum(progress, {**progress.parts, event.target: part}, now)
+        case Notice():
+            return progress
+        case _:
+            return _step(progress, event, now)
+
+
+def _step(
+    progress: Progress,
+    event: Planned | BlobStarted | BlobProgress | BlobFinished | ManifestPushed | Retrying,
+    now: float,
+) -> Progress:
+    match event:
         case Planned():
             progress = _plan(progress, event, now)
         case BlobStarted():
@@ -117,9 +134,26 @@ def fold(progress: Progress, event: Event, now: float) -> Progress:
             progress = replace(progress, manifests=progress.manifests + 1, advanced=now)
         case Retrying():
             progress = replace(progress, retries=progress.retries + 1)
-        case Notice():
-            pass
     return progress
+
+
+def _sum(progress: Progress, parts: Mapping[str, Progress], now: float) -> Progress:
+    every = list(parts.values())
+    plans = [part.plan for part in every if part.plan]
+    return replace(
+        _moved(progress, sum(part.moved for part in every) - progress.moved, now),
+        parts=MappingProxyType(dict(parts)),
+        advanced=max(part.advanced for part in every),
+        plan=Planned(*map(sum, zip(*map(astuple, plans), strict=True))) if plans else None,
+        uploads=MappingProxyType(
+            {(name, digest): upload for name, part in parts.items() for digest, upload in part.uploads.items()}
+        ),
+        present=sum(part.present for part in every),
+        sent=sum(part.sent for part in every),
+        sent_size=sum(part.sent_size for part in every),
+        manifests=sum(part.manifests for part in every),
+        retries=sum(part.retries for part in every),
+    )
 
 
 def _plan(progress: Progress, plan: Planned, now: float) -> Progress:
@@ -135,7 +169,7 @@ def _upload(progress: Progress, descriptor: Descriptor, offset: int) -> Upload:
     return Upload(descriptor, offset, max(offset, known.furthest if known else 0))
 
 
-def _with(progress: Progress, upload: Upload) -> Mapping[Digest, Upload]:
+def _with(progress: Progress, upload: Upload) -> Mapping[Hashable, Upload]:
     return MappingProxyType({**progress.uploads, upload.descriptor.digest: upload})
 
 

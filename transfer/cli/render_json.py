@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from transfer.cli.progress import Progress
-from transfer.engine.events import Event
+from transfer.engine.events import At, Event
 
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _ECHO = partial(click.echo, err=True)
@@ -45,5 +45,11 @@ class JsonRenderer:
 
 def encode(event: Event, at: datetime) -> bytes:
     """One event as a JSON object without its newline."""
+    if isinstance(event, At):
+        return _encoded(event.event, at, {"target": event.target})
+    return _encoded(event, at, {})
+
+
+def _encoded(event: Event, at: datetime, more: dict[str, str]) -> bytes:
     name = _CAPITAL.sub("_", type(event).__name__).lower()
-    return msgspec.json.encode({"event": name, "time": at, **msgspec.to_builtins(event, enc_hook=str)})
+    return msgspec.json.encode({"event": name, "time": at, **more, **msgspec.to_builtins(event, enc_hook=str)})

@@ -11,7 +11,7 @@ import click
 
 from transfer.cli.progress import Progress
 from transfer.cli.text import count, display, format_duration, format_rate, format_size
-from transfer.engine.events import BlobFinished, Event, Notice, Planned, Retrying
+from transfer.engine.events import At, BlobFinished, Event, Notice, Planned, Retrying, unwrapped
 
 # Seconds without a confirmed byte that are worth a line; the next one comes after twice as long.
 FIRST_STALL = 30.0
@@ -31,14 +31,15 @@ class PlainRenderer:
         self._notices: set[str] = set()
 
     def event(self, event: Event, progress: Progress, now: float) -> None:
-        if isinstance(event, Notice):
-            if event.message in self._notices:
+        what = unwrapped(event)
+        if isinstance(what, Notice):
+            if what.message in self._notices:
                 return
-            self._notices.add(event.message)
+            self._notices.add(what.message)
         line = describe(event)
         if line:
             self._write(line)
-        if isinstance(event, BlobFinished) and all_sent(progress):
+        if isinstance(what, BlobFinished) and all_sent(progress):
             self._line(progress, now)
 
     def tick(self, progress: Progress, now: float) -> None:
@@ -69,6 +70,9 @@ def all_sent(progress: Progress) -> bool:
 def describe(event: Event) -> str | None:
     """The line that an event is worth in itself, or None for those that only change the numbers."""
     match event:
+        case At():
+            line = describe(event.event)
+            return f"{display(event.target)}: {line}" if line else None
         case Planned():
             have, size = event.blobs - event.missing_blobs, event.size - event.missing_size
             return (

@@ -13,7 +13,7 @@ from rich.text import Text
 from transfer.cli.progress import Progress, Upload
 from transfer.cli.render_plain import describe
 from transfer.cli.text import count, display, format_duration, format_rate, format_size
-from transfer.engine.events import Event, Notice, Retrying
+from transfer.engine.events import Event, Notice, Retrying, unwrapped
 
 # More lines than this say less, whatever the height of the terminal.
 MOST_LAYERS = 8
@@ -40,11 +40,12 @@ class TerminalRenderer:
         self._live.start()
 
     def event(self, event: Event, progress: Progress, now: float) -> None:  # noqa: ARG002 -- drawn at the next tick
-        if isinstance(event, Notice) and event.message in self._notices:
+        what = unwrapped(event)
+        if isinstance(what, Notice) and what.message in self._notices:
             return
-        if isinstance(event, Notice):
-            self._notices.add(event.message)
-        if isinstance(event, Notice | Retrying):
+        if isinstance(what, Notice):
+            self._notices.add(what.message)
+        if isinstance(what, Notice | Retrying):
             self._console.print(describe(event) or "", markup=False, soft_wrap=True)
 
     def tick(self, progress: Progress, now: float) -> None:

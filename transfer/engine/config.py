@@ -23,7 +23,8 @@ class TransferConfig:
 
     whatever the size or the number of layers: a part is held once, in base64 (4/3 of its bytes), from its reading
     until the registry has accepted it, and every part takes its bytes from the one budget before it is read. A
-    single part larger than the whole budget is let through alone.
+    single part larger than the whole budget is let through alone. A blob on its way to several targets at once takes
+    2 MiB more for each of them.
 
     Attributes:
         max_concurrent_blobs: blobs in work at once; small ones use it, large ones meet the byte budget first.
@@ -35,6 +36,7 @@ class TransferConfig:
         upload_chunk_bytes: bytes of a chunk, where a registry takes blobs in chunks; what a kill costs at most. Each
             costs one round trip, and ECR and S3 want at least 5 MiB.
         upload_chunk_threshold: blobs up to this many bytes are sent in one request, and not resumed.
+        patience: seconds that targets fed from one read wait for the slowest of them, before it reads on by itself.
         state_path: the journal's file; None for the platform's state folder.
         journal: False keeps no journal, so nothing is resumed.
     """
@@ -48,6 +50,7 @@ class TransferConfig:
     read_timeout: float = 300.0
     upload_chunk_bytes: int = 32 * MIB
     upload_chunk_threshold: int = 32 * MIB
+    patience: float = 30.0
     state_path: Path | None = None
     journal: bool = True
 
@@ -58,6 +61,6 @@ class TransferConfig:
         for name in ("backoff_base", "backoff_max", "upload_chunk_threshold"):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
-        for name in ("connect_timeout", "read_timeout"):
+        for name in ("connect_timeout", "read_timeout", "patience"):
             if getattr(self, name) <= 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be more than 0 seconds")

@@ -16,14 +16,8 @@ from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
 
 
-class Source(Protocol):
-    """Where an image is read."""
-
-    async def resolve(self, reference: str | None) -> Descriptor:
-        """Descriptor of the root manifest: a tag, a digest, or None for the only one there is."""
-
-    async def manifest(self, descriptor: Descriptor) -> Manifest:
-        """The manifest with its raw bytes, verified against the descriptor."""
+class BlobSource(Protocol):
+    """Where blobs are read: all that an upload needs of a source."""
 
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
@@ -39,6 +33,16 @@ class Source(Protocol):
 
     def locate(self, descriptor: Descriptor) -> str:
         """Where the blob is, for an error message: a path, or an address without its query."""
+
+
+class Source(BlobSource, Protocol):
+    """Where an image is read."""
+
+    async def resolve(self, reference: str | None) -> Descriptor:
+        """Descriptor of the root manifest: a tag, a digest, or None for the only one there is."""
+
+    async def manifest(self, descriptor: Descriptor) -> Manifest:
+        """The manifest with its raw bytes, verified against the descriptor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,18 @@ class Target(Protocol):
 
     Attributes:
         key: names registry and repository; what is pushed twice under one key is pushed once.
+        registry: names the registry alone; limits hold for each.
+        held_bytes: what one upload takes from its source before it can go on without more.
     """
 
     @property
     def key(self) -> str: ...
+
+    @property
+    def registry(self) -> str: ...
+
+    @property
+    def held_bytes(self) -> int: ...
 
     async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
         """Ask, in as few requests as the protocol allows, what the tag holds and which manifests are there."""
@@ -102,7 +114,7 @@ class Target(Protocol):
     async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:
         """Have a blob of another repository of this registry here too, unsent; False is normal, and never an error."""
 
-    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """Upload one blob, continuing where the journal says an earlier run stopped."""
 
     async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:

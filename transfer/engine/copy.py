@@ -6,21 +6,19 @@ what must move is decided in `plan`, how much at once in `limits`.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
 from transfer.engine.events import BlobFinished, BlobStatus, Event, ManifestPushed, Observer, Planned, Retrying
-from transfer.engine.graph import Graph, read_graph
-from transfer.engine.limits import Flights, Limits
+from transfer.engine.graph import Graph
 from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, blobs_to_check, plan
 from transfer.engine.result import BlobResult
-from transfer.engine.tasks import gather, task_group
+from transfer.engine.sharing import JOINED, Sharing, Want
+from transfer.engine.tasks import Gathering, gather, task_group
 from transfer.errors import BlobUnknown, TransferError
-from transfer.model.descriptor import Descriptor, Platform
+from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
-
-_JOINED = BlobSent(sent=0, already_there=True)
 
 
 class Tally:
@@ -47,9 +45,10 @@ class Copied:
 
 class ImageCopy:
     """
-    One image on its way from a source to one repository.
+    One image on its way from a source into one repository.
 
     Args:
+        place: names where the source reads from: what several copies read from there is read once.
         mount_from: the source's repository, where it is one of the target's registry.
     """
 
@@ -58,42 +57,49 @@ class ImageCopy:
         source: Source,
         target: Target,
         *,
-        limits: Limits,
-        flights: Flights[BlobSent],
+        sharing: Sharing,
         notify: Observer,
+        place: Hashable,
         mount_from: str | None = None,
     ) -> None:
         self._source = source
         self._target = target
-        self._limits = limits
-        self._flights = flights
+        self._sharing = sharing
         self._notify = notify
+        self._place = place
         self._mount_from = mount_from
         self._results: dict[Digest, BlobResult] = {}
 
-    async def run(self, root: Descriptor, *, tag: str | None, platforms: Sequence[Platform] = ()) -> Copied:
+    async def run(self, graph: Graph, *, tag: str | None, beside: Gathering | None = None) -> Copied:
         """
-        Copy the image under `root`, and under `tag` where one is given.
+        Copy the image, under `tag` where one is given.
 
         Args:
-            platforms: of an index, only the images for these; all where none is named.
+            beside: copies of the image into other repositories, to begin sending together with.
 
         Raises:
             TransferError: with nothing changed under the tag.
         """
-        graph = await read_graph(self._source, root, platforms)
         root = graph.root.descriptor
         presence = await self._target.present([m.descriptor for m in graph.manifests.values()], tag=tag)
         if tag is not None and presence.tagged not in (None, root.digest):
             await self._target.check_tag(tag, root.digest, presence.tagged)
         try:
-            await self._send(graph, presence, tag)
+            await self._send(graph, presence, tag, beside=beside)
         except BlobUnknown:
             # The registry had answered that something is there which it then misses: ask anew and send it all, once.
             await self._send(graph, Presence(tagged=presence.tagged), tag, fresh=True)
         return Copied(root.digest, tuple(self._results[blob.digest] for blob in graph.blobs()))
 
-    async def _send(self, graph: Graph, presence: Presence, tag: str | None, *, fresh: bool = False) -> None:
+    async def _send(
+        self,
+        graph: Graph,
+        presence: Presence,
+        tag: str | None,
+        *,
+        fresh: bool = False,
+        beside: Gathering | None = None,
+    ) -> None:
         todo = plan(graph, presence, tag)
         asked = [] if todo.done else blobs_to_check(graph, presence, todo.absent)
         missing = await self._target.missing(asked, fresh=fresh) if asked else set()
@@ -102,17 +108,25 @@ class ImageCopy:
         for blob in every:
             if blob.digest not in missing and blob.digest not in self._results:
                 self._finish(blob, "present")
-        await self._push_blobs(absent)
+        wants = {blob: self._want(blob) for blob in absent}
+        with self._sharing.announced(list(wants.values())):
+            if beside is not None:
+                await beside.arrive(self)
+            await self._push_blobs(wants)
         for wave in graph.waves(todo.absent):
             await gather(self._push_manifest(manifest.digest, graph, tag) for manifest in wave)
+
+    def _want(self, blob: Descriptor) -> Want:
+        return Want(BlobContext(blob, self._notify), self._source, self._target, self._place, self._mount_from)
 
     async def _push_manifest(self, digest: Digest, graph: Graph, tag: str | None) -> None:
         name = tag if digest == graph.root.digest else None
         await self._target.push_manifest(graph.manifests[digest], tag=name)
         self._notify(ManifestPushed(digest, name))
 
-    async def _push_blobs(self, blobs: list[Descriptor]) -> None:
-        queue, workers = Queue(blobs), min(len(blobs), int(self._limits.blobs.capacity))
+    async def _push_blobs(self, wants: Mapping[Descriptor, Want]) -> None:
+        queue = Queue(wants, {blob.digest: self._sharing.popularity(want) for blob, want in wants.items()})
+        workers = min(len(wants), self._sharing.workers)
         large_in_work = 0
 
         async def work() -> None:
@@ -120,37 +134,28 @@ class ImageCopy:
             while (blob := queue.take(large_in_work=large_in_work, workers=workers)) is not None:
                 large = blob.size > SMALL_BLOB_BYTES
                 large_in_work += large
-                await self._push_blob(blob)
+                await self._push_blob(blob, wants[blob])
                 large_in_work -= large
 
         async with task_group() as group:
             for _ in range(workers):
                 group.create_task(work())
 
-    async def _push_blob(self, blob: Descriptor) -> None:
+    async def _push_blob(self, blob: Descriptor, want: Want) -> None:
         began = time.monotonic()
-        context = BlobContext(blob, self._notify)
-
-        async def push() -> BlobSent:
-            async with self._limits.blobs.hold():
-                if self._mount_from is not None and await self._target.mount_blob(blob, self._mount_from):
-                    return BlobSent(sent=0, mounted=True)
-                try:
-                    return await self._target.push_blob(context, self._source)
-                except TransferError as error:
-                    if blob.digest.encoded not in str(error):
-                        error.add_note(f"this was about blob {blob.digest} ({blob.size} bytes)")
-                    raise
-
-        sent = await self._flights.run((self._target.key, blob.digest), push, _JOINED)
-        seconds = time.monotonic() - began
-        self._finish(blob, _status(sent), sent, retries=context.retries, seconds=seconds)
+        try:
+            sent = await self._sharing.deliver(want)
+        except TransferError as error:
+            if blob.digest.encoded not in str(error):
+                error.add_note(f"this was about blob {blob.digest} ({blob.size} bytes)")
+            raise
+        self._finish(blob, _status(sent), sent, retries=want.blob.retries, seconds=time.monotonic() - began)
 
     def _finish(
         self,
         blob: Descriptor,
         status: BlobStatus,
-        sent: BlobSent = _JOINED,
+        sent: BlobSent = JOINED,
         *,
         retries: int = 0,
         seconds: float = 0.0,

@@ -74,5 +74,18 @@ class Notice:
     message: str
 
 
-Event = Planned | BlobStarted | BlobProgress | BlobFinished | ManifestPushed | Retrying | Notice
+@dataclass(frozen=True, slots=True)
+class At:
+    """What happened on the way to one of several targets."""
+
+    target: str
+    event: "Event"
+
+
+def unwrapped(event: "Event") -> "Event":
+    """What happened, wherever it did."""
+    return unwrapped(event.event) if isinstance(event, At) else event
+
+
+Event = Planned | BlobStarted | BlobProgress | BlobFinished | ManifestPushed | Retrying | Notice | At
 Observer = Callable[[Event], None]

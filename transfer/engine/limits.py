@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
 from transfer.engine.config import TransferConfig
@@ -28,12 +27,14 @@ class Gate:
     """
     Lets weight through up to a capacity, first come first served.
 
-    A weight above the whole capacity passes alone, so that it is bounded but never stuck.
+    A weight above the whole capacity passes alone, so that it is bounded but never stuck. What passes a gate inside
+    of another one passes that one too.
     """
 
-    def __init__(self, capacity: float) -> None:
+    def __init__(self, capacity: float, inside: "Gate | None" = None) -> None:
         self.capacity = capacity
         self.held = 0
+        self._outer = inside
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def __repr__(self) -> str:
@@ -43,6 +44,15 @@ class Gate:
         return self.held == 0 or self.held + weight <= self.capacity
 
     async def acquire(self, weight: int = 1) -> None:
+        await self._enter(weight)
+        if self._outer is not None:
+            try:
+                await self._outer.acquire(weight)
+            except asyncio.CancelledError:
+                self._leave(weight)
+                raise
+
+    async def _enter(self, weight: int) -> None:
         if not self._waiting and self._fits(weight):
             self.held += weight
             return
@@ -53,13 +63,18 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.release(weight)
+                self._leave(weight)
             elif entry in self._waiting:
                 self._waiting.remove(entry)
                 self.wake()
             raise
 
     def release(self, weight: int = 1) -> None:
+        if self._outer is not None:
+            self._outer.release(weight)
+        self._leave(weight)
+
+    def _leave(self, weight: int) -> None:
         self.held -= weight
         self.wake()
 
@@ -142,17 +157,37 @@ class Window:
             self.gate.capacity = max(1.0, self.gate.capacity / 2)
 
 
-@dataclass(slots=True)
-class _Flight:
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    landed: bool = False
+class Flight:
+    """Work under way under a key: `over` is set at its end, and `landed` where it was done by then."""
+
+    def __init__(self, key: Hashable, in_air: "dict[Hashable, Flight]") -> None:
+        self._key = key
+        self._in_air = in_air
+        self.over = asyncio.Event()
+        self.landed = False
+
+    def end(self, *, landed: bool = False) -> None:
+        """Let go of the key, and those who wait; once."""
+        if not self.over.is_set():
+            del self._in_air[self._key]
+            self.landed = landed
+            self.over.set()
 
 
 class Flights(Generic[T]):
     """One flight per key: who comes while it is in the air waits for it instead of starting another."""
 
     def __init__(self) -> None:
-        self._in_air: dict[Hashable, _Flight] = {}
+        self._in_air: dict[Hashable, Flight] = {}
+
+    def begin(self, key: Hashable) -> Flight:
+        """A flight under a key that has none in the air; whoever begins it ends it."""
+        flight = self._in_air[key] = Flight(key, self._in_air)
+        return flight
+
+    def find(self, key: Hashable) -> Flight | None:
+        """The flight that is in the air under a key."""
+        return self._in_air.get(key)
 
     async def run(self, key: Hashable, work: Callable[[], Awaitable[T]], joined: T) -> T:
         """
@@ -160,32 +195,51 @@ class Flights(Generic[T]):
 
         When that one fails or is cancelled, the next in line does the work itself: nobody gets another's error.
         """
-        while (other := self._in_air.get(key)) is not None:
+        while (other := self.find(key)) is not None:
             await other.over.wait()
             if other.landed:
                 return joined
-        flight = self._in_air[key] = _Flight()
+        flight = self.begin(key)
         try:
             result = await work()
-            flight.landed = True
+            flight.end(landed=True)
         finally:
-            del self._in_air[key]
-            flight.over.set()
+            flight.end()
         return result
 
 
 class Limits:
-    """All limits of one engine; the formula for peak memory stands in `TransferConfig`."""
+    """
+    All limits of one engine; the formula for peak memory stands in `TransferConfig`.
+
+    Attributes:
+        bytes: of all parts that are read ahead or on the wire.
+        fed: bytes that uploads fed from one read will hold before they can go on. They wait for each other, so all of
+            them must have room before the first one takes any.
+    """
 
     def __init__(
         self, config: TransferConfig, *, sleep: Sleep = pause, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.max_concurrent_blobs = config.max_concurrent_blobs
         self.bytes = Gate(config.max_bytes_in_flight)
-        self.blobs = Gate(config.max_concurrent_blobs)
+        self.fed = Gate(config.max_bytes_in_flight)
+        self._shares: dict[str, Gate] = {}
+        self._blobs: dict[str, Gate] = {}
         self._sleep = sleep
         self._clock = clock
         self._windows: dict[tuple[str, str], Window] = {}
         self._buckets: dict[tuple[str, str], Bucket] = {}
+
+    def blobs(self, registry: str) -> Gate:
+        """Blobs in work into one registry; each has a gate of its own, so that one that stalls stops no other."""
+        return self._blobs.setdefault(registry, Gate(self.max_concurrent_blobs))
+
+    def bytes_for(self, registry: str, *, among: int) -> Gate:
+        """The part of the bytes in flight that uploads into one of several registries may take, for the same reason."""
+        gate = self._shares.setdefault(registry, Gate(self.bytes.capacity, inside=self.bytes))
+        gate.capacity = min(gate.capacity, self.bytes.capacity / among)
+        return gate
 
     @asynccontextmanager
     async def slot(self, registry: str, action: str, *, rate: float | None = None) -> AsyncIterator[None]:

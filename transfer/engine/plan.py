@@ -5,7 +5,7 @@ Pure functions, no I/O. Knows no protocol.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from transfer.engine.content import Presence
@@ -49,10 +49,16 @@ def blobs_to_check(graph: Graph, presence: Presence, absent: frozenset[Digest]) 
 
 
 class Queue:
-    """Blobs waiting for a worker: the largest first, with a lane for small ones."""
+    """
+    Blobs waiting for a worker: those that most copies share first, then the largest, with a lane for small ones.
 
-    def __init__(self, blobs: Iterable[Descriptor]) -> None:
-        ordered = sorted(blobs, key=lambda blob: blob.size, reverse=True)
+    Args:
+        shared: how many copies want a blob; one where nothing is said.
+    """
+
+    def __init__(self, blobs: Iterable[Descriptor], shared: Mapping[Digest, int] | None = None) -> None:
+        counts = shared or {}
+        ordered = sorted(blobs, key=lambda blob: (counts.get(blob.digest, 1), blob.size), reverse=True)
         self._large = deque(blob for blob in ordered if blob.size > SMALL_BLOB_BYTES)
         self._small = deque(blob for blob in ordered if blob.size <= SMALL_BLOB_BYTES)
 

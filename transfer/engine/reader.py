@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from transfer.engine.content import Source
+from transfer.engine.content import BlobSource
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
 
@@ -31,7 +31,7 @@ class BlobReader:
         InvalidLayout: its file cannot be read.
     """
 
-    def __init__(self, source: Source, descriptor: Descriptor) -> None:
+    def __init__(self, source: BlobSource, descriptor: Descriptor) -> None:
         self._source = source
         self._descriptor = descriptor
         self._is_file: bool | None = None

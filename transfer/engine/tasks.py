@@ -7,7 +7,7 @@ what the tasks do.
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,3 +55,32 @@ def _flatten(errors: BaseExceptionGroup) -> Iterable[BaseException]:
             yield from _flatten(error)
         else:
             yield error
+
+
+class Gathering:
+    """
+    Lets those who are expected begin together; none waits for the others longer than patience allows.
+
+    Args:
+        expected: how many there are; each calls `arrive` or `leave`, and `leave` may follow either.
+        patience: seconds.
+    """
+
+    def __init__(self, expected: int, *, patience: float) -> None:
+        self._expected = expected
+        self._patience = patience
+        self._complete = asyncio.Event()
+        self._counted: set[object] = set()
+
+    async def arrive(self, who: object) -> None:
+        """Be there, and wait for the others."""
+        self.leave(who)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await self._complete.wait()
+
+    def leave(self, who: object) -> None:
+        """Be waited for no longer."""
+        self._counted.add(who)
+        if len(self._counted) >= self._expected:
+            self._complete.set()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import filelock
 
-from transfer.engine.content import BlobContext, BlobSent, Presence, Source
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.files import open_below, refusal
 from transfer.local.folder import Draft, size_below, sweep, write_below
@@ -27,7 +27,7 @@ from transfer.local.index import (
     read_entries,
     with_manifest,
 )
-from transfer.local.reading import blob_names
+from transfer.local.reading import PIECE_BYTES, blob_names
 from transfer.local.receiving import receive, require_content, writing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
@@ -46,9 +46,11 @@ class LayoutTarget:
     Every error of its own has `side="target"`.
     """
 
+    held_bytes = PIECE_BYTES
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.key = f"layout {os.path.realpath(path)}"
+        self.key = self.registry = f"layout {os.path.realpath(path)}"
         self._label = f"layout {str(path)!r}"
         self._guard = threading.Lock()
         self._prepared = False
@@ -76,7 +78,7 @@ class LayoutTarget:
         """There are no repositories in a layout."""
         return False
 
-    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """
         Write one blob, going on where a killed writer stopped.
 
@@ -103,7 +105,7 @@ class LayoutTarget:
             await asyncio.to_thread(draft.close, keep=keep)
         return BlobSent(descriptor.size - kept, kept)
 
-    async def _receive(self, draft: Draft, blob: BlobContext, source: Source, kept: int) -> bool:
+    async def _receive(self, draft: Draft, blob: BlobContext, source: BlobSource, kept: int) -> bool:
         """All bytes into the draft; False when those that it held were wrong and have been written again."""
         try:
             await receive(blob, source, draft, self._label, offset=kept)

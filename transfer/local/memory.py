@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from transfer.engine.content import BlobContext, BlobSent, Presence, Source
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
 from transfer.engine.events import BlobProgress, BlobStarted
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidManifest, NotFound, TagImmutable
 from transfer.model.descriptor import Descriptor
@@ -146,8 +146,10 @@ class MemoryTarget:
         calls: how often each method of the protocol was called, by its name.
     """
 
+    held_bytes = _PIECE_BYTES
+
     def __init__(self, key: str = "memory", *, immutable: bool = False) -> None:
-        self.key = key
+        self.key = self.registry = key
         self.immutable = immutable
         self.blobs: dict[Digest, bytes] = {}
         self.manifests: dict[Digest, Manifest] = {}
@@ -183,7 +185,7 @@ class MemoryTarget:
             self.blobs[descriptor.digest] = content
         return content is not None
 
-    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """
         Take a blob from the source; it is here only when all of it was verified.
 

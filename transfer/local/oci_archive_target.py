@@ -17,10 +17,10 @@ from typing import Self
 
 import filelock
 
-from transfer.engine.content import BlobContext, BlobSent, Presence, Source
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
 from transfer.local.appending import Space, TarAppender
 from transfer.local.archive_writer import ArchiveWriter
-from transfer.local.reading import blob_names
+from transfer.local.reading import PIECE_BYTES, blob_names
 from transfer.local.receiving import receive, writing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
@@ -44,10 +44,12 @@ class OciArchiveTarget:
         InvalidLayout: the file is no OCI archive, or is compressed, or cannot be written, or stays locked.
     """
 
+    held_bytes = PIECE_BYTES
+
     def __init__(self, path: Path) -> None:
         place = Path(os.path.realpath(path))
         self.path = path
-        self.key = f"archive {place}"
+        self.key = self.registry = f"archive {place}"
         self._label = f"archive {str(path)!r}"
         self._writer = ArchiveWriter(place, self._label)
         self._lock = filelock.AsyncFileLock(place.with_name(f".{place.name}.lock"), timeout=_LOCK_SECONDS)
@@ -93,7 +95,7 @@ class OciArchiveTarget:
         """There are no repositories in an archive."""
         return False
 
-    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """
         Append one blob; several may be on their way at once.
 

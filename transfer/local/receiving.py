@@ -11,7 +11,7 @@ from typing import Protocol
 
 import filelock
 
-from transfer.engine.content import BlobContext, Source
+from transfer.engine.content import BlobContext, BlobSource
 from transfer.engine.events import BlobProgress, BlobStarted
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
@@ -34,7 +34,7 @@ class Sink(Protocol):
         """Take the next bytes. Blocks; called in a worker thread."""
 
 
-async def receive(blob: BlobContext, source: Source, sink: Sink, label: str, *, offset: int = 0) -> None:
+async def receive(blob: BlobContext, source: BlobSource, sink: Sink, label: str, *, offset: int = 0) -> None:
     """
     Move a blob's bytes from `offset` on into the sink, verified; `label` names the target.
 
@@ -62,7 +62,7 @@ async def receive(blob: BlobContext, source: Source, sink: Sink, label: str, *, 
         blob.notify(BlobProgress(descriptor.digest, position))
 
 
-def _mismatch(source: Source, descriptor: Descriptor, found: str) -> ContentMismatch:
+def _mismatch(source: BlobSource, descriptor: Descriptor, found: str) -> ContentMismatch:
     return ContentMismatch(
         f"blob {descriptor.digest} in {source.locate(descriptor)}: {found}; it is damaged, so make it again",
         side="source",

@@ -34,6 +34,11 @@ class LocalReference:
     path: Path | None
     choice: str | None = None
 
+    @property
+    def origin(self) -> str:
+        """What holds the image."""
+        return f"{self.kind}:{self.path}"
+
 
 def parse_local_reference(text: str, *, side: Side) -> LocalReference | None:
     """

@@ -15,7 +15,7 @@ from typing import Self
 import xxhash
 
 from transfer.engine.config import MIB
-from transfer.engine.content import Source
+from transfer.engine.content import BlobSource
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
 from transfer.registry.body import StreamBody
@@ -51,7 +51,7 @@ class Feed:
         verified: all bytes pass here, so their digest is known; False once reading begins behind the first byte.
     """
 
-    def __init__(self, source: Source, blob: Descriptor, group: asyncio.TaskGroup) -> None:
+    def __init__(self, source: BlobSource, blob: Descriptor, group: asyncio.TaskGroup) -> None:
         self._source = source
         self._blob = blob
         self._group = group

@@ -7,12 +7,13 @@ gets up is in `upload`. Knows nothing of other repositories but what may be moun
 
 from collections.abc import Sequence
 
-from transfer.engine.content import BlobContext, BlobSent, Presence, Source
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
 from transfer.engine.tasks import gather
 from transfer.errors import TransferError
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
+from transfer.registry.distribution.feed import HELD_BYTES
 from transfer.registry.distribution.sessions import Upload
 from transfer.registry.distribution.upload import BlobUpload, UploadSite
 from transfer.registry.side import on_side
@@ -37,6 +38,14 @@ class DistributionTarget:
     @property
     def key(self) -> str:
         return self._site.key
+
+    @property
+    def registry(self) -> str:
+        return self._client.registry
+
+    @property
+    def held_bytes(self) -> int:
+        return HELD_BYTES
 
     async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
         """One HEAD for the tag and one for each manifest."""
@@ -82,7 +91,7 @@ class DistributionTarget:
         self._known.add(descriptor.digest)
         return True
 
-    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         digest = blob.descriptor.digest
         if digest in self._known:
             return BlobSent(sent=0, already_there=True)

@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
-from transfer.engine.content import BlobContext, BlobSent, Source
+from transfer.engine.content import BlobContext, BlobSent, BlobSource
 from transfer.engine.events import BlobProgress, BlobStarted, Notice
 from transfer.engine.journal import Journal, UploadState
 from transfer.engine.limits import Gate, Share
@@ -61,7 +61,7 @@ class BlobUpload:
         opened: a session that the registry has opened already, instead of mounting the blob.
     """
 
-    def __init__(self, site: UploadSite, blob: BlobContext, source: Source, opened: Upload | None = None) -> None:
+    def __init__(self, site: UploadSite, blob: BlobContext, source: BlobSource, opened: Upload | None = None) -> None:
         self._site = site
         self._context = blob
         self._blob = blob.descriptor

@@ -17,7 +17,7 @@ import msgspec
 import pybase64
 import xxhash
 
-from transfer.engine.content import Source
+from transfer.engine.content import BlobSource
 from transfer.engine.reader import BlobReader
 from transfer.errors import ContentMismatch
 from transfer.model.descriptor import Descriptor
@@ -111,7 +111,7 @@ class LayerReader:
         ContentMismatch: the layer is shorter than its size, or does not have its digest; names its place.
     """
 
-    def __init__(self, source: Source, descriptor: Descriptor) -> None:
+    def __init__(self, source: BlobSource, descriptor: Descriptor) -> None:
         self._source = source
         self._descriptor = descriptor
         self._reader = BlobReader(source, descriptor)

@@ -5,10 +5,13 @@ Sources: API_UploadLayerPart, API_CompleteLayerUpload, and public reports of wha
 Knows neither the network nor the journal.
 """
 
+from transfer.engine.config import MIB
 from transfer.errors import RegistryError
 
 # Quota "Layer parts" of the service quotas page; not adjustable.
 MOST_PARTS = 4_200
+# What InitiateLayerUpload has been seen to ask for (facts of the live service; up to 20 MiB are allowed).
+PART_BYTES = 10 * MIB
 
 PART_REFUSED = "InvalidLayerPartException"
 LAYER_EXISTS = "LayerAlreadyExistsException"

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from transfer.engine.content import BlobContext, BlobSent, Presence, Source
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
 from transfer.engine.tasks import gather
 from transfer.errors import BlobUnknown, InvalidDigest, InvalidManifest, NotFound, RegistryError, TagImmutable
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
+from transfer.registry.ecr.steps import PART_BYTES
 from transfer.registry.ecr.upload import LayerUpload, UploadSite, missing_layers
 
 if TYPE_CHECKING:
@@ -57,6 +58,14 @@ class EcrTarget:
     @property
     def key(self) -> str:
         return self._site.key
+
+    @property
+    def registry(self) -> str:
+        return f"{self._client.url} {self._site.registry_id}"
+
+    @property
+    def held_bytes(self) -> int:
+        return PART_BYTES
 
     async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
         """One BatchGetImage for the tag and up to 99 manifests: ECR's one call that answers both."""
@@ -105,7 +114,7 @@ class EcrTarget:
         """The API has no operation for it."""
         return False
 
-    async def push_blob(self, blob: BlobContext, source: Source) -> BlobSent:
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         layer = blob.descriptor
         if layer.digest in self._known:
             return BlobSent(sent=0, already_there=True)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfer.engine.content import BlobContext, BlobSent, Source
+from transfer.engine.content import BlobContext, BlobSent, BlobSource
 from transfer.engine.events import BlobProgress, BlobStarted, Notice
 from transfer.engine.journal import Journal, UploadState
 from transfer.engine.limits import Gate, Share
@@ -40,7 +40,7 @@ class UploadSite:
 class LayerUpload:
     """One layer on its way into one repository."""
 
-    def __init__(self, site: UploadSite, blob: BlobContext, source: Source) -> None:
+    def __init__(self, site: UploadSite, blob: BlobContext, source: BlobSource) -> None:
         self._site = site
         self._blob = blob
         self._layer = blob.descriptor

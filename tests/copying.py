@@ -1,0 +1,31 @@
+"""One copy between two ends, as an engine would make it, for tests that bring ends of their own."""
+
+from transfer.engine.config import TransferConfig
+from transfer.engine.content import Source, Target
+from transfer.engine.copy import Copied, ImageCopy
+from transfer.engine.events import Event, Observer
+from transfer.engine.graph import read_graph
+from transfer.engine.limits import Limits
+from transfer.engine.sharing import Sharing
+from transfer.model.descriptor import Descriptor
+
+
+def ignore(event: Event) -> None:
+    """Observe nothing."""
+
+
+def new_sharing(limits: Limits | None = None, *, patience: float = 30.0) -> Sharing:
+    return Sharing(limits or Limits(TransferConfig()), patience=patience)
+
+
+async def copy_image(
+    source: Source,
+    root: Descriptor,
+    target: Target,
+    *,
+    tag: str | None,
+    sharing: Sharing | None = None,
+    notify: Observer = ignore,
+) -> Copied:
+    image = ImageCopy(source, target, sharing=sharing or new_sharing(), notify=notify, place="here")
+    return await image.run(await read_graph(source, root), tag=tag)

@@ -1,0 +1,61 @@
+"""A relay on loopback in front of a server, which can stop moving bytes as a dead link does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+
+class Relay:
+    """Passes bytes on in both directions while it is open; `port` is where."""
+
+    def __init__(self, upstream: int) -> None:
+        self._upstream = upstream
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.port = 0
+
+    def stall(self) -> None:
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        self._flowing.set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+            await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(ConnectionError):
+                while data := await reader.read(64 * 1024):
+                    await self._flowing.wait()
+                    writer.write(data)
+                    await writer.drain()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def relay(upstream: int) -> AsyncIterator[Relay]:
+    """A relay to a loopback port for as long as the block lasts."""
+    between = Relay(upstream)
+    carrying: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(between.connected(reader, writer))
+        carrying.add(task)
+        task.add_done_callback(carrying.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    between.port = server.sockets[0].getsockname()[1]
+    try:
+        yield between
+    finally:
+        between.flow()
+        server.close()
+        for task in carrying:
+            task.cancel()
+        if carrying:
+            await asyncio.wait(carrying)
+        await server.wait_closed()

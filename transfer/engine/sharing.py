@@ -1,0 +1,237 @@
+"""
+Sharing: a blob that several copies want is read once, and written once to each repository.
+
+Copies announce what they are going to send. Whoever gets to a blob first leads: it takes along those that want the
+same blob from the same place for other repositories, and feeds them all from its read. Nobody waits for another with
+a slot in hand, nobody gets another's error, and one that keeps the others waiting goes on by itself. Knows no end,
+and no image.
+"""
+
+import asyncio
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from transfer.engine.broadcast import Broadcast, Reader
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Target
+from transfer.engine.limits import Flight, Flights, Limits, Share
+from transfer.engine.tasks import task_group
+from transfer.errors import TransferError
+from transfer.model.digest import Digest
+
+# What a blob was to a copy that found another one of the same repository at work on it.
+JOINED = BlobSent(sent=0, already_there=True)
+
+
+@dataclass(slots=True, eq=False)
+class Want:
+    """
+    One blob that one copy is to have at its target.
+
+    Attributes:
+        blob: what it is, and who is told of it.
+        place: where it is read from: wants of one place are fed from one read.
+        mount_from: another repository of the target's registry that has it.
+        sent, error: how it ended, where another copy did it.
+        fed_by: the task of the other copy that is doing it.
+    """
+
+    blob: BlobContext
+    source: BlobSource
+    target: Target
+    place: Hashable
+    mount_from: str | None = None
+    sent: BlobSent | None = field(default=None, init=False)
+    error: TransferError | None = field(default=None, init=False)
+    fed_by: asyncio.Task[None] | None = field(default=None, init=False)
+
+    @property
+    def key(self) -> tuple[str, Digest]:
+        """What is uploaded once, whoever wants it."""
+        return self.target.key, self.blob.descriptor.digest
+
+    @property
+    def held_bytes(self) -> int:
+        """What its upload holds before it can go on."""
+        return min(self.blob.descriptor.size, self.target.held_bytes)
+
+    async def push(self, source: BlobSource) -> BlobSent:
+        """Mount the blob, or upload it."""
+        if self.mount_from is not None and await self.target.mount_blob(self.blob.descriptor, self.mount_from):
+            return BlobSent(sent=0, mounted=True)
+        return await self.target.push_blob(self.blob, source)
+
+
+class Sharing:
+    """
+    What the copies of one engine send, and who of them feeds whom.
+
+    Args:
+        patience: seconds that those who are fed from one read wait for the slowest of them.
+
+    Attributes:
+        workers: how many blobs of one copy may be in work at once.
+    """
+
+    def __init__(self, limits: Limits, *, patience: float) -> None:
+        self.patience = patience
+        self.workers = limits.max_concurrent_blobs
+        self._limits = limits
+        self._flights: Flights[BlobSent] = Flights()
+        self._gathering: Flights[None] = Flights()
+        self._gatherers: dict[Flight, str] = {}
+        self._waiting: dict[tuple[Hashable, Digest], list[Want]] = {}
+        self._lagging: set[str] = set()
+
+    @contextmanager
+    def announced(self, wants: Sequence[Want]) -> Iterator[None]:
+        """Let others know what is going to be sent, for as long as the context lasts."""
+        for want in wants:
+            self._waiting.setdefault(_subject(want), []).append(want)
+        try:
+            yield
+        finally:
+            for want in wants:
+                self._withdraw(want)
+
+    def popularity(self, want: Want) -> int:
+        """How many of those announced one read could serve."""
+        return len(self._waiting.get(_subject(want), ()))
+
+    async def deliver(self, want: Want) -> BlobSent:
+        """
+        Have the blob at its target: by an upload of its own, by one that another's read feeds, or by another's upload.
+
+        Raises:
+            TransferError: the upload failed.
+        """
+        while (flight := self._flights.find(want.key) or self._gathering.find(_subject(want))) is not None:
+            await self._join(want, flight)
+            if want.error is not None:
+                raise want.error
+            if flight.landed:
+                return want.sent or JOINED
+        self._withdraw(want)
+        flight = self._flights.begin(want.key)
+        try:
+            sent = await self._lead(want)
+            flight.end(landed=True)
+        finally:
+            flight.end()
+        return sent
+
+    async def _join(self, want: Want, flight: Flight) -> None:
+        """Wait for an upload under way; if it is one for this very copy, it does not outlive it."""
+        try:
+            await flight.over.wait()
+        except asyncio.CancelledError:
+            if want.fed_by is not None and not want.fed_by.done():
+                want.fed_by.cancel()
+                await asyncio.wait({want.fed_by})
+            raise
+
+    async def _lead(self, want: Want) -> BlobSent:
+        with Share(self._limits.fed) as room:
+            # Who wants the same meanwhile waits to be taken along, instead of reading it once more.
+            gathering = self._gathering.begin(_subject(want))
+            self._gatherers[gathering] = want.target.registry
+            try:
+                async with self._limits.blobs(want.target.registry).hold():
+                    others = await self._take_along(want, room)
+                    self._end(gathering)
+                    return await (self._feed_all(want, others, room) if others else want.push(want.source))
+            finally:
+                self._end(gathering)
+
+    def _end(self, gathering: Flight) -> None:
+        self._gatherers.pop(gathering, None)
+        gathering.end()
+
+    async def _take_along(self, want: Want, room: Share) -> list[Want]:
+        """
+        Choose whom to feed, when there is room for all.
+
+        It must be there for all at once: some with all of the bytes would wait for the others, and those for the bytes.
+        """
+        wished = self._companions(want)
+        if not wished:
+            return []
+        held = max(1, *(one.held_bytes for one in (want, *wished)))
+        most = min(1 + len(wished), max(1, int(self._limits.fed.capacity // held)))
+        await room.take(most * held)
+        return self._companions(want)[: most - 1]
+
+    def _companions(self, want: Want) -> list[Want]:
+        """Who can be taken along now: one for each other repository where nobody is at work on the blob."""
+        found: dict[Hashable, Want] = {}
+        for other in self._waiting.get(_subject(want), ()):
+            if not {want.target.registry, other.target.registry} & self._lagging and not self._flights.find(other.key):
+                found.setdefault(other.key, other)
+        return list(found.values())
+
+    async def _feed_all(self, want: Want, others: list[Want], room: Share) -> BlobSent:
+        """Upload for all at once; a failure of the leader's own comes out when the others are through."""
+        cast = Broadcast(want.source, want.blob.descriptor, readers=1 + len(others), patience=self.patience)
+        mine, *theirs = cast.readers
+        mine.on_lag = lambda: self._let_go(want)
+        flights = [self._flights.begin(other.key) for other in others]
+        failure: TransferError | None = None
+        sent = JOINED
+        try:
+            async with task_group() as group:
+                for other, reader, flight in zip(others, theirs, flights, strict=True):
+                    self._withdraw(other)
+                    other.fed_by = group.create_task(self._feed(want, other, reader, flight))
+                group.create_task(_run(cast, room))
+                try:
+                    sent = await want.push(mine)
+                except TransferError as error:
+                    failure = error
+                finally:
+                    mine.withdraw()
+        finally:
+            for flight in flights:
+                flight.end()
+        if failure is not None:
+            raise failure
+        return sent
+
+    async def _feed(self, leader: Want, want: Want, reader: Reader, flight: Flight) -> None:
+        reader.on_lag = lambda: self._let_go(want)
+        try:
+            want.sent = await want.push(reader)
+            flight.end(landed=True)
+        except TransferError as error:
+            # What somebody else's source does wrong says nothing of one's own.
+            if error.side != "source" or want.source is leader.source:
+                want.error = error
+        finally:
+            reader.withdraw()
+            flight.end()
+
+    def _let_go(self, want: Want) -> None:
+        """Have one that the others wait for go on by itself, from where it is; it is not taken along any more."""
+        self._lagging.add(want.target.registry)
+        for gathering in [one for one, registry in self._gatherers.items() if registry == want.target.registry]:
+            self._end(gathering)
+        if want.fed_by is not None:
+            want.fed_by.cancel()
+
+    def _withdraw(self, want: Want) -> None:
+        waiting = self._waiting.get(_subject(want), [])
+        if want in waiting:
+            waiting.remove(want)
+        if not waiting:
+            self._waiting.pop(_subject(want), None)
+
+
+async def _run(cast: Broadcast, room: Share) -> None:
+    """Read; once that is over nobody waits for anybody, and the room is free."""
+    try:
+        await cast.run()
+    finally:
+        room.give_back(room.held)
+
+
+def _subject(want: Want) -> tuple[Hashable, Digest]:
+    return want.place, want.blob.descriptor.digest
