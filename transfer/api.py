@@ -78,8 +78,8 @@ async def copy_image(
             `docker-archive:PATH[:NAME]`, what `docker save` writes, `-` for the standard input; or an image of a
             registry, spelled as a target.
         target: `REGISTRY/REPOSITORY[:TAG]`, or `…@DIGEST` to copy without a tag; the tag is `latest` where neither is
-            given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com` is reached by the ECR API. Or `oci:DIR[:TAG]`,
-            `oci-archive:PATH[:TAG]`.
+            given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com` is reached by the ECR API, any other host too where it is
+            spelled `ecr://HOST/REPOSITORY`. Or `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`.
         config: limits, retry and the place of the journal.
         credentials: instead of the AWS credential chain's.
         options: `CopyOptions`, as in `platforms=["linux/arm64"]`.

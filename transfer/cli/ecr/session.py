@@ -90,7 +90,7 @@ def _read(text: str, reference: str) -> str:
     return read.repository
 
 
-def _agree(text: str, option: str, given: str | None, said: str) -> None:
+def _agree(text: str, option: str, given: str | None, said: str | None) -> None:
     if given not in (None, said):
         raise InvalidReference(f"repository {text!r}: its host says {said}, but {option} says {given}")
 

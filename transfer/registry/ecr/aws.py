@@ -34,7 +34,6 @@ from botocore.model import ServiceModel
 
 from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
 from transfer.registry.body import StreamBody
-from transfer.registry.surroundings import Tls
 from transfer.registry.transport import Request
 
 # botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.
@@ -142,7 +141,9 @@ class AwsSession:
             raise TypeError("a signature covers the body's hash, which a stream does not have yet")
         signed.context["sha256"] = request.body.sha256 if request.body else _NOTHING
         _Signer(self._frozen, "ecr", self.region).add_auth(signed)
-        return replace(request, headers=dict(signed.headers.items()), tls=Tls(ca_bundle=self._ca_bundle))
+        return replace(
+            request, headers=dict(signed.headers.items()), tls=replace(request.tls, ca_bundle=self._ca_bundle)
+        )
 
 
 # SHA-256 of no bytes.
