@@ -213,8 +213,12 @@ class Ends:
 
 
 def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
-    """Whom to be at an ECR API, and where: a host that is spelled out comes before every setting."""
+    """Whom to be at an ECR API, and where: what is said of the side, and its host spelled out, come before the rest."""
     wanted = given or AwsCredentials()
+    if access.profile is not None:
+        wanted = AwsCredentials(profile=access.profile, region=wanted.region, endpoint_url=wanted.endpoint_url)
+    if access.role is not None:
+        wanted = replace(wanted, role=access.role)
     if host.address is None:
         return wanted
     plain = access.plain_http or is_loopback(urlsplit(f"//{host.address}").hostname or "")
