@@ -20,7 +20,7 @@ from transfer.engine.copy import Tally
 from transfer.engine.journal import Journal
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
-from transfer.errors import InvalidReference
+from transfer.errors import InvalidConfig, InvalidReference
 from transfer.local.docker_archive import DockerArchiveSource
 from transfer.local.layout import LayoutSource
 from transfer.local.layout_target import LayoutTarget
@@ -214,6 +214,8 @@ class Ends:
 
 def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
     """Whom to be at an ECR API, and where: what is said of the side, and its host spelled out, come before the rest."""
+    if access.anonymous:
+        raise InvalidConfig("ECR answers nobody without credentials: leave out that there are none")
     wanted = given or AwsCredentials()
     if access.profile is not None:
         wanted = AwsCredentials(profile=access.profile, region=wanted.region, endpoint_url=wanted.endpoint_url)

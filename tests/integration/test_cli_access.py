@@ -1,5 +1,7 @@
 """Who to be at each end, as the command line takes it."""
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,36 @@ def test_a_side_takes_a_profile_of_its_own(
         )
         assert command.ok("tags", here.removesuffix(":v1"), "--profile", profile) == "v1\n"
     assert copied.startswith(here.removesuffix(":v1") + "@sha256:")
+
+
+def test_nobody_is_somebody_where_no_login_is_sent(
+    registry: Server, command: Command, layout: ImageBuilder, clean_environment: Path
+) -> None:
+    host = registry.url.partition("//")[2]
+    login = base64.b64encode(b"transfer:transfer").decode()
+    (clean_environment / ".docker").mkdir()
+    (clean_environment / ".docker" / "config.json").write_text(json.dumps({"auths": {host: {"auth": login}}}))
+    command.ok("push", layout.image([10]).source, f"{host}/app:v1")
+    assert command("tags", f"{host}/app", "--no-creds").code == 4
+    for flag in ("--src-no-creds", "--dest-no-creds"):
+        assert command("copy", f"{host}/app:v1", f"{host}/app:v2", flag).code == 4
+    assert command.ok("tags", f"{host}/app") == "v1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tags", "a.example/x", "--no-creds", "--creds", "me:canary-77"), "exclude each other"),
+        (("copy", "a.example/x", "b.example/x", "--src-no-creds", "--src-profile", "p"), "exclude each other"),
+        (("tags", "ecr://a.example/x", "--no-creds"), "nobody without credentials"),
+        (("copy", "a.example/x", "b.example/x", "--dest-token-host", "https://c.example"), "a host alone"),
+    ],
+)
+def test_what_contradicts_itself_is_bad_input(command: Command, arguments: tuple[str, ...], said: str) -> None:
+    ended = command(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "canary-77" not in ended.err
 
 
 @pytest.mark.parametrize(

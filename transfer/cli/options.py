@@ -138,6 +138,14 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     options = (
         *(at_aws if side else ()),
         click.option(f"{flag}creds", f"{name}creds", metavar="USER:PASSWORD", help="Who to be at the registry."),
+        click.option(f"{flag}no-creds", f"{name}no_creds", is_flag=True, help="Look for no login, and send none."),
+        click.option(
+            f"{flag}token-host",
+            f"{name}token_hosts",
+            multiple=True,
+            metavar="HOST",
+            help="A token server elsewhere that may be shown the login.",
+        ),
         click.option(f"{flag}plain-http", f"{name}plain_http", is_flag=True, help="Speak HTTP without TLS."),
         click.option(
             f"{flag}tls-verify", f"{name}tls_verify", type=bool, default=True, help="false takes any certificate."
@@ -156,6 +164,8 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
                 login=arguments.pop(f"{name}creds"),
                 profile=arguments.pop(f"{name}profile") if side else None,
                 role=arguments.pop(f"{name}role") if side else None,
+                anonymous=arguments.pop(f"{name}no_creds"),
+                token_hosts=frozenset(host.lower() for host in arguments.pop(f"{name}token_hosts")),
                 plain_http=arguments.pop(f"{name}plain_http"),
                 verify=arguments.pop(f"{name}tls_verify"),
                 ca=arguments.pop(f"{name}ca"),

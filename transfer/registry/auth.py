@@ -213,7 +213,7 @@ def _refusal(what: str, reply: Reply, realm: Realm) -> Exception:
         return refused(
             what,
             f"{realm.host} gives none to an unknown client, and it is not of the registry's own site, so it was shown "
-            "no credentials; name it as a token host if it is to have them",
+            "no credentials; name it as a token host (--token-host) if it is to have them",
         )
     return error
 
