@@ -30,6 +30,7 @@ from transfer.places import (
     check_apart,
     mount_source,
     named,
+    read_login,
     read_named,
     read_repository,
     read_source,
@@ -38,6 +39,7 @@ from transfer.places import (
 )
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.login_status import LoginStatus
 
 
 class CopyOptions(TypedDict, total=False):
@@ -231,6 +233,16 @@ class Engine:
         """
         async for tag in (await self._ends.repository(read_repository(repository), access)).tags():
             yield tag
+
+    async def check_login(self, place: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> LoginStatus:
+        """
+        Whether the credentials work at `HOST` or for `HOST/REPOSITORY`, as whom, and found where; moves nothing.
+
+        Raises:
+            InvalidReference: it is neither of these.
+            InvalidConfig: a setting or a file of logins cannot be read.
+        """
+        return await self._ends.check_login(read_login(place), access)
 
     async def delete(self, reference: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> None:
         """

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Literal, Protocol, Self
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from transfer.registry.access import RegistryAccess
 from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
 from transfer.registry.distribution.exchange import Exchange, is_loopback
+from transfer.registry.distribution.login import check_registry
 from transfer.registry.distribution.repository import DistributionRepository
 from transfer.registry.distribution.source import DistributionSource
 from transfer.registry.distribution.target import DistributionTarget
@@ -41,10 +43,12 @@ from transfer.registry.ecr import upload as ecr
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
+from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
+from transfer.registry.login_status import LoginStatus
 from transfer.registry.transport import Transport
 
 # How ECR is written to: "auto" is "api", whose one call asks for a hundred blobs; only "registry" can mount.
@@ -131,6 +135,14 @@ class Ends:
             return DistributionRepository(self._registry(place, access), name)
         client = await self._client(place, access)
         return EcrRepository(client, registry_id=place.host.account, repository=name)
+
+    async def check_login(self, place: RemotePlace, access: RegistryAccess) -> LoginStatus:
+        """Whether one is let in at a place, as whom, and to do what."""
+        name = place.reference.repository
+        if isinstance(place, RegistryPlace):
+            return await check_registry(self._registry(place, access), name)
+        check = EcrLoginCheck(partial(self._client, place, access), place.host, name)
+        return await check.run(place.reference.registry)
 
     def _registry_target(self, client: DistributionClient, reference: Reference, tally: Tally) -> DistributionTarget:
         key = f"{client.registry}/{reference.repository}"

@@ -103,6 +103,22 @@ def read_named(text: str) -> RemotePlace:
     return place
 
 
+def read_login(text: str) -> RemotePlace:
+    """
+    The registry that a spelling names, its repository being empty, or a repository of one.
+
+    Raises:
+        InvalidReference: it is neither.
+    """
+    if "/" in text.removeprefix(_ECR_SCHEME).removeprefix("docker://"):
+        return read_repository(text)
+    try:
+        place = read_repository(f"{text}/any")
+    except InvalidReference:
+        raise InvalidReference(f"registry {text!r}: expected a host, as in registry.example:5000") from None
+    return replace(place, reference=replace(place.reference, repository=""))
+
+
 def check_apart(source: Place, target: Place) -> None:
     """
     Refuse a copy of an image onto itself.

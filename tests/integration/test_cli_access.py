@@ -81,3 +81,37 @@ def test_what_contradicts_itself_is_bad_input(command: Command, arguments: tuple
 def test_what_is_no_role_is_bad_input(command: Command, arguments: tuple[str, ...]) -> None:
     ended = command(*arguments)
     assert (ended.code, ended.out) == (2, "")
+
+
+def test_logins_are_checked_one_a_line(registry: Server, command: Command) -> None:
+    host = registry.url.partition("//")[2]
+    fine = command("login-check", host, f"{host}/app", "--creds", "transfer:transfer")
+    assert (fine.code, fine.err) == (0, "")
+    assert [line.split() for line in fine.out.splitlines()] == [
+        [host, "ok", "transfer", "given", "login", "-"],
+        [f"{host}/app", "ok", "transfer", "given", "pull", "-"],
+    ]
+    refused = command("login-check", host, registry.registry, "127.0.0.1:1", "--creds", "transfer:canary-77", "--json")
+    told = json.loads(refused.out)
+    assert (refused.code, [one["state"] for one in told]) == (4, ["refused", "ok", "failed"])
+    assert (told[1]["user"], told[1]["source"], told[1]["expires_at"][:2]) == ("123456789012", "AWS (env)", "20")
+    assert len(refused.err.splitlines()) == 2
+    assert "canary-77" not in refused.out + refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("127.0.0.1:1",), 1, "127.0.0.1:1"),
+        (("{host}", "127.0.0.1:1"), 4, "wants a login"),
+        (("{host}", "--no-creds"), 4, "wants a login"),
+        (("{host}/app:v1",), 2, "without a tag"),
+        ((), 2, "Missing argument"),
+    ],
+)
+def test_a_login_check_ends_with_the_worst_of_them(
+    registry: Server, command: Command, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    ended = command("login-check", *(one.format(host=registry.url.partition("//")[2]) for one in arguments))
+    assert ended.code == code
+    assert said in ended.err

@@ -99,6 +99,7 @@ class AwsSession:
         region: the region that requests are signed for.
         model: botocore's model of the API.
         paginators: botocore's paginator models, by operation.
+        credentials_source: botocore's word for how it found the credentials, as in `env`.
     """
 
     def __init__(self, session: botocore.session.Session, credentials: Credentials, client: BaseClient) -> None:
@@ -108,6 +109,7 @@ class AwsSession:
         paginators = session.get_component("data_loader").load_data(f"ecr/{self.model.api_version}/paginators-1")
         self.paginators: Mapping[str, Any] = paginators["pagination"]
         self._ca_bundle: str | None = session.get_config_variable("ca_bundle")
+        self.credentials_source = str(credentials.method)
         self._credentials = credentials
         self._frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
 

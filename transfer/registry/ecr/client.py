@@ -83,6 +83,11 @@ class EcrClient:
         """The region that requests are signed for."""
         return self._session.region
 
+    @property
+    def credentials_source(self) -> str:
+        """How the credentials were found, as botocore calls it."""
+        return self._session.credentials_source
+
     def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
         """The same client, telling somebody of its retries."""
         client = copy(self)
