@@ -15,6 +15,7 @@ from transfer.places import (
     check_apart,
     mount_source,
     named,
+    read_login,
     read_named,
     read_repository,
     read_source,
@@ -112,6 +113,44 @@ def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference) as caught:
         read_target(text)
     assert caught.value.side == "target"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"{REGISTRY}.evil.example",
+        f"{REGISTRY}@evil.example",
+        f"evil.example@{REGISTRY}",
+        f"{REGISTRY}.",
+        f"{REGISTRY}:443",
+        f"{REGISTRY}:5000",
+        f"{REGISTRY}:443@evil.example",
+        REGISTRY.replace("amazonaws.com", "amazonaws.example"),
+        REGISTRY.replace("us-east-1", "us-nowhere"),
+        REGISTRY.replace(".dkr.ecr.", ".dkr-ecr."),
+        REGISTRY.replace("123456789012", "1234"),
+        REGISTRY.replace("amazonaws", "am\u0430zonaws"),
+        f"{REGISTRY}%2eevil.example",
+        f"{REGISTRY}\n.evil.example",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["", "docker://", "ecr://"])
+def test_what_merely_looks_like_a_host_of_ecr_is_no_registry_at_all(scheme: str, host: str) -> None:
+    for read in (read_source, read_target, read_repository, read_login):
+        with pytest.raises(InvalidReference):
+            read(f"{scheme}{host}/team/app")
+
+
+def test_a_host_of_ecr_in_capitals_is_that_host() -> None:
+    assert read_target(f"{REGISTRY.upper()}/team/app:v1") == image("v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "repository"),
+    [(REGISTRY, ""), (f"docker://{REGISTRY}", ""), (f"ecr://{REGISTRY}/team/app", "team/app")],
+)
+def test_a_login_is_for_a_registry_or_for_a_repository(text: str, repository: str) -> None:
+    assert read_login(text) == EcrPlace(Reference(REGISTRY, repository), HOST)
 
 
 def test_a_repository_has_neither_tag_nor_digest() -> None:
