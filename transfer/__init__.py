@@ -23,7 +23,7 @@ from transfer.errors import (
 )
 
 if TYPE_CHECKING:
-    from transfer.api import Engine, push_image
+    from transfer.api import Engine, copy_image, pull_image, push_image
     from transfer.engine.config import TransferConfig
     from transfer.engine.events import Event
     from transfer.engine.result import BlobResult, PushResult
@@ -55,7 +55,9 @@ __all__ = [
     "TransferError",
     "Unauthorized",
     "UploadLost",
+    "copy_image",
     "open_ecr",
+    "pull_image",
     "push_image",
 ]
 
@@ -68,7 +70,9 @@ _PLACES = {
     "PushResult": "transfer.engine.result",
     "Server": "transfer.server",
     "TransferConfig": "transfer.engine.config",
+    "copy_image": "transfer.api",
     "open_ecr": "transfer.registry.ecr.client",
+    "pull_image": "transfer.api",
     "push_image": "transfer.api",
 }
 

@@ -1,5 +1,6 @@
 """
-The library's front door: `copy_image`, `push_image`, and the `Engine` that shares connections between calls.
+The library's front door: `copy_image`, `push_image`, `pull_image`, and the `Engine` that shares connections between
+calls.
 
 Puts the ends, the limits and the algorithm together. Knows no terminal, and reads nothing of the environment but what
 botocore and the platform's folders read.
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 import platformdirs
 
@@ -24,21 +25,41 @@ from transfer.engine.result import PushResult
 from transfer.engine.sharing import Sharing
 from transfer.errors import TransferError
 from transfer.job import Destination, Job, JobRun, Outcome
-from transfer.places import read_named, read_repository, read_source
+from transfer.places import read_login, read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.login_status import LoginStatus
 
 
-async def copy_image(  # noqa: PLR0913 - each is one fact of a copy
+class CopyOptions(TypedDict, total=False):
+    """
+    What a copy may be told besides its two ends.
+
+    Attributes:
+        platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as the image that it is,
+            several as an index of those; all where none is named.
+        source_access, target_access: how a side's registry is reached, and as whom.
+        ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
+            (`registry`), which mounts blobs of other repositories where the account has that switched on.
+        create_repository: create the repository of ECR when it is missing, with the registry's default settings.
+        observer: called with each event, in the event loop; it must return at once.
+    """
+
+    platforms: Sequence[str]
+    source_access: RegistryAccess
+    target_access: RegistryAccess
+    ecr_protocol: EcrProtocol
+    create_repository: bool
+    observer: Observer | None
+
+
+async def copy_image(
     source: str,
     target: str,
     *,
-    platforms: Sequence[str] = (),
-    source_access: RegistryAccess = DEFAULT_ACCESS,
-    target_access: RegistryAccess = DEFAULT_ACCESS,
     config: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
-    observer: Observer | None = None,
+    **options: Unpack[CopyOptions],
 ) -> PushResult:
     """
     Copy one image, continuing inside its layers where an earlier copy was stopped.
@@ -48,27 +69,17 @@ async def copy_image(  # noqa: PLR0913 - each is one fact of a copy
             `docker-archive:PATH[:NAME]`, what `docker save` writes, `-` for the standard input; or an image of a
             registry, spelled as a target.
         target: `REGISTRY/REPOSITORY[:TAG]`, or `…@DIGEST` to copy without a tag; the tag is `latest` where neither is
-            given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com` is reached by the ECR API. Or `oci:DIR[:TAG]`,
-            `oci-archive:PATH[:TAG]`.
-        platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as the image that it is,
-            several as an index of those; all where none is named.
-        source_access, target_access: how a registry that is no ECR is reached, and as whom.
+            given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com` is reached by the ECR API, any other host too where it is
+            spelled `ecr://HOST/REPOSITORY`. Or `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`.
         config: limits, retry and the place of the journal.
         credentials: instead of the AWS credential chain's.
-        observer: called with each event, in the event loop; it must return at once.
+        options: `CopyOptions`, as in `platforms=["linux/arm64"]`.
 
     Raises:
         TransferError: with nothing changed under the tag; its class says what happened, see `transfer.errors`.
     """
     async with Engine(config, credentials=credentials) as engine:
-        return await engine.copy(
-            source,
-            target,
-            platforms=platforms,
-            source_access=source_access,
-            target_access=target_access,
-            observer=observer,
-        )
+        return await engine.copy(source, target, **options)
 
 
 async def push_image(
@@ -77,10 +88,22 @@ async def push_image(
     *,
     config: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
-    observer: Observer | None = None,
+    **options: Unpack[CopyOptions],
 ) -> PushResult:
     """Push one image into a registry: `copy_image` by the name that one looks for when the image is local."""
-    return await copy_image(source, target, config=config, credentials=credentials, observer=observer)
+    return await copy_image(source, target, config=config, credentials=credentials, **options)
+
+
+async def pull_image(
+    source: str,
+    target: str,
+    *,
+    config: TransferConfig | None = None,
+    credentials: AwsCredentials | None = None,
+    **options: Unpack[CopyOptions],
+) -> PushResult:
+    """Pull one image onto this machine: `copy_image` by the name that one looks for when the target is local."""
+    return await copy_image(source, target, config=config, credentials=credentials, **options)
 
 
 class Engine:
@@ -124,11 +147,9 @@ class Engine:
             raise RuntimeError("use the engine in 'async with Engine() as engine'")
         return self._opened
 
-    async def push(
-        self, source: str, target: str, *, create_repository: bool = False, observer: Observer | None = None
-    ) -> PushResult:
+    async def push(self, source: str, target: str, **options: Unpack[CopyOptions]) -> PushResult:
         """Push one image: `copy` by the name that one looks for when the image is local."""
-        return await self.copy(source, target, create_repository=create_repository, observer=observer)
+        return await self.copy(source, target, **options)
 
     async def copy(  # noqa: PLR0913 - each is one fact of a copy
         self,
@@ -142,14 +163,7 @@ class Engine:
         create_repository: bool = False,
         observer: Observer | None = None,
     ) -> PushResult:
-        """
-        Copy one image; arguments and errors as of `copy_image`.
-
-        Args:
-            ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
-                (`registry`), which mounts blobs of other repositories where the account has that switched on.
-            create_repository: create the repository of ECR when it is missing, with the registry's default settings.
-        """
+        """Copy one image; arguments and errors as of `copy_image`, options as of `CopyOptions`."""
         destination = Destination(target, target_access, ecr_protocol, create_repository)
         (outcome,) = await self.run(Job(source, (destination,), tuple(platforms), source_access), observer=observer)
         if isinstance(outcome, TransferError):
@@ -200,6 +214,16 @@ class Engine:
         """
         async for tag in (await self._ends.repository(read_repository(repository), access)).tags():
             yield tag
+
+    async def check_login(self, place: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> LoginStatus:
+        """
+        Whether the credentials work at `HOST` or for `HOST/REPOSITORY`, as whom, and found where; moves nothing.
+
+        Raises:
+            InvalidReference: it is neither of these.
+            InvalidConfig: a setting or a file of logins cannot be read.
+        """
+        return await self._ends.check_login(read_login(place), access)
 
     async def delete(self, reference: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> None:
         """

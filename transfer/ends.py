@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Literal, Protocol, Self
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from transfer.engine.copy import Tally
 from transfer.engine.journal import Journal
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
-from transfer.errors import InvalidReference
+from transfer.errors import InvalidConfig, InvalidReference
 from transfer.local.docker_archive import DockerArchiveSource
 from transfer.local.layout import LayoutSource
 from transfer.local.layout_target import LayoutTarget
@@ -33,7 +34,8 @@ from transfer.places import EcrPlace, Place, RegistryPlace, RemotePlace
 from transfer.registry.access import RegistryAccess
 from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
-from transfer.registry.distribution.exchange import Exchange, RegistrySettings
+from transfer.registry.distribution.exchange import Exchange, is_loopback
+from transfer.registry.distribution.login import check_registry
 from transfer.registry.distribution.repository import DistributionRepository
 from transfer.registry.distribution.source import DistributionSource
 from transfer.registry.distribution.target import DistributionTarget
@@ -41,10 +43,12 @@ from transfer.registry.ecr import upload as ecr
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
+from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
+from transfer.registry.login_status import LoginStatus
 from transfer.registry.transport import Transport
 
 # How ECR is written to: "auto" is "api", whose one call asks for a hundred blobs; only "registry" can mount.
@@ -90,8 +94,8 @@ class Ends:
         self._retrier = Retrier(config)
         self._transport = Transport(config)
         self._connecting = asyncio.Lock()
-        self._clients: dict[EcrHost, EcrClient] = {}
-        self._ecr_registries: dict[str, DistributionClient] = {}
+        self._clients: dict[tuple[EcrHost, RegistryAccess], EcrClient] = {}
+        self._ecr_registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._known: dict[str, set[Digest]] = {}
 
@@ -116,7 +120,7 @@ class Ends:
                 yield DistributionSource(client, place.reference.repository)
             case EcrPlace():
                 yield EcrSource(
-                    (await self._client(place.host)).reporting(tally),
+                    (await self._client(place, access)).reporting(tally),
                     self._transport,
                     self._retrier,
                     registry_id=place.host.account,
@@ -136,17 +140,25 @@ class Ends:
             case RegistryPlace(reference=reference):
                 yield self._registry_target(self._registry(place, access), reference, tally, options)
             case EcrPlace(reference=reference) if options.ecr_protocol == "registry":
-                yield self._registry_target(await self._ecr_registry(place), reference, tally, options)
+                yield self._registry_target(await self._ecr_registry(place, access), reference, tally, options)
             case EcrPlace():
-                yield await self._ecr_target(place, tally, options)
+                yield await self._ecr_target(place, tally, access, options)
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""
         name = place.reference.repository
         if isinstance(place, RegistryPlace):
             return DistributionRepository(self._registry(place, access), name)
-        client = await self._client(place.host)
+        client = await self._client(place, access)
         return EcrRepository(client, registry_id=place.host.account, repository=name)
+
+    async def check_login(self, place: RemotePlace, access: RegistryAccess) -> LoginStatus:
+        """Whether one is let in at a place, as whom, and to do what."""
+        name = place.reference.repository
+        if isinstance(place, RegistryPlace):
+            return await check_registry(self._registry(place, access), name)
+        check = EcrLoginCheck(partial(self._client, place, access), place.host, name)
+        return await check.run(place.reference.registry)
 
     def _registry_target(
         self, client: DistributionClient, reference: Reference, tally: Tally, options: TargetOptions
@@ -163,16 +175,18 @@ class Ends:
         )
         return DistributionTarget(site, known=self._known.setdefault(key, set()))
 
-    async def _ecr_target(self, place: EcrPlace, tally: Tally, options: TargetOptions) -> EcrTarget:
-        client = (await self._client(place.host)).reporting(tally)
-        key = f"{client.url} {place.host.account}/{place.reference.repository}"
+    async def _ecr_target(
+        self, place: EcrPlace, tally: Tally, access: RegistryAccess, options: TargetOptions
+    ) -> EcrTarget:
+        client = (await self._client(place, access)).reporting(tally)
+        key = f"{client.url} {place.host.account or ''}/{place.reference.repository}"
         site = ecr.UploadSite(
             key=key,
             client=client,
             registry_id=place.host.account,
             repository=place.reference.repository,
             journal=self._journal,
-            bytes_in_flight=self._limits.bytes_for(f"{client.url} {place.host.account}", among=options.among),
+            bytes_in_flight=self._limits.bytes_for(client.url, among=options.among),
         )
         return EcrTarget(site, known=self._known.setdefault(key, set()), create_repository=options.create_repository)
 
@@ -189,35 +203,58 @@ class Ends:
             self._registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
         return self._registries[key]
 
-    async def _ecr_registry(self, place: EcrPlace) -> DistributionClient:
+    async def _ecr_registry(self, place: EcrPlace, access: RegistryAccess) -> DistributionClient:
         """ECR's Docker endpoint: the host of the image, or where an endpoint that is not AWS's says that it is."""
-        registry = place.reference.registry
-        if registry not in self._ecr_registries:
-            client = await self._client(place.host)
+        key = (place.reference.registry, access)
+        if key not in self._ecr_registries:
+            client = await self._client(place, access)
             data = (await client.get_authorization_token())["authorizationData"]
             endpoint = urlsplit(data[0].get("proxyEndpoint", "") if data else "")
             at_aws = not endpoint.netloc or parse_ecr_host(endpoint.netloc) is not None
             exchange = Exchange(
-                registry if at_aws else endpoint.netloc,
+                place.reference.registry if at_aws else endpoint.netloc,
                 transport=self._transport,
                 logins=EcrLogins(client),
-                settings=RegistrySettings(plain_http=not at_aws and endpoint.scheme == "http"),
+                settings=replace(access.settings(), plain_http=not at_aws and endpoint.scheme == "http"),
             )
-            self._ecr_registries[registry] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
-        return self._ecr_registries[registry]
+            self._ecr_registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+        return self._ecr_registries[key]
 
-    async def _client(self, host: EcrHost) -> EcrClient:
-        """The client for a host's region and kind of endpoint; accounts share it."""
-        place = replace(host, account="")
+    async def _client(self, place: EcrPlace, access: RegistryAccess) -> EcrClient:
+        """The client for a host's region and kind of endpoint, as one side reaches it; accounts share it."""
+        host = place.host
+        key = (replace(host, account=None), access)
         async with self._connecting:
-            if place not in self._clients:
+            if key not in self._clients:
                 session = await AwsSession.load(
-                    self._credentials, region=host.region, fips=host.fips, dual_stack=host.dual_stack
+                    _credentials(self._credentials, host, access),
+                    region=host.region,
+                    fips=host.fips,
+                    dual_stack=host.dual_stack,
                 )
-                self._clients[place] = EcrClient(
-                    session, transport=self._transport, retrier=self._retrier, limits=self._limits
+                self._clients[key] = EcrClient(
+                    session,
+                    transport=self._transport,
+                    retrier=self._retrier,
+                    limits=self._limits,
+                    tls=access.settings().tls,
                 )
-        return self._clients[place]
+        return self._clients[key]
+
+
+def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
+    """Whom to be at an ECR API, and where: what is said of the side, and its host spelled out, come before the rest."""
+    if access.anonymous:
+        raise InvalidConfig("ECR answers nobody without credentials: leave out that there are none")
+    wanted = given or AwsCredentials()
+    if access.profile is not None:
+        wanted = AwsCredentials(profile=access.profile, region=wanted.region, endpoint_url=wanted.endpoint_url)
+    if access.role is not None:
+        wanted = replace(wanted, role=access.role)
+    if host.address is None:
+        return wanted
+    plain = access.plain_http or is_loopback(urlsplit(f"//{host.address}").hostname or "")
+    return replace(wanted, endpoint_url=f"{'http' if plain else 'https'}://{host.address}")
 
 
 @asynccontextmanager

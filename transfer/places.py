@@ -52,6 +52,8 @@ Place = LocalReference | RemotePlace
 
 # Words of other tools before a ':' that would else be taken for the name of an image on Docker Hub.
 _FOREIGN_KINDS = frozenset({"containers-storage", "dir", "docker-daemon", "ecr", "ostree", "sif", "tarball"})
+# Before a host that is to be spoken to by the ECR API, whoever's it is.
+_ECR_SCHEME = "ecr://"
 # A name that wants to be taken for one of ECR's is that, or a mistake, or somebody's trap.
 _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
@@ -111,6 +113,22 @@ def read_named(text: str) -> RemotePlace:
     return place
 
 
+def read_login(text: str) -> RemotePlace:
+    """
+    The registry that a spelling names, its repository being empty, or a repository of one.
+
+    Raises:
+        InvalidReference: it is neither.
+    """
+    if "/" in text.removeprefix(_ECR_SCHEME).removeprefix("docker://"):
+        return read_repository(text)
+    try:
+        place = read_repository(f"{text}/any")
+    except InvalidReference:
+        raise InvalidReference(f"registry {text!r}: expected a host, as in registry.example:5000") from None
+    return replace(place, reference=replace(place.reference, repository=""))
+
+
 def check_apart(source: Place, target: Place) -> None:
     """
     Refuse a copy of an image onto itself.
@@ -118,21 +136,30 @@ def check_apart(source: Place, target: Place) -> None:
     Raises:
         InvalidReference: both spellings name the same image.
     """
-    if source == target and source.choice:
+    if source.choice and _image(source) == _image(target):
         raise InvalidReference("the source and the target are the same image: name another tag or repository")
+
+
+def _image(place: Place) -> LocalReference | Reference:
+    """What a place is whichever way it is reached: by whose API, and with the default port or without."""
+    if isinstance(place, LocalReference):
+        return place
+    return replace(place.reference, registry=place.reference.registry.removesuffix(":443"))
 
 
 def _remote(text: str, side: Side, *, short_names: bool = False) -> RemotePlace:
     """What is written to is named in full: nobody shall send an image to Docker Hub by leaving out a host."""
+    by_api = text.startswith(_ECR_SCHEME)
     kind, colon, _ = text.partition(":")
-    if (colon and kind in _FOREIGN_KINDS) or text.startswith(("/", "./", "../", "~")):
+    if (colon and kind in _FOREIGN_KINDS and not by_api) or text.startswith(("/", "./", "../", "~")):
         raise InvalidReference(
             f"{side} {text!r}: expected an image of a registry, as in registry.example/app:v1, or an OCI image layout, "
             "as in oci:DIR:TAG" + (", or an archive, as in oci-archive:PATH" if side == "source" else ""),
             side=side,
         )
     try:
-        reference = parse_reference(text.removeprefix("docker://"), short_names=short_names)
+        bare = text.removeprefix(_ECR_SCHEME if by_api else "docker://")
+        reference = parse_reference(bare, short_names=short_names and not by_api)
     except InvalidReference as error:
         error.side = side
         raise
@@ -143,7 +170,9 @@ def _remote(text: str, side: Side, *, short_names: bool = False) -> RemotePlace:
             "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
             side=side,
         )
-    return RegistryPlace(reference) if host is None else EcrPlace(reference, host)
+    if host is None and not by_api:
+        return RegistryPlace(reference)
+    return EcrPlace(reference, host or EcrHost(None, None, address=reference.registry))
 
 
 def _or_latest(place: RemotePlace) -> RemotePlace:
@@ -171,4 +200,5 @@ def spelled(place: Place, digest: Digest) -> str:
     """What was written, by digest: what to pull, deploy or copy on."""
     if isinstance(place, LocalReference):
         return f"{place.kind}:{place.path}@{digest}"
-    return str(place.reference.at(digest))
+    by_api = isinstance(place, EcrPlace) and place.host.address is not None
+    return f"{_ECR_SCHEME if by_api else ''}{place.reference.at(digest)}"

@@ -116,7 +116,10 @@ async def ecr(server: Server) -> AsyncIterator[Ends]:
 
 @pytest_asyncio.fixture
 async def registry(server: Server) -> AsyncIterator[Ends]:
-    """A Distribution registry; whether tags move is no part of its API."""
+    """A Distribution registry; that tags do not move is said by its other API."""
+    keys = AwsCredentials(access_key_id="transfer", secret_access_key="transfer", endpoint_url=server.url)
+    async with open_ecr(region="us-east-1", credentials=keys) as client:
+        await client.create_repository(repositoryName="two", imageTagMutability="IMMUTABLE")
     async with opened(server.url.removeprefix("http://"), logins=SERVER_LOGIN) as ready:
 
         async def read_blob(target: Target, blob: Descriptor) -> bytes:
@@ -124,7 +127,7 @@ async def registry(server: Server) -> AsyncIterator[Ends]:
             async with ready.source("one").open_blob(blob) as pieces:
                 return b"".join([piece async for piece in pieces])
 
-        yield Ends(ready.target("one"), None, read_blob)
+        yield Ends(ready.target("one"), ready.target("two"), read_blob)
 
 
 @pytest.fixture(params=["memory", "folder", "archive", "ecr", "registry"])
@@ -139,7 +142,7 @@ def target(ends: Ends) -> Target:
     return ends.target
 
 
-@pytest.fixture(params=["memory", "ecr"])
+@pytest.fixture(params=["memory", "ecr", "registry"])
 def immutable(request: pytest.FixtureRequest) -> Target:
     """A repository whose tags do not move, of every kind of target that has such."""
     found: Ends = request.getfixturevalue(request.param)

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.images import BuiltImage, ImageBuilder
-from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError
+from transfer import (
+    AwsCredentials,
+    Engine,
+    Server,
+    TransferConfig,
+    TransferError,
+    copy_image,
+    pull_image,
+    push_image,
+)
 from transfer.registry.access import RegistryAccess
 
 MIB = 1024 * 1024
@@ -100,3 +109,18 @@ async def test_ecr_mounts_by_its_docker_endpoint(server: Server, engine: Engine,
     assert (copied.mounted.count, copied.sent, copied.digest) == (3, 0, image.root.digest)
     asked = operations(server)
     assert (asked["MountBlob"], asked["GetDownloadUrlForLayer"], asked["UploadLayerPart"]) == (3, 0, 0)
+
+
+async def test_an_image_is_pushed_copied_and_pulled_by_one_call_each_with_the_same_options(
+    server: Server, host: str, layout: ImageBuilder, tmp_path: Path
+) -> None:
+    keys = AwsCredentials(access_key_id="transfer", secret_access_key="transfer", endpoint_url=server.url)
+    image = layout.index()
+    pushed = await push_image(image.source, f"{server.registry}/app:v1", credentials=keys, create_repository=True)
+    copied = await copy_image(f"{server.registry}/app:v1", f"{host}/app:v2", credentials=keys, target_access=LOGIN)
+    pulled = await pull_image(
+        f"{host}/app:v2", f"oci:{tmp_path / 'out'}:v2", source_access=LOGIN, platforms=["linux/arm64"]
+    )
+    assert (pushed.digest, copied.digest) == (image.root.digest, image.root.digest)
+    assert pulled.reference == f"oci:{tmp_path / 'out'}@{pulled.digest}"
+    assert digests(tmp_path / "out") < digests(image.path)

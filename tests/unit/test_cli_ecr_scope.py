@@ -3,14 +3,14 @@
 import pytest
 
 from transfer.cli.ecr.session import Scope, repository_scope
-from transfer.cli.options import EcrOptions
+from transfer.cli.options import AwsOptions, EcrOptions
 from transfer.errors import InvalidReference
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 def options(*, region: str | None = None, registry_id: str | None = None) -> EcrOptions:
-    return EcrOptions(profile=None, region=region, endpoint_url=None, registry_id=registry_id, as_json=False)
+    return EcrOptions(aws=AwsOptions(), region=region, registry_id=registry_id, as_json=False)
 
 
 @pytest.mark.parametrize(

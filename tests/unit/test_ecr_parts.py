@@ -19,12 +19,13 @@ from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
+from transfer.registry.ecr.names import names_of
 from transfer.registry.ecr.parts import NO_GUARD, LayerReader, Part, Session
 
 SIZE = 3 * SLICE + 10
 CONTENT = b"".join(blocks(SIZE, 3))
 PART = SLICE + 100
-SESSION = Session("123456789012", "app", "upload-1", PART)
+SESSION = Session(names_of("123456789012", "app"), "upload-1", PART)
 
 
 class FileSource(MemorySource):
@@ -64,7 +65,7 @@ def blob_of(part: Part) -> bytes:
     assert part.body.sha256 == sha256(body).hexdigest()
     members = json.loads(body)
     assert (members["partFirstByte"], members["partLastByte"]) == (part.first, part.end - 1)
-    assert (members["registryId"], members["repositoryName"]) == (SESSION.registry_id, SESSION.repository)
+    assert (members["registryId"], members["repositoryName"]) == ("123456789012", "app")
     assert members["uploadId"] == SESSION.upload_id
     return pybase64.b64decode(members["layerPartBlob"], validate=True)
 

@@ -15,6 +15,7 @@ from transfer.places import (
     check_apart,
     mount_source,
     named,
+    read_login,
     read_named,
     read_repository,
     read_source,
@@ -30,6 +31,10 @@ DIGEST = Digest.of(b"image")
 
 def image(tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
     return EcrPlace(Reference(REGISTRY, "team/app", tag, digest), HOST)
+
+
+def at(address: str, repository: str, tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
+    return EcrPlace(Reference(address, repository, tag, digest), EcrHost(None, None, address=address))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,9 @@ def image(tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
         (f"{REGISTRY}/team/app:v1", image("v1")),
         (f"docker://{REGISTRY}/team/app@{DIGEST}", image(digest=DIGEST)),
         (f"{REGISTRY}/team/app:v1@{DIGEST}", image("v1", DIGEST)),
+        (f"ecr://{REGISTRY}/team/app:v1", image("v1")),
+        ("ecr://127.0.0.1:5000/app:v1", at("127.0.0.1:5000", "app", "v1")),
+        (f"ecr://Mirror.example/team/app@{DIGEST}", at("mirror.example", "team/app", None, DIGEST)),
         ("alpine", RegistryPlace(Reference("docker.io", "library/alpine", "latest"))),
         ("docker://ghcr.io/team/app:v1", RegistryPlace(Reference("ghcr.io", "team/app", "v1"))),
     ],
@@ -68,6 +76,12 @@ def test_a_source_is_read(text: str, place: Place) -> None:
         "oci-archive:",
         "docker-archive::x",
         "a b/c",
+        "ecr:127.0.0.1:5000/app",
+        "ecr://app",
+        "ecr:///app",
+        "ecr://me@127.0.0.1:5000/app",
+        "ecr://docker://127.0.0.1:5000/app",
+        f"ecr://{REGISTRY}.evil.example/app",
     ],
 )
 def test_what_is_no_source_is_refused(text: str) -> None:
@@ -81,6 +95,7 @@ def test_what_is_no_source_is_refused(text: str) -> None:
     [
         (f"{REGISTRY}/team/app", image("latest")),
         (f"docker://{REGISTRY}/team/app:v1", image("v1")),
+        ("ecr://127.0.0.1:5000/app", at("127.0.0.1:5000", "app", "latest")),
         ("localhost:5000/app:v1", RegistryPlace(Reference("localhost:5000", "app", "v1"))),
         ("oci:build:v1", LocalReference("oci", Path("build"), "v1")),
         ("oci-archive:app.tar:v1", LocalReference("oci-archive", Path("app.tar"), "v1")),
@@ -98,6 +113,44 @@ def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference) as caught:
         read_target(text)
     assert caught.value.side == "target"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"{REGISTRY}.evil.example",
+        f"{REGISTRY}@evil.example",
+        f"evil.example@{REGISTRY}",
+        f"{REGISTRY}.",
+        f"{REGISTRY}:443",
+        f"{REGISTRY}:5000",
+        f"{REGISTRY}:443@evil.example",
+        REGISTRY.replace("amazonaws.com", "amazonaws.example"),
+        REGISTRY.replace("us-east-1", "us-nowhere"),
+        REGISTRY.replace(".dkr.ecr.", ".dkr-ecr."),
+        REGISTRY.replace("123456789012", "1234"),
+        REGISTRY.replace("amazonaws", "am\u0430zonaws"),
+        f"{REGISTRY}%2eevil.example",
+        f"{REGISTRY}\n.evil.example",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["", "docker://", "ecr://"])
+def test_what_merely_looks_like_a_host_of_ecr_is_no_registry_at_all(scheme: str, host: str) -> None:
+    for read in (read_source, read_target, read_repository, read_login):
+        with pytest.raises(InvalidReference):
+            read(f"{scheme}{host}/team/app")
+
+
+def test_a_host_of_ecr_in_capitals_is_that_host() -> None:
+    assert read_target(f"{REGISTRY.upper()}/team/app:v1") == image("v1")
+
+
+@pytest.mark.parametrize(
+    ("text", "repository"),
+    [(REGISTRY, ""), (f"docker://{REGISTRY}", ""), (f"ecr://{REGISTRY}/team/app", "team/app")],
+)
+def test_a_login_is_for_a_registry_or_for_a_repository(text: str, repository: str) -> None:
+    assert read_login(text) == EcrPlace(Reference(REGISTRY, repository), HOST)
 
 
 def test_a_repository_has_neither_tag_nor_digest() -> None:
@@ -119,6 +172,42 @@ def test_an_image_is_not_copied_onto_itself() -> None:
         check_apart(image("v1"), image("v1"))
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("r.example/app:v1", "docker://r.example/app:v1"),
+        ("r.example/app", "r.example/app:latest"),
+        ("r.example/app:v1", "R.Example/app:v1"),
+        ("r.example:443/app:v1", "r.example/app:v1"),
+        ("alpine:3", "docker.io/library/alpine:3"),
+        ("alpine:3", "docker.io/alpine:3"),
+        ("library/alpine:3", "index.docker.io/library/alpine:3"),
+        ("docker.io/alpine", "docker://Index.Docker.io/alpine:latest"),
+        (f"{REGISTRY}/app:v1", f"ecr://{REGISTRY.upper()}/app:v1"),
+        ("ecr://127.0.0.1:5000/app:v1", "127.0.0.1:5000/app:v1"),
+        (f"r.example/app@{DIGEST}", f"r.example/app@{DIGEST}"),
+        ("oci:build:v1", "ocidir://build:v1"),
+    ],
+)
+def test_an_image_is_known_in_every_spelling(source: str, target: str) -> None:
+    with pytest.raises(InvalidReference, match="the same image"):
+        check_apart(read_source(source), read_target(target))
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("r.example/app:v1", "r.example:5000/app:v1"),
+        ("r.example/app:v1", "r.example/app:V1"),
+        (f"r.example/app:v1@{DIGEST}", "r.example/app:v1"),
+        ("oci:build:v1", "oci-archive:build:v1"),
+    ],
+)
+def test_different_images_are_not_taken_for_one(source: str, target: str) -> None:
+    check_apart(read_source(source), read_target(target))
+    assert read_source(source) != read_target(target)
+
+
 def test_blobs_are_mounted_within_one_registry_only() -> None:
     here, there = (RegistryPlace(Reference("r.example", name, "v1")) for name in ("here", "there"))
     assert mount_source(here, there) == "here"
@@ -130,6 +219,7 @@ def test_blobs_are_mounted_within_one_registry_only() -> None:
 
 def test_what_was_written_is_spelled_by_digest() -> None:
     assert spelled(image("v1"), DIGEST) == f"{REGISTRY}/team/app@{DIGEST}"
+    assert spelled(at("127.0.0.1:5000", "app", "v1"), DIGEST) == f"ecr://127.0.0.1:5000/app@{DIGEST}"
     assert spelled(LocalReference("oci", Path("build"), "v1"), DIGEST) == f"oci:build@{DIGEST}"
 
 

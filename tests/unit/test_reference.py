@@ -167,6 +167,11 @@ def test_a_short_name_is_read_as_docker_reads_it(text: str, reference: str) -> N
     assert str(parse_reference(text, short_names=True)) == reference
 
 
+@pytest.mark.parametrize("text", ["docker.io/alpine:3", "index.docker.io/library/alpine:3", "Docker.io/alpine:3"])
+def test_docker_hub_is_one_registry_in_every_spelling(text: str) -> None:
+    assert str(parse_reference(text)) == "docker.io/library/alpine:3"
+
+
 @pytest.mark.parametrize("text", ["", "/", ":v1", "@" + DIGEST, "Alpine", "a" * 64, "alpine:", "../x", "x\n", "a//b"])
 def test_a_malformed_short_name_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference):

@@ -15,7 +15,8 @@ def copy(options: MoveOptions, *, source: str, target: str) -> None:
     SOURCE is an image of a registry (REGISTRY/REPOSITORY:TAG or @DIGEST; alpine is
     docker.io/library/alpine:latest), an OCI image layout (oci:DIR:TAG), or an archive
     (oci-archive:PATH, docker-archive:PATH, - for a pipe). TARGET is REGISTRY/REPOSITORY:TAG, the
-    tag being latest if it is left out, or oci:DIR:TAG. A host of ECR is reached by the ECR API.
+    tag being latest if it is left out, or oci:DIR:TAG. A host of ECR is reached by the ECR API, any
+    other one too where it is spelled ecr://HOST/REPOSITORY:TAG.
 
     What the target has is not sent; what another repository of its registry has is mounted.
     A copy that was killed, run again, continues inside each layer. The reference by digest is
@@ -26,6 +27,7 @@ def copy(options: MoveOptions, *, source: str, target: str) -> None:
       transfer copy alpine:3 "$REGISTRY/alpine:3" --create-repository
       transfer cp registry.example/app:v1 other.example/app:v1 --dest-creds USER:PASSWORD
       transfer copy "$REGISTRY/app:v1" oci:out:v1
+      transfer copy "$REGISTRY/app:v1" ecr://127.0.0.1:5000/app:v1 --create-repository
       transfer copy "$REGISTRY/app:v1" "$REGISTRY/app:arm" --platform linux/arm64
     """
     move(source, target, options)

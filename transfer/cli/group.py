@@ -6,6 +6,7 @@ from transfer.cli.copy import copy
 from transfer.cli.demo import demo
 from transfer.cli.ecr import ecr
 from transfer.cli.inspect import inspect
+from transfer.cli.login_check import login_check
 from transfer.cli.pull import pull
 from transfer.cli.push import push
 from transfer.cli.repository import delete, tags
@@ -35,6 +36,6 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     context["debug"] = debug
 
 
-for command in (push, pull, copy, inspect, tags, delete, serve, ecr, demo):
+for command in (push, pull, copy, inspect, tags, delete, login_check, serve, ecr, demo):
     transfer.add_command(command)
 transfer.add_command(copy, "cp")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from transfer.cli.options import access_options, aws_options
+from transfer.cli.options import AwsOptions, access_options, aws_options
 from transfer.cli.reading import with_engine
 from transfer.cli.text import align, display, format_size
 from transfer.engine.graph import Graph
@@ -26,9 +26,7 @@ Row = tuple[str, str, str, str, str]
 @click.option("--json", "as_json", is_flag=True, help="Print manifests, platforms, blobs and sizes as one document.")
 @access_options("")
 @aws_options
-def inspect(
-    *, source: str, raw: bool, as_json: bool, access: "RegistryAccess", profile: str | None, endpoint_url: str | None
-) -> None:
+def inspect(*, source: str, raw: bool, as_json: bool, access: "RegistryAccess", aws: AwsOptions) -> None:
     """Show the manifests, platforms, layers and sizes of an image.
 
     SOURCE is spelled as for transfer copy. A line for each manifest and blob: what it is, for which
@@ -40,7 +38,7 @@ def inspect(
       transfer inspect "$REGISTRY/app:v1" --json | jq '.manifests[].platform'
       transfer inspect --raw "$REGISTRY/app:v1" | sha256sum
     """
-    graph = with_engine(lambda engine: engine.inspect(source, access=access), profile, endpoint_url)
+    graph = with_engine(lambda engine: engine.inspect(source, access=access), aws)
     if raw:
         sys.stdout.buffer.write(graph.root.raw)
         sys.stdout.buffer.flush()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from transfer.cli.options import SIZE, access_options, aws_options
+from transfer.cli.options import SIZE, AwsOptions, access_options, aws_options
 from transfer.cli.render import Form, choose_form, observing
 from transfer.cli.run import Terminated, run
 from transfer.cli.text import count, format_size
@@ -21,7 +21,6 @@ from transfer.engine.result import PushResult, Total
 if TYPE_CHECKING:
     from transfer.ends import EcrProtocol
     from transfer.registry.access import RegistryAccess
-    from transfer.registry.ecr.aws import AwsCredentials
 
 T = TypeVar("T")
 
@@ -90,8 +89,7 @@ class MoveOptions:
     ecr_protocol: "EcrProtocol"
     source_access: "RegistryAccess"
     target_access: "RegistryAccess"
-    profile: str | None
-    endpoint_url: str | None
+    aws: AwsOptions
 
 
 def move_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -112,8 +110,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         as_json: bool,
         src_access: "RegistryAccess",
         dest_access: "RegistryAccess",
-        profile: str | None,
-        endpoint_url: str | None,
+        aws: AwsOptions,
         **arguments: Any,
     ) -> T:
         config = TransferConfig(
@@ -130,8 +127,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
             ecr_protocol=ecr_protocol,
             source_access=src_access,
             target_access=dest_access,
-            profile=profile,
-            endpoint_url=endpoint_url,
+            aws=aws,
         )
         return command(options, **arguments)
 
@@ -143,11 +139,8 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
 
 def move(source: str, target: str, options: MoveOptions) -> None:
     """Copy an image, and print its reference or the whole result."""
-    from transfer.registry.ecr.aws import AwsCredentials
-
-    credentials = AwsCredentials(profile=options.profile, endpoint_url=options.endpoint_url)
     try:
-        result = run(lambda: _move(source, target, options, credentials))
+        result = run(lambda: _move(source, target, options))
     except (KeyboardInterrupt, Terminated) as stopped:
         if options.config.journal:
             stopped.add_note("the same command, run again, continues from here")
@@ -157,11 +150,11 @@ def move(source: str, target: str, options: MoveOptions) -> None:
     click.echo(result_json(result) if options.as_json else result.reference)
 
 
-async def _move(source: str, target: str, options: MoveOptions, credentials: "AwsCredentials") -> PushResult:
+async def _move(source: str, target: str, options: MoveOptions) -> PushResult:
     from transfer.api import Engine
 
     with observing(options.form, title=target.rpartition("/")[2]) as observer:
-        async with Engine(options.config, credentials=credentials) as engine:
+        async with Engine(options.config, credentials=options.aws.credentials()) as engine:
             return await engine.copy(
                 source,
                 target,

@@ -5,11 +5,14 @@ Options that several commands share, and the types of their values. Knows no com
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from transfer.cli.text import parse_key, parse_size
+
+if TYPE_CHECKING:
+    from transfer.registry.ecr.aws import AwsCredentials
 
 T = TypeVar("T")
 
@@ -45,24 +48,54 @@ TAG = Parsed("key=value", _tag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AwsOptions:
+    """Who to be at AWS, and where it is."""
+
+    profile: str | None = None
+    role: str | None = None
+    endpoint_url: str | None = None
+
+    def credentials(self, region: str | None = None) -> "AwsCredentials":
+        """
+        The same for the library.
+
+        Raises:
+            InvalidConfig: the role is not the ARN of one.
+        """
+        from transfer.registry.ecr.aws import AwsCredentials
+
+        return AwsCredentials(profile=self.profile, role=self.role, endpoint_url=self.endpoint_url, region=region)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EcrOptions:
     """How an ECR command reaches its registry, and how it answers."""
 
-    profile: str | None
+    aws: AwsOptions
     region: str | None
-    endpoint_url: str | None
     registry_id: str | None
     as_json: bool
 
 
 def aws_options(command: Callable[..., T]) -> Callable[..., T]:
-    """`--profile` and `--endpoint-url`, with the meaning they have to the AWS CLI."""
+    """
+    `--profile` and `--endpoint-url`, with the meaning they have to the AWS CLI, and `--role`.
+
+    The command gets them as one argument, `aws`.
+    """
+
+    @functools.wraps(command)
+    def gather(*, profile: str | None, role: str | None, endpoint_url: str | None, **arguments: Any) -> T:
+        return command(aws=AwsOptions(profile=profile, role=role, endpoint_url=endpoint_url), **arguments)
+
+    decorated: Callable[..., T] = gather
     for option in (
         click.option("--endpoint-url", metavar="URL", help="Send the API's requests there; AWS_ENDPOINT_URL_ECR."),
+        click.option("--role", metavar="ARN", help="A role to assume with the AWS credentials."),
         click.option("--profile", metavar="NAME", help="A profile of the AWS configuration; AWS_PROFILE."),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -71,17 +104,13 @@ def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(command)
     def gather(
         *,
-        profile: str | None,
+        aws: AwsOptions,
         region: str | None,
-        endpoint_url: str | None,
         registry_id: str | None,
         as_json: bool,
         **arguments: Any,
     ) -> T:
-        options = EcrOptions(
-            profile=profile, region=region, endpoint_url=endpoint_url, registry_id=registry_id, as_json=as_json
-        )
-        return command(options, **arguments)
+        return command(EcrOptions(aws=aws, region=region, registry_id=registry_id, as_json=as_json), **arguments)
 
     decorated: Callable[..., T] = gather
     for option in (
@@ -98,11 +127,25 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     The options that say how one side's registry is reached; the command gets them as one argument, `SIDE_access`.
 
     Args:
-        side: "src", "dest", or "" for a command with one end; then the argument is `access`.
+        side: "src", "dest", or "" for a command with one end; then the argument is `access`, and `aws_options` has the
+            profile and the role.
     """
     flag, name = (f"--{side}-", f"{side}_") if side else ("--", "")
+    at_aws = (
+        click.option(f"{flag}profile", f"{name}profile", metavar="NAME", help="At ECR, an AWS profile for this side."),
+        click.option(f"{flag}role", f"{name}role", metavar="ARN", help="At ECR, a role to assume for this side."),
+    )
     options = (
+        *(at_aws if side else ()),
         click.option(f"{flag}creds", f"{name}creds", metavar="USER:PASSWORD", help="Who to be at the registry."),
+        click.option(f"{flag}no-creds", f"{name}no_creds", is_flag=True, help="Look for no login, and send none."),
+        click.option(
+            f"{flag}token-host",
+            f"{name}token_hosts",
+            multiple=True,
+            metavar="HOST",
+            help="A token server elsewhere that may be shown the login.",
+        ),
         click.option(f"{flag}plain-http", f"{name}plain_http", is_flag=True, help="Speak HTTP without TLS."),
         click.option(
             f"{flag}tls-verify", f"{name}tls_verify", type=bool, default=True, help="false takes any certificate."
@@ -119,6 +162,10 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
 
             access = RegistryAccess(
                 login=arguments.pop(f"{name}creds"),
+                profile=arguments.pop(f"{name}profile") if side else None,
+                role=arguments.pop(f"{name}role") if side else None,
+                anonymous=arguments.pop(f"{name}no_creds"),
+                token_hosts=frozenset(host.lower() for host in arguments.pop(f"{name}token_hosts")),
                 plain_http=arguments.pop(f"{name}plain_http"),
                 verify=arguments.pop(f"{name}tls_verify"),
                 ca=arguments.pop(f"{name}ca"),

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from transfer.cli.options import AwsOptions
 from transfer.cli.run import run
 
 if TYPE_CHECKING:
@@ -11,16 +12,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def with_engine(job: "Callable[[Engine], Awaitable[T]]", profile: str | None, endpoint_url: str | None) -> T:
+def with_engine(job: "Callable[[Engine], Awaitable[T]]", aws: AwsOptions) -> T:
     """Run a job with an engine, and end it."""
 
     async def work() -> T:
         from transfer.api import Engine
         from transfer.engine.config import TransferConfig
-        from transfer.registry.ecr.aws import AwsCredentials
 
-        credentials = AwsCredentials(profile=profile, endpoint_url=endpoint_url)
-        async with Engine(TransferConfig(journal=False), credentials=credentials) as engine:
+        async with Engine(TransferConfig(journal=False), credentials=aws.credentials()) as engine:
             return await job(engine)
 
     return run(work)

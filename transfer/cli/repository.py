@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from transfer.cli.options import access_options, aws_options
+from transfer.cli.options import AwsOptions, access_options, aws_options
 from transfer.cli.reading import with_engine
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the repository and its tags as one document.")
 @access_options("")
 @aws_options
-def tags(
-    *, repository: str, as_json: bool, access: "RegistryAccess", profile: str | None, endpoint_url: str | None
-) -> None:
+def tags(*, repository: str, as_json: bool, access: "RegistryAccess", aws: AwsOptions) -> None:
     """List the tags of a repository, one a line.
 
     \b
@@ -32,7 +30,7 @@ def tags(
     async def job(engine: "Engine") -> list[str]:
         return [tag async for tag in engine.tags(repository, access=access)]
 
-    found = with_engine(job, profile, endpoint_url)
+    found = with_engine(job, aws)
     if as_json:
         click.echo(msgspec.json.encode({"repository": repository, "tags": found}).decode())
     for tag in () if as_json else found:
@@ -44,9 +42,7 @@ def tags(
 @click.option("--json", "as_json", is_flag=True, help="Print what was deleted as one document.")
 @access_options("")
 @aws_options
-def delete(
-    *, reference: str, as_json: bool, access: "RegistryAccess", profile: str | None, endpoint_url: str | None
-) -> None:
+def delete(*, reference: str, as_json: bool, access: "RegistryAccess", aws: AwsOptions) -> None:
     """Delete a tag, or an image by digest with all its tags.
 
     REFERENCE must name a tag or a digest. An image of ECR goes with its last tag.
@@ -56,5 +52,5 @@ def delete(
       transfer delete "$REGISTRY/app:v1"
       transfer delete "$REGISTRY/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     """
-    with_engine(lambda engine: engine.delete(reference, access=access), profile, endpoint_url)
+    with_engine(lambda engine: engine.delete(reference, access=access), aws)
     click.echo(msgspec.json.encode({"deleted": reference}).decode() if as_json else reference)

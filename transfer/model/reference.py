@@ -81,7 +81,11 @@ def parse_reference(text: str, *, short_names: bool = False) -> Reference:
         checked = Digest(digest) if at else None
     except InvalidDigest as error:
         raise _invalid(text, str(error)) from None
-    return Reference(registry.lower(), repository, tag or None, checked)
+    registry = registry.lower()
+    if registry in {DOCKER_HUB, _DOCKER_HUB_ALIAS}:
+        # By Docker's rules no folder there is `library`; in every spelling, or one image would seem to be two.
+        registry, repository = DOCKER_HUB, repository if "/" in repository else f"library/{repository}"
+    return Reference(registry, repository, tag or None, checked)
 
 
 def _is_host(first: str) -> bool:
@@ -89,16 +93,13 @@ def _is_host(first: str) -> bool:
 
 
 def _long(text: str) -> str:
-    """The full spelling of a reference, by Docker's rules: no host is Docker Hub, no folder there is `library`."""
-    first, slash, rest = text.partition("/")
-    if not slash or not _is_host(first):
-        if _LIKE_A_DIGEST.fullmatch(text):
-            raise _invalid(text, "a name must not look like a digest; write it as sha256:… after '@'")
-        first, rest = DOCKER_HUB, text
-    if first.lower() in {DOCKER_HUB, _DOCKER_HUB_ALIAS}:
-        first = DOCKER_HUB
-        rest = rest if "/" in rest else f"library/{rest}"
-    return f"{first}/{rest}"
+    """A reference with its host, by Docker's rules: none is Docker Hub."""
+    first, slash, _ = text.partition("/")
+    if slash and _is_host(first):
+        return text
+    if _LIKE_A_DIGEST.fullmatch(text):
+        raise _invalid(text, "a name must not look like a digest; write it as sha256:… after '@'")
+    return f"{DOCKER_HUB}/{text}"
 
 
 def _invalid(text: str, reason: str) -> InvalidReference:

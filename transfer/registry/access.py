@@ -1,10 +1,14 @@
 """How the registry of one side is reached, and as whom. Knows neither the registry nor what is asked of it."""
 
+import re
 from dataclasses import dataclass, field
 
-from transfer.registry.credentials import Given, Logins, StoredLogins, parse_login
+from transfer.errors import InvalidConfig
+from transfer.registry.credentials import Anonymous, Given, Logins, StoredLogins, parse_login
 from transfer.registry.distribution.exchange import RegistrySettings
 from transfer.registry.surroundings import Tls
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,8 +16,15 @@ class RegistryAccess:
     """
     What is said of one side's registry, instead of what is found out.
 
+    Raises:
+        InvalidConfig: a login and none at all are wanted, or a token host is none.
+
     Attributes:
         login: `USER:PASSWORD`; else the logins of docker and podman are looked through.
+        profile: at ECR, the profile of the AWS configuration files, in place of the credentials of all ends.
+        role: at ECR, the ARN of a role to assume.
+        anonymous: look for no login, and send none.
+        token_hosts: hosts of token servers that may be shown the login though they are of another site.
         plain_http: speak HTTP without TLS.
         verify: False takes any certificate.
         ca: a file of CA certificates to trust besides the system's.
@@ -21,25 +32,40 @@ class RegistryAccess:
     """
 
     login: str | None = field(default=None, repr=False)
+    profile: str | None = None
+    role: str | None = None
+    anonymous: bool = False
+    token_hosts: frozenset[str] = frozenset()
     plain_http: bool = False
     verify: bool = True
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.anonymous and (self.login, self.profile, self.role) != (None, None, None):
+            raise InvalidConfig("credentials for a registry, and none at all, exclude each other")
+        for host in self.token_hosts:
+            if not _HOST.fullmatch(host):
+                raise InvalidConfig(f"token host {host[:200]!a}: expected a host alone, in lower case, as auth.example")
+
     def logins(self) -> Logins:
         """
         Where to look for who to be.
 
         Raises:
-            InvalidConfig: `login` is not of its form.
+            InvalidConfig: `login` is not of its form, or what is said of it is for ECR.
         """
+        if self.profile is not None or self.role is not None:
+            raise InvalidConfig("an AWS profile or role is for a registry of ECR; name a login for this one")
+        if self.anonymous:
+            return Anonymous()
         return StoredLogins() if self.login is None else Given(parse_login(self.login))
 
     def settings(self) -> RegistrySettings:
         """How the registry is spoken to."""
         tls = Tls(extra_ca=self.ca, certificate=self.certificate, key=self.key, verify=self.verify)
-        return RegistrySettings(tls=tls, plain_http=self.plain_http)
+        return RegistrySettings(tls=tls, plain_http=self.plain_http, token_hosts=self.token_hosts)
 
 
 DEFAULT_ACCESS = RegistryAccess()

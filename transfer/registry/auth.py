@@ -37,7 +37,11 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a request needs: actions in a repository, and pulling from another one where a blob is mounted."""
+    """
+    What a request needs: actions in a repository, and pulling from another one where a blob is mounted.
+
+    Without a repository it is to be let in at all.
+    """
 
     repository: str
     actions: str = "pull"
@@ -45,6 +49,8 @@ class Access:
 
     @property
     def scopes(self) -> tuple[str, ...]:
+        if not self.repository:
+            return ()
         own = (f"repository:{self.repository}:{self.actions}",)
         return (*own, f"repository:{self.also_from}:pull") if self.also_from else own
 
@@ -132,6 +138,10 @@ class Authenticator:
             raise refused(what, f"{self._registry} wants a login, and none was found for it; log in, or name one")
         return header != sent
 
+    def shown(self, repository: str) -> Login | None:
+        """Who the registry or its token server has been told for a repository; None for nobody."""
+        return self._known_logins.get(repository)
+
     def expired(self, access: Access) -> None:
         """The password that was sent has run out: look for a new one."""
         self._logins.forget(self._registry)
@@ -213,7 +223,7 @@ def _refusal(what: str, reply: Reply, realm: Realm) -> Exception:
         return refused(
             what,
             f"{realm.host} gives none to an unknown client, and it is not of the registry's own site, so it was shown "
-            "no credentials; name it as a token host if it is to have them",
+            "no credentials; name it as a token host (--token-host) if it is to have them",
         )
     return error
 

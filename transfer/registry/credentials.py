@@ -42,12 +42,14 @@ class Login:
         username, password: for Basic, and for a token server.
         identity_token: what a token server takes instead of a password.
         expires_at: when the password ends, in seconds since the epoch; None where that is not known.
+        origin: where it was found, for people.
     """
 
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     expires_at: float | None = None
+    origin: str = field(default="", compare=False)
 
     @property
     def basic(self) -> str:
@@ -98,7 +100,7 @@ def parse_login(text: str) -> Login:
     username, colon, password = text.partition(":")
     if not colon or not username or not password or not text.isprintable():
         raise InvalidConfig("credentials: expected USER:PASSWORD, without control characters")
-    return Login(username, password)
+    return Login(username, password, origin="given")
 
 
 def credential_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
@@ -197,7 +199,7 @@ def _read_entry(entry: Mapping[str, Any], place: str, path: Path) -> Login | Non
     if not all(isinstance(one, str) for one in (identity_token, username, password)):
         raise flaw
     if identity_token or (username and password):
-        return Login(username, password, identity_token)
+        return Login(username, password, identity_token, origin=str(path))
     return None
 
 
@@ -247,7 +249,9 @@ async def _ask(helper: str, server: str, path: Path) -> Login | None:
         raise CredentialsMissing(f"{program} for {server}: its answer cannot be read; check the program") from None
     if not isinstance(username, str) or not isinstance(secret, str) or not secret:
         return None
-    return Login(identity_token=secret) if username == _TOKEN_USER else Login(username, secret)
+    if username == _TOKEN_USER:
+        return Login(identity_token=secret, origin=program)
+    return Login(username, secret, origin=program)
 
 
 async def _run(program: str, given: bytes, path: Path) -> tuple[int, bytes]:

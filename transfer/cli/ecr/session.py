@@ -90,17 +90,16 @@ def _read(text: str, reference: str) -> str:
     return read.repository
 
 
-def _agree(text: str, option: str, given: str | None, said: str) -> None:
+def _agree(text: str, option: str, given: str | None, said: str | None) -> None:
     if given not in (None, said):
         raise InvalidReference(f"repository {text!r}: its host says {said}, but {option} says {given}")
 
 
 def ask(options: EcrOptions, scope: Scope, job: Callable[["EcrClient"], Awaitable[T]]) -> T:
     """Run a job with a client for the scope; requests that are tried again are told of on stderr."""
-    from transfer.registry.ecr.aws import AwsCredentials
     from transfer.registry.ecr.client import open_ecr
 
-    credentials = AwsCredentials(profile=options.profile, region=options.region, endpoint_url=options.endpoint_url)
+    credentials = options.aws.credentials(options.region)
 
     async def with_client() -> T:
         async with open_ecr(

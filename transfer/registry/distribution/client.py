@@ -28,6 +28,7 @@ from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.registry.auth import Access
 from transfer.registry.body import RequestBody, StreamBody
+from transfer.registry.credentials import Login
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
 from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers, referrers_tag
@@ -93,6 +94,14 @@ class DistributionClient:
         if self._tries_once:
             return await attempt()
         return await self._retrier.run(what, attempt, on_retry=self._on_retry)
+
+    def shown_login(self, repository: str) -> Login | None:
+        """Who the registry has been told so far for a repository; None for nobody."""
+        return self._exchange.shown_login(repository)
+
+    async def ping(self, repository: str) -> None:
+        """Be let in at all, with what a pull from the repository needs; it may be empty."""
+        await self._call(Call("GET", "/v2/", f"GET /v2/ of {self.registry}", Access(repository), _OK), _nothing)
 
     async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
         """A manifest by tag or digest, at most 4 MiB; not verified against anything."""

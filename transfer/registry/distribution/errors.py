@@ -1,9 +1,9 @@
 """
 What a refusal of a Distribution registry means: from a reply to one of this project's errors.
 
-Pure. Codes are matched, never messages. Sources: OCI distribution-spec 1.1, "Error Codes"; the codes that ECR
-(common errors of its registry endpoint) and Harbor (412 PRECONDITION) have besides. Does not decide what is tried
-again.
+Pure. Codes are matched, never messages. Sources: OCI distribution-spec 1.1, "Error Codes"; what ECR (400 TAG_INVALID)
+and Harbor (412 PRECONDITION) say of a tag that does not move, for which the specification has no code. Does not
+decide what is tried again.
 """
 
 import re

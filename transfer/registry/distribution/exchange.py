@@ -17,7 +17,7 @@ from transfer.errors import ConnectionFailed, RegistryError
 from transfer.model.reference import DOCKER_HUB
 from transfer.registry.auth import Access, Authenticator
 from transfer.registry.body import RequestBody, StreamBody
-from transfer.registry.credentials import Anonymous, Logins
+from transfer.registry.credentials import Anonymous, Login, Logins
 from transfer.registry.distribution.errors import error_of, is_expired
 from transfer.registry.distribution.headers import origin_of, resolve_url
 from transfer.registry.surroundings import SYSTEM_TLS, Tls
@@ -138,6 +138,10 @@ class Exchange:
 
     def __repr__(self) -> str:
         return f"Exchange({self.registry!r})"
+
+    def shown_login(self, repository: str) -> Login | None:
+        """Who the registry has been told so far for a repository; None for nobody."""
+        return self._found[1].shown(repository) if self._found else None
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[Answer]:

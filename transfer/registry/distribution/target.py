@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
 from transfer.engine.tasks import gather
-from transfer.errors import TransferError
+from transfer.errors import TagImmutable, TransferError
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
@@ -108,7 +108,11 @@ class DistributionTarget:
             BlobUnknown: the registry misses what the manifest names.
             TagImmutable: the tag holds another digest and does not move.
         """
+        repository, digest = self._site.repository, manifest.digest
         with on_side("target"):
-            await self._client.put_manifest(
-                self._site.repository, tag or manifest.digest, manifest.raw, manifest.media_type, manifest.digest
-            )
+            try:
+                await self._client.put_manifest(repository, tag or digest, manifest.raw, manifest.media_type, digest)
+            except TagImmutable:
+                # Harbor refuses every PUT under such a tag, also that of what it holds.
+                if tag is None or await self._client.head_manifest(repository, tag) != digest:
+                    raise

@@ -7,9 +7,11 @@ of a signature runs in a worker thread. Does not know what a request means, nor 
 """
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -18,7 +20,13 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    Credentials,
+    DeferredRefreshableCredentials,
+    ReadOnlyCredentials,
+    RefreshableCredentials,
+)
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -34,11 +42,13 @@ from botocore.model import ServiceModel
 
 from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
 from transfer.registry.body import StreamBody
-from transfer.registry.surroundings import Tls
 from transfer.registry.transport import Request
 
 # botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.
 _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+
+# IAM's "ARNs" and the characters of its names (IAM user guide, "IAM and AWS STS quotas").
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +59,7 @@ class AwsCredentials:
     Attributes:
         access_key_id, secret_access_key, session_token: keys to sign with as they are.
         profile: the profile of the AWS configuration files to take everything else from.
+        role: the ARN of a role to assume with those credentials, renewed before it ends.
         region: the region, where no registry host names one.
         endpoint_url: the API's address, instead of the configured one or AWS's own.
     """
@@ -57,6 +68,7 @@ class AwsCredentials:
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     profile: str | None = None
+    role: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
 
@@ -65,6 +77,10 @@ class AwsCredentials:
             raise InvalidConfig("credentials: an access key id and its secret access key must be given together")
         if self.session_token is not None and self.access_key_id is None:
             raise InvalidConfig("credentials: a session token is nothing without its access key")
+        if self.role is not None and not _ROLE.fullmatch(self.role):
+            raise InvalidConfig(
+                f"role {self.role[:200]!a}: expected the ARN of one, as in arn:aws:iam::123456789012:role/pusher"
+            )
 
 
 class _Signer(SigV4Auth):
@@ -83,6 +99,7 @@ class AwsSession:
         region: the region that requests are signed for.
         model: botocore's model of the API.
         paginators: botocore's paginator models, by operation.
+        credentials_source: botocore's word for how it found the credentials, as in `env`.
     """
 
     def __init__(self, session: botocore.session.Session, credentials: Credentials, client: BaseClient) -> None:
@@ -92,6 +109,7 @@ class AwsSession:
         paginators = session.get_component("data_loader").load_data(f"ecr/{self.model.api_version}/paginators-1")
         self.paginators: Mapping[str, Any] = paginators["pagination"]
         self._ca_bundle: str | None = session.get_config_variable("ca_bundle")
+        self.credentials_source = str(credentials.method)
         self._credentials = credentials
         self._frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
 
@@ -142,7 +160,9 @@ class AwsSession:
             raise TypeError("a signature covers the body's hash, which a stream does not have yet")
         signed.context["sha256"] = request.body.sha256 if request.body else _NOTHING
         _Signer(self._frozen, "ecr", self.region).add_auth(signed)
-        return replace(request, headers=dict(signed.headers.items()), tls=Tls(ca_bundle=self._ca_bundle))
+        return replace(
+            request, headers=dict(signed.headers.items()), tls=replace(request.tls, ca_bundle=self._ca_bundle)
+        )
 
 
 # SHA-256 of no bytes.
@@ -162,6 +182,8 @@ def _load(wanted: AwsCredentials, *, fips: bool, dual_stack: bool) -> AwsSession
         credentials = session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
+        if wanted.role is not None:
+            credentials = _assumed(session, credentials, wanted.role, region)
         # Only what the host asks for is passed on: None leaves it to AWS_USE_FIPS_ENDPOINT and its like.
         config = Config(use_fips_endpoint=fips or None, use_dualstack_endpoint=dual_stack or None)
         client = session.create_client("ecr", region_name=region, endpoint_url=wanted.endpoint_url, config=config)
@@ -169,6 +191,13 @@ def _load(wanted: AwsCredentials, *, fips: bool, dual_stack: bool) -> AwsSession
             return AwsSession(session, credentials, client)
         finally:
             client.close()
+
+
+def _assumed(session: botocore.session.Session, credentials: Credentials, role: str, region: str) -> Credentials:
+    """The credentials of a role, by STS where AWS_ENDPOINT_URL_STS or the region says that it is."""
+    ask = partial(session.create_client, region_name=region)
+    fetcher = AssumeRoleCredentialFetcher(ask, credentials, role)
+    return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
 
 def _freeze(credentials: Credentials) -> ReadOnlyCredentials:
@@ -222,7 +251,7 @@ _ERRORS: tuple[tuple[type[Exception], type[TransferError], str], ...] = (
     ),
     (SSOError, CredentialsMissing, "AWS credentials: {said}; run: aws sso login"),
     (BotoCoreError, CredentialsMissing, "AWS credentials: {said}; check AWS_PROFILE and the AWS configuration files"),
-    (ClientError, CredentialsMissing, "AWS credentials: {said}; check the role that AWS_PROFILE names"),
+    (ClientError, CredentialsMissing, "AWS credentials: {said}; check the role, and who may assume it"),
     (RuntimeError, CredentialsMissing, "AWS credentials: {said}; check the clock, and what hands them out"),
     (ValueError, InvalidConfig, "AWS configuration: {said}; check AWS_PROFILE and the AWS configuration files"),
 )

@@ -21,6 +21,7 @@ from transfer.registry.body import RequestBody
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
+from transfer.registry.surroundings import SYSTEM_TLS, Tls
 from transfer.registry.transport import Request, Transport, origin
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ QUOTAS: Mapping[str, float] = {
 
 class EcrClient:
     """
-    The ECR API of one endpoint; `open_ecr` makes one.
+    The ECR API of one endpoint; `open_ecr` makes one. `tls` says whose certificates count besides AWS_CA_BUNDLE's.
 
     Every call raises RegistryError or one of its kinds for what the API refuses, ConnectionFailed when no answer is
     to be had, CredentialsMissing when the credentials ran out, and InvalidConfig for parameters that do not fit.
@@ -58,8 +59,10 @@ class EcrClient:
         transport: Transport,
         retrier: Retrier,
         limits: Limits,
+        tls: Tls = SYSTEM_TLS,
         on_retry: Callable[[Retrying], None] | None = None,
     ) -> None:
+        self.tls = tls
         self._session = session
         self._transport = transport
         self._retrier = retrier
@@ -79,6 +82,11 @@ class EcrClient:
     def region(self) -> str:
         """The region that requests are signed for."""
         return self._session.region
+
+    @property
+    def credentials_source(self) -> str:
+        """How the credentials were found, as botocore calls it."""
+        return self._session.credentials_source
 
     def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
         """The same client, telling somebody of its retries."""
@@ -197,7 +205,7 @@ class EcrClient:
         return await self._run(operation, body, _what(operation, params))
 
     async def _run(self, operation: str, body: RequestBody, what: str) -> R:
-        request = Request("POST", self.url, self._protocol.headers(operation), body)
+        request = Request("POST", self.url, self._protocol.headers(operation), body, tls=self.tls)
         place = origin(self.url)
 
         async def once() -> dict[str, Any]:

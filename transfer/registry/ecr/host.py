@@ -11,12 +11,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EcrHost:
-    """A registry of ECR: the account that owns it, its region, and the kind of endpoint its name asks for."""
+    """
+    A registry of ECR, as far as its host says what it is.
 
-    account: str
-    region: str
+    Attributes:
+        account, region: who owns it, and where; None where the host is not one of AWS's.
+        fips, dual_stack: the kind of endpoint that its name asks for.
+        address: `host[:port]` of the API, where that is not AWS's own.
+    """
+
+    account: str | None
+    region: str | None
     fips: bool = False
     dual_stack: bool = False
+    address: str | None = None
 
 
 # Which regions live under which suffix: botocore's partitions.json (`regionRegex`, `dnsSuffix`). A name that joins a

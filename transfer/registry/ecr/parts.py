@@ -22,6 +22,7 @@ from transfer.engine.reader import BlobReader
 from transfer.errors import ContentMismatch
 from transfer.model.descriptor import Descriptor
 from transfer.registry.body import RequestBody
+from transfer.registry.ecr.names import RepositoryNames
 
 # Recorded for bytes that were not all read here; no file is taken up on the strength of it.
 NO_GUARD = 0
@@ -31,8 +32,7 @@ NO_GUARD = 0
 class Session:
     """An upload session: whose it is, what ECR calls it, and how large it wants the parts to be."""
 
-    registry_id: str
-    repository: str
+    names: RepositoryNames
     upload_id: str
     part_size: int
 
@@ -65,8 +65,7 @@ class _BodyBuilder:
 
     def __init__(self, session: Session, first: int, end: int) -> None:
         members = {
-            "registryId": session.registry_id,
-            "repositoryName": session.repository,
+            **session.names,
             "uploadId": session.upload_id,
             "partFirstByte": first,
             "partLastByte": end - 1,

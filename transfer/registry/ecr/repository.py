@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from transfer.errors import NotFound, RegistryError
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.names import names_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
@@ -17,16 +18,13 @@ if TYPE_CHECKING:
 class EcrRepository:
     """One repository of one registry."""
 
-    def __init__(self, client: EcrClient, *, registry_id: str, repository: str) -> None:
+    def __init__(self, client: EcrClient, *, registry_id: str | None, repository: str) -> None:
         self._client = client
-        self._registry_id = registry_id
-        self._repository = repository
+        self._names = names_of(registry_id, repository)
 
     async def tags(self) -> AsyncIterator[str]:
         """Every tag, over all pages, in the registry's order."""
-        images = self._client.list_images(
-            registryId=self._registry_id, repositoryName=self._repository, filter={"tagStatus": "TAGGED"}
-        )
+        images = self._client.list_images(**self._names, filter={"tagStatus": "TAGGED"})
         async for image in images:
             tag = image.get("imageTag")
             if tag is not None:
@@ -41,11 +39,11 @@ class EcrRepository:
             RegistryError: it cannot be deleted, as the child of an index.
         """
         wanted: ImageIdentifierTypeDef = {"imageDigest": name} if ":" in name else {"imageTag": name}
-        reply = await self._client.batch_delete_image(
-            registryId=self._registry_id, repositoryName=self._repository, imageIds=[wanted]
-        )
+        reply = await self._client.batch_delete_image(**self._names, imageIds=[wanted])
         for failure in reply["failures"]:
             code = failure.get("failureCode", "")
             kind, status = (NotFound, 404) if code == "ImageNotFound" else (RegistryError, 400)
             reason = failure.get("failureReason", code)
-            raise kind(f"delete {name} of {self._repository}: {reason}", status=status, code=code, side="target")
+            raise kind(
+                f"delete {name} of {self._names['repositoryName']}: {reason}", status=status, code=code, side="target"
+            )

@@ -19,6 +19,7 @@ from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.names import names_of
 from transfer.registry.reading import BlobStream, range_header
 from transfer.registry.transport import Request, StreamReply, Transport
 
@@ -36,7 +37,7 @@ class EcrSource(Source):
     Args:
         client: the API of the registry's region.
         transport: fetches layers from where the API says they are.
-        registry_id: the account that owns the registry.
+        registry_id: the account that owns the registry; None for the caller's own.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class EcrSource(Source):
         transport: Transport,
         retrier: Retrier,
         *,
-        registry_id: str,
+        registry_id: str | None,
         repository: str,
         on_retry: Callable[[Retrying], None] | None = None,
     ) -> None:
         self._client = client
         self._transport = transport
         self._retrier = retrier
-        self._registry_id = registry_id
+        self._names = names_of(registry_id, repository)
         self._repository = repository
         self._on_retry = on_retry
         self._addresses: dict[Digest, str] = {}
@@ -97,8 +98,8 @@ class EcrSource(Source):
         async with AsyncExitStack() as stack:
             for renew in (False, True):
                 address = await self._address(descriptor, renew=renew)
-                request = self._transport.stream(Request("GET", address, headers), what=self._layer(descriptor))
-                reply = await stack.enter_async_context(request)
+                request = Request("GET", address, headers, tls=self._client.tls.anonymous())
+                reply = await stack.enter_async_context(self._transport.stream(request, what=self._layer(descriptor)))
                 if reply.status in {200, 206}:
                     yield reply
                     return
@@ -110,17 +111,14 @@ class EcrSource(Source):
 
     async def _address(self, descriptor: Descriptor, *, renew: bool) -> str:
         if renew or descriptor.digest not in self._addresses:
-            reply = await self._client.get_download_url_for_layer(
-                registryId=self._registry_id, repositoryName=self._repository, layerDigest=descriptor.digest
-            )
+            reply = await self._client.get_download_url_for_layer(**self._names, layerDigest=descriptor.digest)
             self._addresses[descriptor.digest] = reply["downloadUrl"]
         return self._addresses[descriptor.digest]
 
     async def _image(self, wanted: "ImageIdentifierTypeDef", expected: Descriptor | None) -> Manifest:
         name = wanted.get("imageDigest") or wanted.get("imageTag") or ""
         reply = await self._client.batch_get_image(
-            registryId=self._registry_id,
-            repositoryName=self._repository,
+            **self._names,
             imageIds=[wanted],
             acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES),
         )

@@ -7,7 +7,7 @@ one layer gets up is in `upload`. Knows nothing of other repositories.
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
 from transfer.engine.tasks import gather
@@ -51,7 +51,7 @@ class EcrTarget:
     def __init__(self, site: UploadSite, *, known: set[Digest], create_repository: bool = False) -> None:
         self._site = site
         self._client = site.client
-        self._names: dict[str, Any] = {"registryId": site.registry_id, "repositoryName": site.repository}
+        self._names = site.names
         self._known = known
         self._create_repository = create_repository
 
@@ -61,7 +61,7 @@ class EcrTarget:
 
     @property
     def registry(self) -> str:
-        return f"{self._client.url} {self._site.registry_id}"
+        return self._client.url
 
     @property
     def held_bytes(self) -> int:
@@ -101,8 +101,8 @@ class EcrTarget:
         try:
             reply = await self._client.call(
                 "DescribeRepositories",
-                registryId=self._site.registry_id,
                 repositoryNames=[self._site.repository],
+                **({"registryId": self._site.registry_id} if self._site.registry_id else {}),
             )
         except RegistryError:
             # Not everybody who may push may also describe; PutImage will then tell, after the layers.

@@ -18,6 +18,7 @@ from transfer.errors import ContentMismatch, InvalidManifest, RegistryError, Upl
 from transfer.model.digest import Digest
 from transfer.registry.ecr import steps
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.names import RepositoryNames, names_of
 from transfer.registry.ecr.parts import LayerReader, Part, Session
 
 # A session is lost by expiry or to another writer; losing it three times in one run has some other cause.
@@ -31,10 +32,15 @@ class UploadSite:
 
     key: str
     client: EcrClient
-    registry_id: str
+    registry_id: str | None
     repository: str
     journal: Journal
     bytes_in_flight: Gate
+
+    @property
+    def names(self) -> RepositoryNames:
+        """The repository, as each call names it."""
+        return names_of(self.registry_id, self.repository)
 
 
 class LayerUpload:
@@ -77,7 +83,7 @@ class LayerUpload:
             if state is None:
                 session = await self._initiate()
             else:
-                session = Session(self._site.registry_id, self._site.repository, state.upload_id, state.part_size)
+                session = Session(self._site.names, state.upload_id, state.part_size)
                 if offset > self._layer.size or not await reader.resume(offset, state.guard):
                     raise self._lost("its content has changed since its first bytes were sent")
             self._blob.notify(BlobStarted(self._layer, offset))
@@ -87,10 +93,8 @@ class LayerUpload:
         return BlobSent(self._sent, kept)
 
     async def _initiate(self) -> Session:
-        reply = await self._client.initiate_layer_upload(
-            registryId=self._site.registry_id, repositoryName=self._site.repository
-        )
-        session = Session(self._site.registry_id, self._site.repository, reply["uploadId"], reply["partSize"])
+        reply = await self._client.initiate_layer_upload(**self._site.names)
+        session = Session(self._site.names, reply["uploadId"], reply["partSize"])
         largest = session.part_size * steps.MOST_PARTS
         if self._layer.size > largest:
             raise InvalidManifest(
@@ -173,8 +177,7 @@ class LayerUpload:
         """Complete the upload; that the registry has the layer from elsewhere by now is as good."""
         try:
             await self._client.complete_layer_upload(
-                registryId=session.registry_id,
-                repositoryName=session.repository,
+                **session.names,
                 uploadId=session.upload_id,
                 layerDigests=[self._layer.digest],
             )
@@ -209,8 +212,6 @@ async def missing_layers(client: EcrClient, site: UploadSite, digests: Sequence[
 
     An absent layer may come back as UNAVAILABLE, as a failure, or not at all; only AVAILABLE counts as there.
     """
-    reply = await client.batch_check_layer_availability(
-        registryId=site.registry_id, repositoryName=site.repository, layerDigests=list(digests)
-    )
+    reply = await client.batch_check_layer_availability(**site.names, layerDigests=list(digests))
     available = {one.get("layerDigest") for one in reply["layers"] if one.get("layerAvailability") == "AVAILABLE"}
     return {digest for digest in digests if digest not in available}

@@ -77,6 +77,11 @@ def denied(message: str) -> Refusal:
     return Refusal(403, "DENIED", message)
 
 
+def tag_immutable(tag: str, name: str) -> Refusal:
+    """As Harbor answers (src/server/middleware/immutable); 403 DENIED would be taken for a missing permission."""
+    return Refusal(412, "PRECONDITION", f"the tag {tag} of {name} is immutable and names another manifest")
+
+
 def unsupported(message: str, *, status: int = 405, headers: Mapping[str, str] | None = None) -> Refusal:
     return Refusal(status, "UNSUPPORTED", message, headers=headers)
 

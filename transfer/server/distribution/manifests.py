@@ -131,7 +131,7 @@ def _store(session: Session, repository: Repository, pushed: Pushed, digest: Dig
     for tag in tags:
         current = images.tagged(session.connection, repository.id, tag)
         if current not in (None, digest) and is_immutable(repository.settings, tag):
-            raise errors.denied(f"the tag {tag} of {repository.name} is immutable and names another manifest")
+            raise errors.tag_immutable(tag, repository.name)
     if images.find(session.connection, repository.id, digest) is None:
         size = _check_contents(session, repository, pushed)
         image = Image(
