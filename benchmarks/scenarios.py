@@ -84,8 +84,8 @@ class Bench:
             yield pushes
 
     def ceilings(self) -> dict[str, float]:
-        # Four parts of 10 MiB are what the default budget of 40 MiB lets onto the wire.
-        connections = min(self.scenario.layers, 4)
+        # Three parts of 10 MiB are what the default budget of 30 MiB lets onto the wire.
+        connections = min(self.scenario.layers, 3)
         wire = ceiling.wire(self.scenario.size, self.scenario.layer_kib * 1024, connections=connections)
         return {"wire_mib_per_second": wire, "encoding_mib_per_second": ceiling.encoding()}
 

@@ -19,9 +19,9 @@ ROOT = Path(__file__).parents[2]
 MOST = 128 * MIB
 
 
-def formula(bytes_in_flight: int) -> float:
+def formula(bytes_in_flight: int, read_ahead: int = 0) -> float:
     """What the docstring of TransferConfig says, beyond the interpreter."""
-    return bytes_in_flight * 4 / 3 + 4 * MIB
+    return bytes_in_flight * 4 / 3 + read_ahead + 4 * MIB
 
 
 @dataclass(frozen=True)
