@@ -20,7 +20,7 @@ _Queue = asyncio.Queue[tuple[float, bytes]]
 
 async def main(host: str, port: int, round_trip: float, rate: float) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, asyncio.CancelledError):
             far_reader, far_writer = await asyncio.open_connection(host, port)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_carry(reader, far_writer, round_trip / 2, rate))

@@ -36,6 +36,8 @@ class Scenario:
     layer_kib: int = 0
     round_trip_ms: float = 0.0
     connection_mib_per_second: float = 0.0
+    source: str = ""
+    target: str = ""
     expect: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,8 +47,8 @@ class Scenario:
 
     @property
     def disk(self) -> int:
-        """Bytes on disk at once: the layers and the registry's copy of them, and a part or two."""
-        return 2 * self.size + 64 * MIB
+        """Bytes on disk at once: the layers and each registry's copy of them, and a part or two."""
+        return (3 if self.kind == "copy" else 2) * self.size + 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +86,39 @@ class Bench:
             yield pushes
 
     def ceilings(self) -> dict[str, float]:
-        # Four parts of 10 MiB are what the default budget of 40 MiB lets onto the wire.
-        connections = min(self.scenario.layers, 4)
+        # Three parts of 10 MiB are what the default budget of 30 MiB lets onto the wire.
+        connections = min(self.scenario.layers, 3)
         wire = ceiling.wire(self.scenario.size, self.scenario.layer_kib * 1024, connections=connections)
         return {"wire_mib_per_second": wire, "encoding_mib_per_second": ceiling.encoding()}
 
 
 class Pushes:
-    """Pushes of one image into one registry, and what the registry says of them."""
+    """
+    Pushes of one image into one registry, and what the registry says of them.
+
+    Attributes:
+        address: `host:port` of the registry; its images have that name by OCI Distribution.
+        registry: the host that they have in ECR.
+    """
 
     def __init__(self, registry: Service, source: str, home: Path) -> None:
         self._registry = registry
         self._home = home
         self._cpu_seconds = registry.ask("log")["cpu_seconds"]
-        self._arguments = ("push", "--quiet", source, f"{registry.ready['registry']}/app:v1")
+        self.registry = str(registry.ready["registry"])
+        self._arguments = ("push", "--quiet", source, f"{self.registry}/app:v1")
         self.environment = clean_environment(home, registry.ready["environment"])
+        self.address = urlsplit(self.environment["AWS_ENDPOINT_URL_ECR"]).netloc
 
     def push(self, *options: str, endpoint: str | None = None) -> Usage:
         through = {"AWS_ENDPOINT_URL_ECR": endpoint} if endpoint else {}
         return measured(transfer_command(*self._arguments, *options), self.environment | through, self._home)
+
+    def copy(self, source: str, target: str, endpoint: str) -> Usage:
+        """Copy between images of any name; `endpoint` is where ECR's API is."""
+        logins = [f"--{side}-creds=transfer:transfer" for side in ("src", "dest")]
+        command = transfer_command("copy", "--quiet", *logins, source, target)
+        return measured(command, self.environment | {"AWS_ENDPOINT_URL_ECR": endpoint}, self._home)
 
     def push_and_kill(self, after: int) -> None:
         """Push until the registry has so many bytes of layers, then SIGKILL."""
@@ -179,11 +195,10 @@ def resume(bench: Bench) -> Run:
 def link(bench: Bench) -> Run:
     """Over the slow link, with as much at once as the limits allow; and one layer at a time, to compare."""
     scenario = bench.scenario
-    rate = scenario.connection_mib_per_second * MIB
     with bench.target() as one_by_one:
-        single = _push_over_link(one_by_one, scenario.round_trip_ms / 1000, rate, "--jobs", "1")
+        single = _push_over_link(one_by_one, scenario, "--jobs", "1")
     with bench.target() as parallel:
-        usage = _push_over_link(parallel, scenario.round_trip_ms / 1000, rate)
+        usage = _push_over_link(parallel, scenario)
         return parallel.run(
             usage,
             mib_per_second=scenario.size / MIB / usage.seconds,
@@ -192,10 +207,31 @@ def link(bench: Bench) -> Run:
         )
 
 
-def _push_over_link(pushes: Pushes, round_trip: float, rate: float, *options: str) -> Usage:
-    place = urlsplit(pushes.environment["AWS_ENDPOINT_URL_ECR"])
-    with service("benchmarks.link", str(place.hostname), str(place.port), str(round_trip), str(rate)) as slow:
-        return pushes.push(*options, endpoint=f"http://127.0.0.1:{slow.ready['port']}")
+def copy(bench: Bench) -> Run:
+    """From a registry behind the slow link into another, each by its protocol; the memory is that of the copy."""
+    scenario = bench.scenario
+    with bench.target() as source, bench.target() as target:
+        source.push()
+        with _link(source, scenario) as address:
+            there = address if scenario.source == "oci" else source.registry
+            here = target.address if scenario.target == "oci" else target.registry
+            endpoint = f"http://{address if scenario.source == 'ecr' else target.address}"
+            usage = target.copy(f"{there}/app:v1", f"{here}/app:v1", endpoint)
+        return target.run(usage, mib_per_second=scenario.size / MIB / usage.seconds)
+
+
+def _push_over_link(pushes: Pushes, scenario: Scenario, *options: str) -> Usage:
+    with _link(pushes, scenario) as address:
+        return pushes.push(*options, endpoint=f"http://{address}")
+
+
+@contextmanager
+def _link(pushes: Pushes, scenario: Scenario) -> Iterator[str]:
+    """A registry behind a slow link: where it is reached."""
+    host, _, port = pushes.address.rpartition(":")
+    rate = str(scenario.connection_mib_per_second * MIB)
+    with service("benchmarks.link", host, port, str(scenario.round_trip_ms / 1000), rate) as slow:
+        yield f"127.0.0.1:{slow.ready['port']}"
 
 
 def _content(bench: Bench) -> int:
@@ -211,4 +247,5 @@ KINDS: Mapping[str, Callable[[Bench], Run]] = {
     "again": again,
     "resume": resume,
     "link": link,
+    "copy": copy,
 }

@@ -46,11 +46,12 @@ async def test_an_image_is_copied_with_each_layer_read_once(
 ) -> None:
     image = layout.image([12 * MIB + 5, 1000])
     assert await copied(server, image) == image.root.digest
-    assert operations(server) == {
+    asked = operations(server)
+    assert asked.pop("DownloadLayer") > 3, "the large one is read in ranges"
+    assert asked == {
         "BatchGetImage": 2,
         "BatchCheckLayerAvailability": 1,
         "GetDownloadUrlForLayer": 3,
-        "DownloadLayer": 3,
         "InitiateLayerUpload": 3,
         "UploadLayerPart": 4,
         "CompleteLayerUpload": 3,

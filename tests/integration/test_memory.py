@@ -1,15 +1,18 @@
-"""The formula of TransferConfig, held: peak memory of a client process that pushes into the registry of this one."""
+"""The formula of TransferConfig, held: peak memory of a client process that pushes and copies, this one's registry."""
 
 import asyncio
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import service
 from tests.images import BuiltImage, ImageBuilder
 from transfer import Server, TransferConfig
+from transfer.registry.ranges import RANGE
 
 MIB = 1024 * 1024
 PART = 10 * MIB
@@ -19,24 +22,28 @@ ROOT = Path(__file__).parents[2]
 MOST = 128 * MIB
 
 
-def formula(bytes_in_flight: int) -> float:
+def formula(bytes_in_flight: int, read_ahead: int = 0) -> float:
     """What the docstring of TransferConfig says, beyond the interpreter."""
-    return bytes_in_flight * 4 / 3 + 4 * MIB
+    return bytes_in_flight * 4 / 3 + read_ahead + 4 * MIB
 
 
 @dataclass(frozen=True)
 class Client:
-    """Runs `transfer push` and tells the most memory that it had, through the launcher that the benchmarks use."""
+    """Runs `transfer` and tells the most memory that it had, through the launcher that the benchmarks use."""
 
     server: Server
     folder: Path
 
-    async def peak(self, image: BuiltImage, *options: str) -> int:
+    async def push(self, image: BuiltImage, *options: str) -> int:
+        return await self.peak(self.server.url, "push", *options, image.source, f"{self.server.registry}/app:v1")
+
+    async def peak(self, endpoint: str, *arguments: str) -> int:
         usage = self.folder / "usage.json"
-        push = ("push", "--quiet", "--create-repository", *options, image.source, f"{self.server.registry}/app:v1")
+        command = ("-m", "transfer", *arguments, "--quiet", "--create-repository")
         launcher = ("-I", "-S", str(ROOT / "benchmarks" / "measure.py"), str(usage))
+        environment = {**self._environment(), "AWS_ENDPOINT_URL_ECR": endpoint}
         client = await asyncio.create_subprocess_exec(
-            sys.executable, *launcher, sys.executable, "-m", "transfer", *push, cwd=ROOT, env=self._environment()
+            sys.executable, *launcher, sys.executable, *command, cwd=ROOT, env=environment
         )
         assert await client.wait() == 0
         peak = json.loads(usage.read_text())["peak_bytes"]
@@ -56,15 +63,47 @@ def client(server: Server, tmp_path: Path) -> Client:
 async def test_peak_memory_of_a_push_follows_the_formula_whatever_its_layers(
     client: Client, layout: ImageBuilder, sizes: list[int]
 ) -> None:
-    base = await client.peak(layout.image([1000], tag="tiny"))
+    base = await client.push(layout.image([1000], tag="tiny"))
     client.server.requests.clear()
-    peak = await client.peak(layout.image(sizes))
+    peak = await client.push(layout.image(sizes))
     assert peak < MOST, f"{peak / MIB:.1f} MiB"
     assert peak - base < formula(TransferConfig().max_bytes_in_flight), f"{(peak - base) / MIB:.1f} MiB"
     assert client.server.requests.count("UploadLayerPart", 200) == sum(-(-size // PART) for size in sizes) + 1
 
 
 async def test_fewer_bytes_in_flight_take_less_memory(client: Client, layout: ImageBuilder) -> None:
-    base = await client.peak(layout.image([1000], tag="tiny"))
-    peak = await client.peak(layout.image([24 * MIB] * 6), "--bytes-in-flight", "12MiB")
+    base = await client.push(layout.image([1000], tag="tiny"))
+    peak = await client.push(layout.image([24 * MIB] * 6), "--bytes-in-flight", "12MiB")
     assert PART < peak - base < formula(12 * MIB) == 20 * MIB, f"{(peak - base) / MIB:.1f} MiB above {base / MIB:.1f}"
+
+
+@pytest.fixture
+def link(server: Server) -> Iterator[str]:
+    """The server behind a link that gives each connection 24 MiB/s at 20 ms: large layers are read in parallel."""
+    host, _, port = server.url.removeprefix("http://").rpartition(":")
+    with service("benchmarks.link", host, port, "0.02", str(24 * MIB)) as slow:
+        yield f"127.0.0.1:{slow.ready['port']}"
+
+
+@pytest.mark.parametrize(("source", "target"), [("oci", "oci"), ("ecr", "oci"), ("oci", "ecr")])
+async def test_peak_memory_of_a_copy_follows_the_formula_with_ranges_read_in_parallel(
+    client: Client, link: str, layout: ImageBuilder, source: str, target: str
+) -> None:
+    server, config, size = client.server, TransferConfig(), 256 * MIB
+    there = {"oci": f"{link}/app", "ecr": f"{server.registry}/app"}[source]
+    here = {"oci": f"{server.url.removeprefix('http://')}/copied", "ecr": f"{server.registry}/copied"}[target]
+    logins = [f"--{side}-creds=transfer:transfer" for side in ("src", "dest")]
+    endpoint = f"http://{link}" if source == "ecr" else server.url
+
+    async def copied(image: BuiltImage, tag: str) -> int:
+        await client.push(image)
+        server.requests.clear()
+        return await client.peak(endpoint, "copy", f"{there}:v1", f"{here}:{tag}", *logins)
+
+    base = await copied(layout.image([1000], tag="tiny"), "tiny")
+    peak = await copied(layout.image([size]), "large")
+    assert peak < MOST, f"{peak / MIB:.1f} MiB"
+    most = formula(config.max_bytes_in_flight, config.max_read_ahead_bytes)
+    assert peak - base < most, f"{(peak - base) / MIB:.1f} MiB above {base / MIB:.1f}"
+    ranges = server.requests.count("DownloadLayer" if source == "ecr" else "GetBlob", 206)
+    assert ranges == size // RANGE

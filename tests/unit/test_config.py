@@ -13,6 +13,7 @@ from transfer.errors import InvalidConfig
     [
         (lambda: TransferConfig(max_concurrent_blobs=0), "max_concurrent_blobs is 0"),
         (lambda: TransferConfig(max_bytes_in_flight=0), "max_bytes_in_flight is 0"),
+        (lambda: TransferConfig(max_read_ahead_bytes=-1), "max_read_ahead_bytes is -1"),
         (lambda: TransferConfig(max_attempts=0), "max_attempts is 0"),
         (lambda: TransferConfig(upload_chunk_bytes=0), "upload_chunk_bytes is 0"),
         (lambda: TransferConfig(upload_chunk_threshold=-1), "upload_chunk_threshold is -1"),

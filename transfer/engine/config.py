@@ -17,18 +17,21 @@ class TransferConfig:
     """
     Limits of one engine.
 
-    Peak memory of a push, beyond the interpreter and its libraries (about 60 MiB), stays under
+    Peak memory of a push or copy, beyond the interpreter and its libraries (about 60 MiB), stays under
 
-        max_bytes_in_flight * 4 / 3  +  4 MiB
+        max_bytes_in_flight * 4 / 3  +  max_read_ahead_bytes  +  4 MiB
 
     whatever the size or the number of layers: a part is held once, in base64 (4/3 of its bytes), from its reading
     until the registry has accepted it, and every part takes its bytes from the one budget before it is read. A
     single part larger than the whole budget is let through alone. A blob on its way to several targets at once takes
-    2 MiB more for each of them.
+    2 MiB more for each of them. What is read ahead from a registry takes its bytes from a budget of its own, or is
+    not read ahead.
 
     Attributes:
         max_concurrent_blobs: blobs in work at once; small ones use it, large ones meet the byte budget first.
         max_bytes_in_flight: bytes of all parts that are read ahead or on the wire, before base64.
+        max_read_ahead_bytes: bytes of large blobs that are read from registries before their turn, in parallel; 0 reads
+            each blob in one stream.
         max_attempts: tries of one request, the first included.
         backoff_base, backoff_max: seconds; the wait before try n is random up to base * 2**n, at most max.
         connect_timeout: seconds until a connection stands.
@@ -42,7 +45,8 @@ class TransferConfig:
     """
 
     max_concurrent_blobs: int = 32
-    max_bytes_in_flight: int = 40 * MIB
+    max_bytes_in_flight: int = 30 * MIB
+    max_read_ahead_bytes: int = 16 * MIB
     max_attempts: int = 8
     backoff_base: float = 0.25
     backoff_max: float = 20.0
@@ -58,7 +62,7 @@ class TransferConfig:
         for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts", "upload_chunk_bytes"):
             if getattr(self, name) < 1:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be at least 1")
-        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold"):
+        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold", "max_read_ahead_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
         for name in ("connect_timeout", "read_timeout", "patience"):

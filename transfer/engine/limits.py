@@ -1,5 +1,5 @@
 """
-Limits: slots per registry and action, bytes in flight, blobs in work, one flight per key.
+Limits: slots per registry and action, bytes in flight and read ahead, blobs in work, one flight per key.
 
 Everything that bounds memory and concurrency is here; nothing here knows what is being limited.
 """
@@ -69,6 +69,16 @@ class Gate:
                 self.wake()
             raise
 
+    def has_room(self, weight: int = 1) -> bool:
+        """Whether so much is free this moment; never above the capacity."""
+        return not self._waiting and self.held + weight <= self.capacity
+
+    def try_acquire(self, weight: int = 1) -> bool:
+        """Take weight if there is room, without waiting; whether it was taken."""
+        has_room = self.has_room(weight)
+        self.held += weight * has_room
+        return has_room
+
     def release(self, weight: int = 1) -> None:
         if self._outer is not None:
             self._outer.release(weight)
@@ -111,6 +121,12 @@ class Share:
     async def take(self, weight: int) -> None:
         await self._gate.acquire(weight)
         self.held += weight
+
+    def try_take(self, weight: int) -> bool:
+        """Take weight if there is room, without waiting; whether it was taken."""
+        taken = self._gate.try_acquire(weight)
+        self.held += weight * taken
+        return taken
 
     def give_back(self, weight: int) -> None:
         if weight:
@@ -226,6 +242,8 @@ class Limits:
         self.fed = Gate(config.max_bytes_in_flight)
         self._shares: dict[str, Gate] = {}
         self._blobs: dict[str, Gate] = {}
+        # Apart from the bytes in flight: an upload that holds those may be waiting for what is read ahead.
+        self.read_ahead = Gate(config.max_read_ahead_bytes)
         self._sleep = sleep
         self._clock = clock
         self._windows: dict[tuple[str, str], Window] = {}

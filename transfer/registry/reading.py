@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from transfer.engine.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError
 from transfer.model.descriptor import Descriptor
-from transfer.registry.replies import is_exact_range, length_of
+from transfer.registry.replies import is_exact_range, length_of, strong_etag
 from transfer.registry.side import on_side
 
 T = TypeVar("T")
@@ -58,6 +58,11 @@ class BlobStream:
         what: what this is, for an error: "GET blob sha256:… of registry.example/app".
         open_range: asks once for the bytes between two offsets.
         retry: runs attempts until one succeeds.
+
+    Attributes:
+        end: may be moved on, once it was opened, where the answer sends all.
+        sends_all: the answer that is open is the whole blob, whatever was asked for.
+        etag: what that answer says for sure of which bytes it is made; None where it says nothing.
     """
 
     def __init__(
@@ -72,16 +77,17 @@ class BlobStream:
     ) -> None:
         self._blob = blob
         self._position = first
-        self._end = end
+        self.end = end
         self._what = what
         self._open_range = open_range
         self._retry = retry
         self._stack = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
         self._skip = 0
-        self._is_front_of_all = False
         self._breaks = 0
         self._forgiven_at = first
+        self.sends_all = False
+        self.etag: str | None = None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -93,7 +99,7 @@ class BlobStream:
 
     async def open(self) -> None:
         """Ask for the bytes, so that what is wrong with the blob shows before the first one."""
-        if self._position < self._end:
+        if self._position < self.end:
             await self._retry(self._what, self._open)
 
     async def aclose(self) -> None:
@@ -110,7 +116,7 @@ class BlobStream:
             ContentMismatch: the blob has another size.
         """
         with on_side("source"):
-            while self._position < self._end:
+            while self._position < self.end:
                 for piece in _cut(await self._retry(self._what, self._next)):
                     yield piece
 
@@ -134,22 +140,23 @@ class BlobStream:
             chunk = await anext(self._chunks, b"")
             if not chunk:
                 raise ConnectionFailed(
-                    f"{self._what}: the answer ended at byte {self._position}, before byte {self._end}; try again"
+                    f"{self._what}: the answer ended at byte {self._position}, before byte {self.end}; try again"
                 )
             skipped = min(self._skip, len(chunk))
             self._skip -= skipped
             wanted = chunk[skipped:]
-            if self._position + len(wanted) > self._end:
-                if not self._is_front_of_all:
-                    raise self._mismatch(f"more than {self._end} bytes came")
-                wanted = wanted[: self._end - self._position]
+            if self._position + len(wanted) > self.end:
+                # All is sent where a part was asked for: what comes behind that part is not waited for.
+                if not self.sends_all or self.end == self._blob.size:
+                    raise self._mismatch(f"more than {self.end} bytes came")
+                wanted = wanted[: self.end - self._position]
             if wanted:
                 self._position += len(wanted)
                 return wanted
 
     async def _open(self) -> None:
         await self.aclose()
-        answer = await self._stack.enter_async_context(self._open_range(self._position, self._end))
+        answer = await self._stack.enter_async_context(self._open_range(self._position, self.end))
         try:
             self._skip = self._accept(answer)
         except BaseException:
@@ -160,20 +167,19 @@ class BlobStream:
     def _accept(self, answer: Opened) -> int:
         """How many bytes of an answer come before those that are wanted."""
         length = length_of(answer.headers)
+        self.sends_all = answer.status != 206
+        self.etag = strong_etag(answer.headers)
         if answer.status == 206:
-            if not is_exact_range(answer.headers, self._position, self._end, self._blob.size):
+            if not is_exact_range(answer.headers, self._position, self.end, self._blob.size):
                 raise RegistryError(
-                    f"{self._what}: asked for bytes {self._position} to {self._end - 1} of {self._blob.size}, and the "
+                    f"{self._what}: asked for bytes {self._position} to {self.end - 1} of {self._blob.size}, and the "
                     "answer is another range; check whether something between changes answers",
                     status=206,
                     code="RANGE_INVALID",
                 )
-            self._is_front_of_all = False
             return 0
         if length is not None and length != self._blob.size:
             raise self._mismatch(f"it has {length} bytes")
-        # All is sent where a part was asked for: what comes behind that part is not waited for.
-        self._is_front_of_all = self._end != self._blob.size
         return self._position
 
     def _count_break(self, error: ConnectionFailed) -> None:

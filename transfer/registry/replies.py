@@ -44,3 +44,9 @@ def length_of(headers: Mapping[str, str]) -> int | None:
     """The Content-Length of an answer; None where it has none that can be read."""
     value = headers.get("content-length", "").strip()
     return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else None
+
+
+def strong_etag(headers: Mapping[str, str]) -> str | None:
+    """The ETag of an answer, if it is one that differs where a byte does (RFC 9110, 8.8.1)."""
+    value = headers.get("etag", "").strip()
+    return value if re.fullmatch(r'"[!#-~]*"', value) else None

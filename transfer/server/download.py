@@ -34,18 +34,26 @@ class Downloads:
         repository = request.match_info["repository"]
         digest = f"{request.match_info['algorithm']}:{request.match_info['encoded']}"
 
-        def record(status: int, size: int, code: str | None = None) -> None:
+        def record(status: int, size: int, span: tuple[int, int] | None = None, code: str | None = None) -> None:
+            first, last = span or (None, None)
             self._log.add(
                 RequestRecord(
-                    operation=OPERATION, repository=repository, status=status, code=code, blob_bytes=size, digest=digest
+                    operation=OPERATION,
+                    repository=repository,
+                    status=status,
+                    code=code,
+                    first_byte=first,
+                    last_byte=last,
+                    blob_bytes=size,
+                    digest=digest,
                 )
             )
 
         try:
             path = await self._find(request, repository, digest)
-            return BlobFile(path, promised=lambda status, size, _: record(status, size))
+            return BlobFile(path, promised=record)
         except ApiError as error:
-            record(error.status, 0, error.code)
+            record(error.status, 0, code=error.code)
             return _render(error)
 
     async def _find(self, request: web.Request, repository: str, digest: str) -> Path:

@@ -33,6 +33,7 @@ from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
 from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers, referrers_tag
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
+from transfer.registry.ranges import Lanes
 from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
 
@@ -68,6 +69,7 @@ class DistributionClient:
         self._on_retry = on_retry
         self._tries_once = False
         self.habits = Habits()
+        self.lanes = Lanes(limits.read_ahead)
 
     def __repr__(self) -> str:
         return f"DistributionClient({self.registry!r})"

@@ -96,14 +96,14 @@ class DistributionSource:
             ConnectionFailed: the stream broke and could not be continued.
             ValueError: the range is not inside the blob.
         """
-        return BlobStream(
+        stream = partial(
+            BlobStream,
             descriptor,
-            offset,
-            descriptor.end_of_range(offset, end),
             what=f"GET blob {descriptor.digest} of {self._name}",
             open_range=partial(self._client.get_blob, self._repository, descriptor),
             retry=self._client.retry,
-        ).read()
+        )
+        return self._client.lanes.read(stream, offset, descriptor.end_of_range(offset, end))
 
     def open_file(self, descriptor: Descriptor) -> None:
         """There are no files here: content is streamed."""

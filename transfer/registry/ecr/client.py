@@ -21,6 +21,7 @@ from transfer.registry.body import RequestBody
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
+from transfer.registry.ranges import Lanes
 from transfer.registry.surroundings import SYSTEM_TLS, Tls
 from transfer.registry.transport import Request, Transport, origin
 
@@ -69,6 +70,7 @@ class EcrClient:
         self._limits = limits
         self._on_retry = on_retry
         self._protocol = EcrProtocol(session.model)
+        self.lanes = Lanes(limits.read_ahead)
 
     def __repr__(self) -> str:
         return f"EcrClient({self.url!r})"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from transfer.engine.content import Source
 from transfer.engine.events import Retrying
+from transfer.engine.limits import Flights
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidManifest, NotFound, RegistryError, Unauthorized
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
@@ -57,6 +58,7 @@ class EcrSource(Source):
         self._repository = repository
         self._on_retry = on_retry
         self._addresses: dict[Digest, str] = {}
+        self._asking = Flights[None]()
         self._read: dict[Digest, Manifest] = {}
 
     async def resolve(self, reference: str | None) -> Descriptor:
@@ -76,14 +78,14 @@ class EcrSource(Source):
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        return BlobStream(
+        stream = partial(
+            BlobStream,
             descriptor,
-            offset,
-            descriptor.end_of_range(offset, end),
             what=self._layer(descriptor),
             open_range=partial(self._open, descriptor),
             retry=partial(self._retrier.run, on_retry=self._on_retry),
-        ).read()
+        )
+        return self._client.lanes.read(stream, offset, descriptor.end_of_range(offset, end))
 
     def open_file(self, descriptor: Descriptor) -> None:
         """There are no files here: content is streamed."""
@@ -96,24 +98,30 @@ class EcrSource(Source):
         """Open bytes of a layer; with a new address when the one at hand has expired."""
         headers = range_header(first, end, descriptor.size)
         async with AsyncExitStack() as stack:
-            for renew in (False, True):
-                address = await self._address(descriptor, renew=renew)
+            stale = None
+            for renewed in (False, True):
+                address = await self._address(descriptor, stale)
                 request = Request("GET", address, headers, tls=self._client.tls.anonymous())
                 reply = await stack.enter_async_context(self._transport.stream(request, what=self._layer(descriptor)))
                 if reply.status in {200, 206}:
                     yield reply
                     return
-                if renew or reply.status not in _EXPIRED:
+                if renewed or reply.status not in _EXPIRED:
                     raise self._refused(descriptor, reply.status)
+                stale = address
 
     def _layer(self, descriptor: Descriptor) -> str:
         return f"layer {descriptor.digest} of {self._repository}"
 
-    async def _address(self, descriptor: Descriptor, *, renew: bool) -> str:
-        if renew or descriptor.digest not in self._addresses:
-            reply = await self._client.get_download_url_for_layer(**self._names, layerDigest=descriptor.digest)
-            self._addresses[descriptor.digest] = reply["downloadUrl"]
+    async def _address(self, descriptor: Descriptor, stale: str | None) -> str:
+        """Where a layer is, and not where it was; asked for once by all that read ranges of it."""
+        if self._addresses.get(descriptor.digest) in {None, stale}:
+            await self._asking.run(descriptor.digest, partial(self._ask, descriptor.digest), None)
         return self._addresses[descriptor.digest]
+
+    async def _ask(self, digest: Digest) -> None:
+        reply = await self._client.get_download_url_for_layer(**self._names, layerDigest=digest)
+        self._addresses[digest] = reply["downloadUrl"]
 
     async def _image(self, wanted: "ImageIdentifierTypeDef", expected: Descriptor | None) -> Manifest:
         name = wanted.get("imageDigest") or wanted.get("imageTag") or ""

@@ -1,0 +1,80 @@
+"""Which ranges a large blob is read in, how many at once, and when it is worth it."""
+
+import pytest
+
+from transfer.engine.config import MIB
+from transfer.engine.limits import Gate
+from transfer.registry.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Lanes, is_slow, range_end, streams_each
+from transfer.registry.replies import strong_etag
+
+
+@pytest.mark.parametrize(("blobs", "streams"), [(1, 8), (2, 4), (3, 3), (4, 2), (7, 2), (8, 1), (9, 1), (1000, 1)])
+def test_streams_are_shared_and_a_blob_always_has_one(blobs: int, streams: int) -> None:
+    assert streams_each(blobs) == streams
+    assert blobs * streams >= MOST_STREAMS or streams == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "alone", "range_ends"),
+    [
+        (0, 10 * RANGE, False, RANGE),
+        (RANGE + 5, 10 * RANGE, False, 2 * RANGE + 5),
+        (0, RANGE, False, RANGE),
+        (0, RANGE - 1, False, RANGE - 1),
+        (0, RANGE + RANGE // 2 - 1, False, RANGE + RANGE // 2 - 1),
+        (0, RANGE + RANGE // 2, False, RANGE),
+        (0, LONE_RANGE + RANGE, True, LONE_RANGE),
+        (7, LONE_RANGE, True, LONE_RANGE),
+    ],
+)
+def test_a_range_ends_at_its_size_or_takes_a_short_rest_along(
+    first: int, end: int, alone: bool, range_ends: int
+) -> None:
+    assert range_end(first, end, alone=alone) == range_ends
+
+
+@pytest.mark.parametrize(
+    ("received", "waited", "slow"),
+    [
+        (0, 0.0, False),
+        (64 * 1024, 0.009, False),
+        (64 * 1024, 0.02, True),
+        (ENOUGH, 1.0, False),
+        (ENOUGH, 1.1, True),
+        (ENOUGH // 2, 1.0, True),
+    ],
+)
+def test_a_stream_is_slow_that_brings_less_than_enough_for_its_waiting(
+    received: int, waited: float, slow: bool
+) -> None:
+    assert is_slow(received, waited) is slow
+
+
+def test_lanes_are_had_within_the_share_the_budget_and_where_ranges_are_sent() -> None:
+    gate = Gate(2 * RANGE)
+    lanes = Lanes(gate)
+    with lanes.share() as one:
+        assert [lanes.may_add(streams) for streams in (1, 7, 8)] == [True, True, False]
+        with lanes.share():
+            assert [lanes.may_add(streams) for streams in (3, 4)] == [True, False]
+        assert not lanes.is_alone()
+        assert one.try_take(RANGE)
+        assert one.try_take(1)
+        assert lanes.is_alone(), "what is left of the budget is less than a range"
+        assert not one.try_take(RANGE)
+        one.give_back(1)
+        lanes.sends_ranges = False
+        assert lanes.is_alone()
+    assert gate.held == 0
+
+
+@pytest.mark.parametrize(
+    ("etag", "strong"),
+    [('"abc"', '"abc"'), ('""', '""'), ('W/"abc"', None), ("abc", None), ('"a"b"', None), ("", None)],
+)
+def test_only_a_strong_etag_says_which_bytes_these_are(etag: str, strong: str | None) -> None:
+    assert strong_etag({"etag": etag}) == strong
+
+
+def test_a_range_fits_into_memory_as_often_as_there_are_streams() -> None:
+    assert MOST_STREAMS * RANGE == 16 * MIB
