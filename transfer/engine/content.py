@@ -25,6 +25,12 @@ class Source(Protocol):
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """The manifest with its raw bytes, verified against the descriptor."""
 
+    async def referrers(self, descriptor: Descriptor) -> Sequence[Descriptor]:
+        """What refers to a manifest: those whose subject it is, each once; none where it is not there itself."""
+
+    def tags(self) -> AsyncIterator[str]:
+        """Every tag, each once: what `resolve` takes."""
+
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

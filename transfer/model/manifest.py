@@ -107,6 +107,26 @@ def parse_manifest(raw: bytes, expected: Descriptor | None = None, *, media_type
     )
 
 
+def as_referrer(manifest: Manifest) -> Descriptor:
+    """
+    The descriptor by which a list of referrers names a manifest: with its artifact type and its annotations.
+
+    Source: distribution-spec 1.1, "Listing Referrers": an image without an artifactType is of its config's type.
+    """
+    members = load(manifest.raw)
+    kind, notes = members.get("artifactType"), members.get("annotations")
+    if not (isinstance(kind, str) and kind):
+        kind = manifest.config.media_type if manifest.config else None
+    pairs = notes.items() if isinstance(notes, dict) else ()
+    return Descriptor(
+        media_type=manifest.media_type,
+        digest=manifest.digest,
+        size=len(manifest.raw),
+        artifact_type=kind,
+        annotations={name: note for name, note in pairs if isinstance(note, str)} or None,
+    )
+
+
 def _kind(document: _Document, declared: str | None) -> str:
     """The document's media type, from what it says, what it was declared as, and what it holds."""
     if document.schema_version != 2:

@@ -30,7 +30,7 @@ from transfer.registry.auth import Access
 from transfer.registry.body import RequestBody, StreamBody
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
-from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers, referrers_tag
+from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
 from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
@@ -41,6 +41,8 @@ T = TypeVar("T")
 # the 404 that some answer when they hold another kind.
 ACCEPT = ", ".join((*sorted(MANIFEST_MEDIA_TYPES), "*/*;q=0.1"))
 _OK = frozenset({200})
+# What registries that have never heard of the referrers API say of it, besides the 404 that they should.
+_NO_SUCH_API = frozenset({400, 405, 406, 415})
 _PUSH = "pull,push"
 _LARGEST_ERROR = 64 * 1024
 
@@ -263,16 +265,24 @@ class DistributionClient:
     async def referrers(self, repository: str, digest: Digest) -> list[Descriptor]:
         """What refers to a manifest: by the referrers API, or by the tag that stands in for it where there is none."""
         if self.habits.has_referrers is not False:
-            found = await list_referrers(self._get_page, repository, self._name(repository), digest)
+            found = await self._listed_referrers(repository, digest)
             # A registry that has the API answers with an empty list where there is nothing.
             self.habits.has_referrers = found is not None
             if found is not None:
                 return found
         try:
-            fetched = await self.get_manifest(repository, referrers_tag(digest))
+            fetched = await self.get_manifest(repository, digest.as_tag)
         except NotFound:
             return []
         return read_referrers(fetched.raw, what=f"GET referrers of {self._name(repository)}@{digest}")
+
+    async def _listed_referrers(self, repository: str, digest: Digest) -> list[Descriptor] | None:
+        try:
+            return await list_referrers(self._get_page, repository, self._name(repository), digest)
+        except RegistryError as error:
+            if error.status in _NO_SUCH_API and not self.habits.has_referrers:
+                return None
+            raise
 
     async def _get_page(self, repository: str, url: str, what: str) -> Page:
         call = Call("GET", url, what, Access(repository), frozenset({200, 404}), {"Accept": "*/*"})

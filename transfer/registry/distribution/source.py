@@ -84,6 +84,23 @@ class DistributionSource:
             except InvalidManifest as error:
                 raise InvalidManifest(f"{self._name}: {error}") from None
 
+    async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
+        """What refers to a manifest, by the referrers API or by the tag that stands in for it; pages are followed."""
+        with on_side("source"):
+            return await self._client.referrers(self._repository, descriptor.digest)
+
+    async def tags(self) -> AsyncIterator[str]:
+        """
+        Every tag, over all pages.
+
+        Raises:
+            NotFound: there is no such repository.
+        """
+        with on_side("source"):
+            async with aclosing(self._client.tags(self._repository)) as tags:
+                async for tag in tags:
+                    yield tag
+
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
