@@ -32,6 +32,7 @@ from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
 from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
+from transfer.registry.distribution.subjects import Lists
 from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
 
@@ -69,6 +70,7 @@ class DistributionClient:
         self._on_retry = on_retry
         self._tries_once = False
         self.habits = Habits()
+        self.lists = Lists()
 
     def __repr__(self) -> str:
         return f"DistributionClient({self.registry!r})"
@@ -127,9 +129,9 @@ class DistributionClient:
             algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
             return Digest.of((await self.get_manifest(repository, reference)).raw, algorithm)
 
-    async def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str, digest: Digest) -> None:
+    async def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str, digest: Digest) -> bool:
         """
-        Store a manifest under a tag or its digest.
+        Store a manifest under a tag or its digest; whether the registry has noted which manifest it refers to.
 
         Raises:
             BlobUnknown: it names what is not there.
@@ -143,8 +145,13 @@ class DistributionClient:
             headers={"Content-Type": media_type},
             body=RequestBody.of(raw),
         )
+
+        async def take(answer: Answer) -> bool:
+            await stored(call.what, digest)(answer)
+            return bool(answer.headers.get("oci-subject"))
+
         try:
-            await self._call(call, stored(call.what, digest))
+            return await self._call(call, take)
         except UploadLost as error:
             # ECR says "blob upload unknown" of layers that a manifest names and that are not there.
             raise BlobUnknown(str(error), status=error.status, code=error.code) from None

@@ -93,13 +93,17 @@ class DistributionTarget:
 
     async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:
         """
-        PUT under the tag, or under the digest where there is none.
+        PUT under the tag, or under the digest where there is none; and into the list of its subject's referrers.
 
         Raises:
             BlobUnknown: the registry misses what the manifest names.
             TagImmutable: the tag holds another digest and does not move.
+            InvalidManifest: the list of referrers cannot be used.
         """
+        repository = self._site.repository
         with on_side("target"):
-            await self._client.put_manifest(
-                self._site.repository, tag or manifest.digest, manifest.raw, manifest.media_type, manifest.digest
+            noted = await self._client.put_manifest(
+                repository, tag or manifest.digest, manifest.raw, manifest.media_type, manifest.digest
             )
+            if manifest.subject is not None and not noted:
+                await self._client.lists.add(self._client, repository, manifest)
