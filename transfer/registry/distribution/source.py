@@ -34,8 +34,8 @@ class DistributionSource:
     def __init__(self, client: DistributionClient, repository: str) -> None:
         self._client = client
         self._repository = repository
-        # The root is fetched to be resolved, and then asked for again.
-        self._resolved: Manifest | None = None
+        # A root is fetched to be resolved, and then asked for again.
+        self._resolved: dict[Digest, Manifest] = {}
 
     async def resolve(self, reference: str | None) -> Descriptor:
         """
@@ -57,7 +57,7 @@ class DistributionSource:
                     f"image {reference!r} of {self._name}: {error}", status=error.status, code=error.code
                 ) from None
             manifest = self._read(fetched.raw, reference, fetched.media_type)
-        self._resolved = manifest
+        self._resolved[manifest.digest] = manifest
         return manifest.descriptor
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
@@ -68,9 +68,9 @@ class DistributionSource:
             NotFound: it is not here.
             InvalidManifest: it is not what the descriptor says.
         """
-        known = self._resolved
+        known = self._resolved.get(descriptor.digest)
         with on_side("source"):
-            if known is not None and known.digest == descriptor.digest:
+            if known is not None:
                 fetched = FetchedManifest(known.raw, known.media_type)
             else:
                 fetched = await self._client.get_manifest(self._repository, descriptor.digest)
