@@ -72,6 +72,11 @@ class Manifest:
         unique = {blob.digest: blob for blob in named if not blob.is_foreign}
         return tuple(unique.values())
 
+    @property
+    def foreign_layers(self) -> tuple[Descriptor, ...]:
+        """Layers that a registry need not hold, since their content lives at their `urls`; each digest once."""
+        return tuple({layer.digest: layer for layer in self.layers if layer.is_foreign}.values())
+
 
 def parse_manifest(raw: bytes, expected: Descriptor | None = None, *, media_type: str | None = None) -> Manifest:
     """
