@@ -11,8 +11,8 @@ from transfer.engine import referrers
 from transfer.engine.content import Source
 from transfer.engine.events import Event, Notice
 from transfer.engine.graph import read_graph
-from transfer.engine.referrers import MAX_DEPTH, Attached, attached
-from transfer.errors import InvalidManifest, NotFound, RegistryError, Unauthorized
+from transfer.engine.referrers import MAX_DEPTH, Attached, attached, inspect
+from transfer.errors import InvalidManifest, NotFound, RegistryError, TransferError, Unauthorized
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
@@ -271,3 +271,47 @@ async def test_a_search_that_is_cancelled_ends_at_once() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await search
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Unauthorized("referrers: denied", status=403, code="DENIED"),
+        RegistryError("referrers: broken", status=500, code="500"),
+        InvalidManifest("referrers: the list is no index"),
+    ],
+)
+async def test_a_source_that_cannot_tell_what_refers_to_an_image_can_still_be_looked_at(
+    refusal: TransferError,
+) -> None:
+    source = Refusing(refusal)
+    root = source.image("image", tag="v1")
+
+    found = await inspect(source, root, referrers=True)
+
+    assert (found.graph.root.digest, found.referrers) == (root.digest, None)
+
+
+class Refusing(Images):
+    """A source that refuses to say what refers to a manifest."""
+
+    def __init__(self, refusal: TransferError) -> None:
+        super().__init__()
+        self._refusal = refusal
+
+    async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
+        raise self._refusal
+
+
+async def test_referrers_are_told_in_one_question_and_only_when_asked_for() -> None:
+    source = Images()
+    root = source.index(source.image("amd64"), tag="v1")
+    signature = source.image("signature", root)
+    source.calls.clear()
+
+    assert (await inspect(source, root, referrers=False)).referrers is None
+    assert source.calls["referrers"] == 0
+
+    found = (await inspect(source, root, referrers=True)).referrers
+    assert [one.digest for one in found or ()] == [signature.digest]
+    assert source.calls["referrers"] == 1

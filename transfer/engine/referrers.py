@@ -44,6 +44,36 @@ class Attached:
     tag: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """
+    An image without its content.
+
+    Attributes:
+        graph: its manifests.
+        referrers: what refers to its root; None where nobody asked, or the source cannot tell.
+    """
+
+    graph: Graph
+    referrers: tuple[Descriptor, ...] | None
+
+
+async def inspect(source: Source, root: Descriptor, *, referrers: bool) -> Inspected:
+    """
+    Read the manifests of an image and, where wanted, what refers to its root, in one question more.
+
+    Raises:
+        TransferError: the manifests cannot be read; a source that cannot tell referrers is no error.
+    """
+    graph = await read_graph(source, root)
+    if not referrers:
+        return Inspected(graph, None)
+    try:
+        return Inspected(graph, tuple(await source.referrers(root)))
+    except (RegistryError, InvalidManifest):
+        return Inspected(graph, None)
+
+
 async def attached(source: Source, image: Graph, *, notify: Observer) -> list[Attached]:
     """
     All that belongs to the manifests of an image, and to what belongs to them, each after what it belongs to.
