@@ -375,6 +375,8 @@ async def test_what_refers_to_an_image_is_found_from_it(
     referrer = layout.referrer(image.root, annotations={"by": "me"})
     await push(referrer, ends.target, tag="signature" if by_tag else None)
     await push(image, ends.target, tag="v1")
+    await ends.target.list_referrer(parse_manifest(referrer.content(referrer.root)))
+    await ends.target.list_referrer(parse_manifest(image.content(image.root)))
 
     async with ends.opened() as source:
         found = await source.referrers(image.root)

@@ -100,6 +100,36 @@ async def test_one_that_is_listed_already_changes_nothing(peer: QuirkyRegistry, 
     assert peer.manifests[TAG] == before
 
 
+async def test_one_that_was_pushed_by_a_run_that_was_killed_then_is_listed_later(
+    peer: QuirkyRegistry, registry: Registry
+) -> None:
+    one, other, target = referrer(), referrer(1), registry.target("app")
+    peer.quirk = on("GET manifest", stall, times=1)
+    killed = asyncio.create_task(target.push_manifest(one, tag=None))
+    while "GET manifest" not in peer.lines:
+        await asyncio.sleep(0)
+    killed.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await killed
+    assert TAG not in peer.manifests
+
+    for each in (one, other, one):
+        await target.list_referrer(each)
+
+    assert [entry["digest"] for entry in listed(peer)] == [one.digest, other.digest]
+    # The API is asked for once, and its absence remembered.
+    assert peer.lines.count("GET other") == 1
+
+
+async def test_nothing_is_listed_later_where_the_registry_has_the_api(peer: QuirkyRegistry, registry: Registry) -> None:
+    peer.quirk = on("GET other", answer(200, b'{"manifests": []}'))
+
+    for _ in range(2):
+        await registry.target("app").list_referrer(referrer())
+
+    assert peer.lines == ["GET other"]
+
+
 @pytest.mark.parametrize("subject", [SUBJECT, None])
 async def test_nothing_is_listed_where_the_registry_does_it_nor_without_a_subject(
     peer: QuirkyRegistry, registry: Registry, subject: Descriptor | None

@@ -113,3 +113,10 @@ class Target(Protocol):
 
     async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:
         """Upload one manifest under its digest, and under the tag where one is given."""
+
+    async def list_referrer(self, manifest: Manifest) -> None:
+        """
+        Have a manifest that is there found from its subject; `push_manifest` does so too.
+
+        For one that an earlier run pushed, which may have been killed in between.
+        """

@@ -245,6 +245,10 @@ class MemoryTarget:
             self.tags[tag] = manifest.digest
         self.manifests[manifest.digest] = manifest
 
+    async def list_referrer(self, manifest: Manifest) -> None:  # noqa: ARG002 - the protocol's signature
+        """Nothing to do: what refers to an image is found among all manifests."""
+        self.calls["list_referrer"] += 1
+
     def _check_tag(self, tag: str, wanted: Digest, held: Digest | None) -> None:
         if self.immutable and held not in (None, wanted):
             raise TagImmutable(

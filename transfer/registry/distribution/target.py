@@ -107,3 +107,19 @@ class DistributionTarget:
             )
             if manifest.subject is not None and not noted:
                 await self._client.lists.add(self._client, repository, manifest)
+
+    async def list_referrer(self, manifest: Manifest) -> None:
+        """
+        Into the list of its subject's referrers, unless the registry keeps such lists itself.
+
+        Raises:
+            InvalidManifest: the list of referrers cannot be used.
+        """
+        if manifest.subject is None:
+            return
+        client, repository = self._client, self._site.repository
+        with on_side("target"):
+            if client.habits.has_referrers is None:
+                await client.referrers(repository, manifest.subject.digest)
+            if not client.habits.has_referrers:
+                await client.lists.add(client, repository, manifest)
