@@ -1,6 +1,6 @@
 """A source that fails in the middle of a blob, as a network does."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +30,12 @@ class BreakingSource:
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         return await self._layout.manifest(descriptor)
+
+    async def referrers(self, descriptor: Descriptor) -> Sequence[Descriptor]:
+        return await self._layout.referrers(descriptor)
+
+    def tags(self) -> AsyncIterator[str]:
+        return self._layout.tags()
 
     def locate(self, descriptor: Descriptor) -> str:
         return self._layout.locate(descriptor)

@@ -29,6 +29,8 @@ from transfer.model.digest import Digest
 
 BLOCK = 1024 * 1024
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+ARTIFACT = "application/vnd.example.signature"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 REF_NAME = "org.opencontainers.image.ref.name"
 
@@ -147,6 +149,22 @@ class ImageBuilder:
         root = self._document(kind, manifests=[child.root for child in children])
         blobs = {blob.digest: blob for child in children for blob in child.blobs}
         return self._listed(root, tuple(child.root for child in children), tuple(blobs.values()), tag)
+
+    def referrer(self, subject: Descriptor, *, seed: int = 0, tag: str | None = None, **members: Any) -> BuiltImage:
+        """Store an image that refers to a manifest, as a signature does, and list it, under a tag if one is given."""
+        blobs = self.blob(b"{}", OCI_EMPTY), self.layer(100, seed=seed + 7_000_003)
+        named = Descriptor(media_type=subject.media_type, digest=subject.digest, size=subject.size)
+        document = {"artifactType": ARTIFACT, "config": blobs[0], "layers": blobs[1:], "subject": named} | members
+        return self._listed(self._document(OCI_MANIFEST, **document), (), blobs, tag)
+
+    def index_of(self, children: Sequence[Descriptor], *, tag: str | None = None) -> BuiltImage:
+        """Store an index of manifests that are there, and list it, under a tag if one is given."""
+        return self._listed(self._document(OCI_INDEX, manifests=children), (), (), tag)
+
+    def forget(self, root: Descriptor) -> None:
+        """Take a manifest off index.json; its file stays."""
+        self._entries = [entry for entry in self._entries if entry.digest != root.digest]
+        self._write_index()
 
     def _layers(self, sizes: Sequence[int], seed: int) -> tuple[Descriptor, ...]:
         return tuple(self.layer(size, seed=seed * 1_000_003 + number) for number, size in enumerate(sizes))

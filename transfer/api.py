@@ -18,9 +18,9 @@ from transfer.ends import EcrProtocol, Ends
 from transfer.engine.config import TransferConfig
 from transfer.engine.copy import Tally
 from transfer.engine.events import Notice, Observer
-from transfer.engine.graph import Graph, read_graph
 from transfer.engine.journal import Journal, NoJournal, SqliteJournal
 from transfer.engine.limits import Limits
+from transfer.engine.referrers import Inspected, inspect
 from transfer.engine.result import PushResult
 from transfer.engine.sharing import Sharing
 from transfer.errors import TransferError
@@ -194,16 +194,21 @@ class Engine:
                 if observer is not None:
                     observer(notice)
 
-    async def inspect(self, source: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> Graph:
+    async def inspect(
+        self, source: str, *, access: RegistryAccess = DEFAULT_ACCESS, referrers: bool = True
+    ) -> Inspected:
         """
-        Read the manifests of an image: its platforms, blobs and sizes, without their content.
+        Read the manifests of an image, and what refers to it: platforms, blobs and sizes, without their content.
+
+        Args:
+            referrers: ask for those too; that a registry cannot tell them is no error.
 
         Raises:
             TransferError: as of `copy_image`.
         """
         place = read_source(source)
         async with self._ends.source(place, Tally(None), access) as origin:
-            return await read_graph(origin, await origin.resolve(place.choice))
+            return await inspect(origin, await origin.resolve(place.choice), referrers=referrers)
 
     async def tags(self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
         """

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.archives import Saved, docker_archive, expected_image, layer_content, tar_of_folder
 from tests.distribution_ends import SERVER_LOGIN, opened
-from tests.images import BuiltImage, ImageBuilder
+from tests.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Server
 from transfer.engine.content import BlobContext, Source
 from transfer.errors import ContentMismatch, InvalidManifest, TransferError
@@ -34,49 +34,60 @@ UNKNOWN = Digest("sha256:" + "0" * 64)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A source, and the image that it holds under the tag `v1`."""
+    """
+    A source, and what it holds.
+
+    Attributes:
+        image: under the tag `v1`.
+        name: what the end calls that tag.
+        referrer: what refers to the image; None where the end knows no such thing.
+    """
 
     source: Source
     image: BuiltImage
+    referrer: BuiltImage | None
+    name: str = "v1"
 
 
 Opened = AbstractAsyncContextManager[Held]
 
 
-def built(layout: ImageBuilder) -> BuiltImage:
-    return layout.index(sizes=(MIB + 5, 0, 1))
+def built(layout: ImageBuilder) -> tuple[BuiltImage, BuiltImage]:
+    """An image, and one that refers to it."""
+    image = layout.index(sizes=(MIB + 5, 0, 1))
+    return image, layout.referrer(image.root, annotations={"by": "me"})
 
 
 @asynccontextmanager
 async def in_layout(layout: ImageBuilder) -> AsyncIterator[Held]:
-    image = built(layout)
-    yield Held(LayoutSource(image.path), image)
+    image, referrer = built(layout)
+    yield Held(LayoutSource(image.path), image, referrer)
 
 
 @asynccontextmanager
 async def in_memory(layout: ImageBuilder) -> AsyncIterator[Held]:
-    image, source = built(layout), MemorySource()
-    for blob in image.blobs:
+    (image, referrer), source = built(layout), MemorySource()
+    for blob in (*image.blobs, *referrer.blobs):
         source.add_blob(image.content(blob), blob.media_type)
-    for manifest in image.manifests:
+    for manifest in (*image.manifests, *referrer.manifests):
         source.add_manifest(image.content(manifest), tag=image.tag if manifest == image.root else None)
-    yield Held(source, image)
+    yield Held(source, image, referrer)
 
 
 @asynccontextmanager
 async def in_oci_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
-    image, path = built(layout), layout.path.with_name("oci.tar")
+    (image, referrer), path = built(layout), layout.path.with_name("oci.tar")
     path.write_bytes(tar_of_folder(layout.path))
     async with OciArchiveSource(path) as source:
-        yield Held(source, image)
+        yield Held(source, image, referrer)
 
 
 @asynccontextmanager
 async def in_gzipped_oci_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
-    image, path = built(layout), layout.path.with_name("oci.tar.gz")
+    (image, referrer), path = built(layout), layout.path.with_name("oci.tar.gz")
     path.write_bytes(gzip.compress(tar_of_folder(layout.path), compresslevel=1))
     async with OciArchiveSource(path) as source:
-        yield Held(source, image)
+        yield Held(source, image, referrer)
 
 
 @asynccontextmanager
@@ -86,29 +97,29 @@ async def in_docker_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
     path.write_bytes(docker_archive(saved))
     async with DockerArchiveSource(path) as source:
         await source.resolve(None)
-        yield Held(source, expected_image(layout, saved))
+        yield Held(source, expected_image(layout, saved), None, name="app:v1")
 
 
 @asynccontextmanager
 async def in_new_docker_archive(layout: ImageBuilder) -> AsyncIterator[Held]:
     """Of a docker that keeps compressed layers: an OCI layout with a manifest.json beside."""
-    image, path = built(layout), layout.path.with_name("docker.tar")
+    (image, referrer), path = built(layout), layout.path.with_name("docker.tar")
     (layout.path / "manifest.json").write_bytes(b"[]")
     path.write_bytes(tar_of_folder(layout.path))
     async with DockerArchiveSource(path) as source:
-        yield Held(source, image)
+        yield Held(source, image, referrer)
 
 
 @asynccontextmanager
 async def in_registry(layout: ImageBuilder) -> AsyncIterator[Held]:
-    image = built(layout)
+    image, referrer = built(layout)
     async with Server() as server, opened(server.url.removeprefix("http://"), logins=SERVER_LOGIN) as registry:
         local, target = LayoutSource(image.path), registry.target("team/app")
-        for blob in image.blobs:
+        for blob in (*image.blobs, *referrer.blobs):
             await target.push_blob(BlobContext(blob, lambda _: None), local)
-        for one in image.manifests:
+        for one in (*image.manifests, *referrer.manifests):
             await target.push_manifest(await local.manifest(one), tag=image.tag if one == image.root else None)
-        yield Held(registry.source("team/app"), image)
+        yield Held(registry.source("team/app"), image, referrer)
 
 
 ENDS: list[Callable[[ImageBuilder], Opened]] = [
@@ -291,3 +302,38 @@ async def test_a_file_holds_what_is_streamed_and_is_absent_only_where_there_are_
 
 async def test_the_place_of_a_blob_names_its_digest(source: Source, large: Descriptor) -> None:
     assert large.digest.encoded in source.locate(large)
+
+
+async def test_what_refers_to_a_manifest_is_found_with_its_type_and_annotations(held: Held) -> None:
+    found = await held.source.referrers(held.image.root)
+
+    expected = [
+        msgspec.structs.replace(one.root, artifact_type=ARTIFACT, annotations={"by": "me"})
+        for one in (held.referrer,)
+        if one is not None
+    ]
+    assert list(found) == expected
+
+
+async def test_what_was_found_to_refer_is_read_as_any_image(held: Held) -> None:
+    for found in await held.source.referrers(held.image.root):
+        manifest = await held.source.manifest(found)
+
+        assert manifest.subject is not None
+        assert manifest.subject.digest == held.image.root.digest
+        for blob in manifest.blobs:
+            assert blob.digest.encoded == hashlib.sha256(await read(held.source, blob)).hexdigest()
+
+
+async def test_nothing_refers_to_what_is_not_there_nor_to_what_nobody_signed(held: Held) -> None:
+    alone = held.referrer.root if held.referrer else held.image.root
+
+    assert list(await held.source.referrers(alone)) == []
+    assert list(await held.source.referrers(msgspec.structs.replace(alone, digest=UNKNOWN))) == []
+
+
+async def test_every_tag_is_listed_and_can_be_resolved(held: Held) -> None:
+    tags = [tag async for tag in held.source.tags()]
+
+    assert tags == [held.name]
+    assert (await held.source.resolve(tags[0])).digest == held.image.root.digest

@@ -1,7 +1,7 @@
 """What every Target does, whatever registry it writes into."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,24 +12,28 @@ import pytest
 import pytest_asyncio
 
 from tests.distribution_ends import SERVER_LOGIN, opened
-from tests.images import BuiltImage, ImageBuilder, blob_file
+from tests.images import ARTIFACT, BuiltImage, ImageBuilder, blob_file
 from transfer import AwsCredentials, Server, TransferConfig, open_ecr
-from transfer.engine.content import BlobContext, Target
+from transfer.engine.content import BlobContext, Source, Target
 from transfer.engine.events import BlobProgress, BlobStarted, Event
 from transfer.engine.journal import NoJournal
 from transfer.engine.limits import Limits
+from transfer.engine.retry import Retrier
 from transfer.errors import BlobUnknown, ContentMismatch, TagImmutable
 from transfer.local.layout import LayoutSource
 from transfer.local.layout_target import LayoutTarget
 from transfer.local.memory import MemorySource, MemoryTarget
+from transfer.local.oci_archive import OciArchiveSource
 from transfer.local.oci_archive_target import OciArchiveTarget
 from transfer.local.reading import blob_names
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import parse_manifest
 from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
+from transfer.registry.transport import Transport
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.literals import ImageTagMutabilityType
@@ -46,11 +50,13 @@ class Ends:
         target: an empty repository.
         immutable: an empty repository whose tags do not move, where there are such.
         read_blob: a blob of an image as the repository holds it, read past the target.
+        opened: the target read as a source, with what was shown to readers so far.
     """
 
     target: Target
     immutable: Target | None
     read_blob: Callable[[Target, Descriptor], Awaitable[bytes]]
+    opened: Callable[[], AbstractAsyncContextManager[Source]]
 
 
 @pytest.fixture
@@ -59,7 +65,15 @@ def memory() -> Ends:
         assert isinstance(target, MemoryTarget)
         return target.blobs[blob.digest]
 
-    return Ends(MemoryTarget("one"), MemoryTarget("two", immutable=True), read_blob)
+    target = MemoryTarget("one")
+
+    def opened() -> AbstractAsyncContextManager[Source]:
+        source = MemorySource()
+        source.blobs = target.blobs
+        source.manifests = {digest: manifest.raw for digest, manifest in target.manifests.items()}
+        return nullcontext(source)
+
+    return Ends(target, MemoryTarget("two", immutable=True), read_blob, opened)
 
 
 @pytest.fixture
@@ -70,7 +84,8 @@ def folder(tmp_path: Path) -> Ends:
         assert isinstance(target, LayoutTarget)
         return blob_file(target.path, blob.digest).read_bytes()
 
-    return Ends(LayoutTarget(tmp_path / "one" / "layout"), None, read_blob)
+    path = tmp_path / "one" / "layout"
+    return Ends(LayoutTarget(path), None, read_blob, lambda: nullcontext(LayoutSource(path)))
 
 
 @pytest_asyncio.fixture
@@ -85,7 +100,7 @@ async def archive(tmp_path: Path) -> AsyncIterator[Ends]:
             return file.read(member.size)
 
     async with OciArchiveTarget(tmp_path / "one.tar") as target:
-        yield Ends(target, None, read_blob)
+        yield Ends(target, None, read_blob, lambda: OciArchiveSource(tmp_path / "one.tar"))
 
 
 @pytest_asyncio.fixture
@@ -111,7 +126,10 @@ async def ecr(server: Server) -> AsyncIterator[Ends]:
             async with http.get(reply["downloadUrl"]) as response:
                 return await response.read()
 
-        yield Ends(await repository("one", "MUTABLE"), await repository("two", "IMMUTABLE"), read_blob)
+        transport, retrier = await stack.enter_async_context(Transport()), Retrier(TransferConfig())
+        source = EcrSource(client, transport, retrier, registry_id=ACCOUNT, repository="one")
+        mutable, immutable = await repository("one", "MUTABLE"), await repository("two", "IMMUTABLE")
+        yield Ends(mutable, immutable, read_blob, lambda: nullcontext(source))
 
 
 @pytest_asyncio.fixture
@@ -127,7 +145,7 @@ async def registry(server: Server) -> AsyncIterator[Ends]:
             async with ready.source("one").open_blob(blob) as pieces:
                 return b"".join([piece async for piece in pieces])
 
-        yield Ends(ready.target("one"), ready.target("two"), read_blob)
+        yield Ends(ready.target("one"), ready.target("two"), read_blob, lambda: nullcontext(ready.source("one")))
 
 
 @pytest.fixture(params=["memory", "folder", "archive", "ecr", "registry"])
@@ -351,3 +369,33 @@ async def test_a_foreign_layer_need_not_be_there(target: Target, layout: ImageBu
 
     assert foreign.digest not in {blob.digest for blob in stored}
     assert (await target.present([], tag="v1")).tagged == image.root.digest
+
+
+@pytest.mark.parametrize("by_tag", [False, True])
+async def test_what_refers_to_an_image_is_found_from_it(
+    ends: Ends, image: BuiltImage, layout: ImageBuilder, by_tag: bool
+) -> None:
+    referrer = layout.referrer(image.root, annotations={"by": "me"})
+    await push(referrer, ends.target, tag="signature" if by_tag else None)
+    await push(image, ends.target, tag="v1")
+    await ends.target.list_referrer(parse_manifest(referrer.content(referrer.root)))
+    await ends.target.list_referrer(parse_manifest(image.content(image.root)))
+
+    async with ends.opened() as source:
+        found = await source.referrers(image.root)
+        raw = [(await source.manifest(one)).raw for one in found]
+
+    assert raw == [referrer.content(referrer.root)]
+    assert (found[0].artifact_type, found[0].annotations) == (ARTIFACT, {"by": "me"})
+
+
+async def test_what_refers_to_a_referrer_is_found_too(ends: Ends, image: BuiltImage, layout: ImageBuilder) -> None:
+    signature = layout.referrer(image.root)
+    seal = layout.referrer(signature.root, seed=1)
+    for one in (image, signature, seal):
+        await push(one, ends.target, tag=None)
+    await push(image, ends.target, tag="v1")
+
+    async with ends.opened() as source:
+        assert [one.digest for one in await source.referrers(image.root)] == [signature.root.digest]
+        assert [one.digest for one in await source.referrers(signature.root)] == [seal.root.digest]

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from tests.command import Command
-from tests.images import BuiltImage, ImageBuilder
+from tests.images import ARTIFACT, BuiltImage, ImageBuilder
+from transfer import Server
+from transfer.model.descriptor import OCI_MANIFEST
 
 
 @pytest.fixture
@@ -38,3 +40,40 @@ def test_a_program_reads_platforms_and_sizes(image: BuiltImage, command: Command
 def test_an_image_that_is_not_there_is_an_error(app: str, command: Command) -> None:
     ended = command("inspect", f"{app}:v9")
     assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1)
+
+
+@pytest.mark.parametrize("end", ["layout", "ecr", "registry"])
+def test_what_refers_to_the_image_is_shown(
+    end: str, image: BuiltImage, layout: ImageBuilder, app: str, registry: Server, command: Command
+) -> None:
+    referrer = layout.referrer(image.root, annotations={"by": "me\x1b[31m"})
+    command.ok("push", image.source, f"{app}:v1")
+    command.ok("push", referrer.source, f"{app}@{referrer.root.digest}")
+    address = registry.url.removeprefix("http://")
+    source = {"layout": image.source, "ecr": f"{app}:v1", "registry": f"{address}/app:v1"}[end]
+    login = ["--creds", "transfer:transfer"] if end == "registry" else []
+
+    last = command.ok("inspect", source, *login).splitlines()[-1].split()
+    told = json.loads(command.ok("inspect", "--json", source, *login))
+
+    assert last == ["referrer", "-", referrer.root.digest, last[3], ARTIFACT]
+    assert told["referrers"] == [
+        {
+            "mediaType": OCI_MANIFEST,
+            "digest": referrer.root.digest,
+            "size": referrer.root.size,
+            "artifactType": ARTIFACT,
+            "annotations": {"by": "me\x1b[31m"},
+        }
+    ]
+
+
+def test_the_bare_manifest_costs_no_question_for_referrers(
+    image: BuiltImage, app: str, registry: Server, command: Command
+) -> None:
+    command.ok("push", image.source, f"{app}:v1")
+    registry.requests.clear()
+    command.ok("inspect", "--raw", f"{app}:v1")
+    assert registry.requests.count("ListImageReferrers") == 0
+    command.ok("inspect", f"{app}:v1")
+    assert registry.requests.count("ListImageReferrers") == 1

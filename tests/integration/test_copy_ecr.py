@@ -1,13 +1,15 @@
 """Copies from one ECR repository into another, counted at the server."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
+from tests.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, InvalidReference, NotFound, Server, TransferConfig, open_ecr
 from transfer.engine.retry import Retrier
 from transfer.model.descriptor import Descriptor
@@ -35,6 +37,16 @@ async def copied(server: Server, image: BuiltImage, source: str = "source:v1", t
         await engine.push(image.source, f"{server.registry}/source:v1")
         server.requests.clear()
         return (await engine.copy(f"{server.registry}/{source}", f"{server.registry}/{target}")).digest
+
+
+@asynccontextmanager
+async def opened_source(server: Server) -> AsyncIterator[EcrSource]:
+    config = TransferConfig()
+    async with (
+        open_ecr(region="us-east-1", credentials=credentials(server)) as client,
+        Transport(config) as transport,
+    ):
+        yield EcrSource(client, transport, Retrier(config), registry_id="123456789012", repository="source")
 
 
 def operations(server: Server) -> Counter[str]:
@@ -96,17 +108,11 @@ async def test_an_image_that_is_not_there_is_named_with_its_side(
 
 
 async def test_an_address_that_expired_is_asked_for_again(layout: ImageBuilder) -> None:
-    image, config = layout.image([3 * MIB]), TransferConfig()
+    image = layout.image([3 * MIB])
     layer = image.blobs[1]
-    async with (
-        Server(url_ttl=1) as server,
-        open_ecr(region="us-east-1", credentials=credentials(server)) as client,
-        Transport(config) as transport,
-    ):
-        await client.create_repository(repositoryName="source")
+    async with Server(url_ttl=1) as server, opened_source(server) as source:
         async with Engine(credentials=credentials(server)) as engine:
-            await engine.push(image.source, f"{server.registry}/source:v1")
-        source = EcrSource(client, transport, Retrier(config), registry_id="123456789012", repository="source")
+            await engine.push(image.source, f"{server.registry}/source:v1", create_repository=True)
         read = await bytes_of(source, layer, 0, MIB)
         await asyncio.sleep(2.1)  # a URL counts in whole seconds
         read += await bytes_of(source, layer, MIB, layer.size)
@@ -118,3 +124,24 @@ async def test_an_address_that_expired_is_asked_for_again(layout: ImageBuilder) 
 async def bytes_of(source: EcrSource, layer: Descriptor, offset: int, end: int) -> bytes:
     async with source.open_blob(layer, offset=offset, end=end) as pieces:
         return b"".join([piece async for piece in pieces])
+
+
+async def test_referrers_are_listed_fifty_a_call_and_read_ten_a_call(
+    server: Server, ecr: EcrClient, layout: ImageBuilder
+) -> None:
+    image = layout.image()
+    await copied(server, image)
+    referrer = layout.referrer(image.root)
+    await copied(server, referrer)
+    document = json.loads(referrer.content(referrer.root))
+    texts = [json.dumps(document | {"annotations": {"n": str(number)}}) for number in range(51)]
+    for text in texts:
+        await ecr.put_image(repositoryName="source", imageManifest=text)
+    async with opened_source(server) as source:
+        server.requests.clear()
+        found = await source.referrers(image.root)
+        read = [(await source.manifest(one)).raw.decode() for one in found if one.annotations]
+        assert [tag async for tag in source.tags()] == ["v1"]
+    assert sorted(read) == sorted(texts)
+    assert {one.artifact_type for one in found} == {ARTIFACT}
+    assert operations(server) == {"ListImageReferrers": 2, "BatchGetImage": 6, "ListImages": 1}

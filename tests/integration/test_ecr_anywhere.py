@@ -25,7 +25,7 @@ async def test_what_a_push_prints_can_be_read_from(server: Server, layout: Image
         copied = await engine.copy(pushed.reference, f"{app}:v2")
         assert [tag async for tag in engine.tags(app)] == ["v1", "v2"]
         await engine.delete(f"{app}:v1")
-        graph = await engine.inspect(copied.reference)
+        graph = (await engine.inspect(copied.reference)).graph
     assert pushed.reference == copied.reference == f"{app}@{image.root.digest}"
     assert graph.root.digest == image.root.digest
     asked = Counter(record.operation for record in server.requests)

@@ -25,6 +25,7 @@ class QuirkyRegistry(Peer):
 
     Attributes:
         blobs: content by digest.
+        manifests: content by digest and by tag.
         sessions: what each upload session holds.
     """
 
@@ -32,6 +33,7 @@ class QuirkyRegistry(Peer):
         super().__init__((answer(500),), scheme="http")
         self.quirk = quirk
         self.blobs: dict[str, bytes] = {}
+        self.manifests: dict[str, bytes] = {}
         self.sessions: dict[str, bytearray] = {}
         self._moves = 0
 
@@ -67,6 +69,8 @@ class QuirkyRegistry(Peer):
         if what == "blob":
             content = self.blobs.get(name)
             return (404, {}, error("BLOB_UNKNOWN")) if content is None else (200, {}, content)
+        if what == "manifest":
+            return self._manifest(method, name, request)
         if what == "uploads":
             session = f"s{len(self.sessions)}"
             self.sessions[session] = bytearray()
@@ -74,6 +78,15 @@ class QuirkyRegistry(Peer):
         if what == "upload" and name in self.sessions:
             return self._upload(method, name, query, request)
         return 404, {}, error("BLOB_UPLOAD_UNKNOWN")
+
+    def _manifest(self, method: str, name: str, request: Arrived) -> tuple[int, dict[str, str], bytes]:
+        """Of a registry before version 1.1 of the specification, which says nothing of a subject."""
+        if method == "PUT":
+            digest = "sha256:" + hashlib.sha256(request.body).hexdigest()
+            self.manifests[name] = self.manifests[digest] = bytes(request.body)
+            return 201, {"Docker-Content-Digest": digest}, b""
+        found = self.manifests.get(name)
+        return (404, {}, error("MANIFEST_UNKNOWN")) if found is None else (200, {}, found)
 
     def _upload(
         self, method: str, name: str, query: dict[str, list[str]], request: Arrived

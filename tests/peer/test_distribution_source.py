@@ -17,6 +17,7 @@ from transfer.errors import (
     NotFound,
     RegistryError,
     TransferError,
+    Unauthorized,
 )
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
@@ -358,6 +359,21 @@ async def test_without_the_api_the_tag_stands_in_and_the_api_is_asked_for_once(i
         f"manifests/sha256-{image.root.digest.encoded}",
         f"manifests/sha256-{child.digest.encoded}",
     ]
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+async def test_a_registry_that_has_never_heard_of_referrers_has_none(image: BuiltImage, status: int) -> None:
+    steps = (refuse(status, "UNSUPPORTED"), refuse(404, "MANIFEST_UNKNOWN"))
+    async with scripted(*steps) as peer, opened(peer.url[7:], settings=PLAIN) as registry:
+        assert await registry.source("app").referrers(image.root) == []
+    assert len(peer.requests) == 2
+
+
+async def test_referrers_that_may_not_be_read_are_an_error_of_the_source(image: BuiltImage) -> None:
+    async with scripted(refuse(403, "DENIED")) as peer, opened(peer.url[7:], settings=PLAIN) as registry:
+        with pytest.raises(Unauthorized, match="GET referrers of") as caught:
+            await registry.source("app").referrers(image.root)
+    assert caught.value.side == "source"
 
 
 async def test_a_repository_that_is_not_there_says_nothing_of_the_api(image: BuiltImage) -> None:

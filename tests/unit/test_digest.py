@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from transfer.errors import InvalidDigest
-from transfer.model.digest import Digest
+from transfer.model.digest import Digest, is_digest_tag
 
 SHA256 = "sha256:" + hashlib.sha256(b"content").hexdigest()
 SHA512 = "sha512:" + hashlib.sha512(b"content").hexdigest()
@@ -72,3 +72,24 @@ def test_a_digest_survives_pickling() -> None:
 
     assert copied == SHA256
     assert type(copied) is Digest
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"), [(SHA256, SHA256.replace(":", "-")), (SHA512, SHA512.replace(":", "-")[: len("sha512-") + 64])]
+)
+def test_a_digest_stands_as_a_tag_that_is_one(text: str, tag: str) -> None:
+    assert Digest(text).as_tag == tag
+    assert is_digest_tag(tag)
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("sha256-" + "a" * 64 + ".sig", True),
+        ("sha256-" + "a" * 64 + ".some.thing", True),
+        *(("sha256-" + "a" * 64 + end, False) for end in (".", "-sig", "a", "\n")),
+        *((name, False) for name in ("v1", "", "sha256-abc.sig", "sha1-" + "a" * 64, "sha256:" + "a" * 64)),
+    ],
+)
+def test_a_tag_that_belongs_to_a_digest_is_told_by_its_form(tag: str, expected: bool) -> None:
+    assert is_digest_tag(tag) is expected

@@ -17,7 +17,7 @@ from transfer.model.descriptor import (
     Descriptor,
 )
 from transfer.model.digest import Digest
-from transfer.model.manifest import MAX_ENTRIES, parse_manifest
+from transfer.model.manifest import MAX_ENTRIES, as_referrer, parse_manifest
 
 
 def entry(text: str, media_type: str = OCI_LAYER_GZIP, size: int = 10) -> dict[str, Any]:
@@ -97,6 +97,29 @@ def test_a_manifest_may_refer_to_another() -> None:
 
     assert subject is not None
     assert subject.digest == CHILDREN[0]["digest"]
+
+
+@pytest.mark.parametrize(
+    ("document", "members", "artifact_type", "annotations"),
+    [
+        (IMAGE, {}, CONFIG["mediaType"], None),
+        (IMAGE, {"artifactType": "application/x", "annotations": {"a": "b"}}, "application/x", {"a": "b"}),
+        (IMAGE, {"artifactType": "", "annotations": {}}, CONFIG["mediaType"], None),
+        (IMAGE, {"artifactType": 1, "annotations": {"a": 1, "b": "c"}}, CONFIG["mediaType"], {"b": "c"}),
+        (IMAGE, {"annotations": ["a"]}, CONFIG["mediaType"], None),
+        (INDEX, {"artifactType": "application/x"}, "application/x", None),
+        (INDEX, {}, None, None),
+    ],
+)
+def test_a_list_of_referrers_names_a_manifest_by_what_it_says_of_itself(
+    document: dict[str, Any], members: dict[str, Any], artifact_type: str | None, annotations: dict[str, str] | None
+) -> None:
+    manifest = parse_manifest(raw(document, **members))
+
+    shown = as_referrer(manifest)
+
+    assert (shown.artifact_type, shown.annotations) == (artifact_type, annotations)
+    assert (shown.media_type, shown.digest, shown.size) == (manifest.media_type, manifest.digest, len(manifest.raw))
 
 
 AMBIGUOUS = {

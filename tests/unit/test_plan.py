@@ -1,9 +1,14 @@
-"""The order in which workers take blobs."""
+"""What must be asked and pushed, and the order in which workers take blobs."""
+
+import json
 
 import pytest
 
-from transfer.engine.plan import SMALL_BLOB_BYTES, Queue
-from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
+from transfer.engine.content import Presence
+from transfer.engine.graph import read_graph
+from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, blobs_to_check, plan
+from transfer.local.memory import MemorySource
+from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 
 LARGE = SMALL_BLOB_BYTES + 1
@@ -32,3 +37,35 @@ def test_which_blob_the_next_worker_takes(
 ) -> None:
     taken = Queue(blobs(*sizes)).take(large_in_work=large_in_work, workers=workers)
     assert (taken.size if taken else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("include", "there", "tagged", "done", "asked"),
+    [
+        (False, False, False, False, ["config"]),
+        (True, False, False, False, ["config", "foreign"]),
+        (False, True, True, True, []),
+        (True, True, True, False, ["foreign"]),
+        (True, True, False, False, ["foreign"]),
+    ],
+)
+async def test_a_manifest_that_is_there_does_not_vouch_for_foreign_layers(
+    include: bool, there: bool, tagged: bool, done: bool, asked: list[str]
+) -> None:
+    source = MemorySource()
+    config = source.add_blob(b"{}", OCI_CONFIG)
+    foreign = Descriptor(
+        media_type="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", digest=Digest.of(b"foreign"), size=7
+    )
+    named = [{"mediaType": one.media_type, "digest": one.digest, "size": one.size} for one in (config, foreign)]
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": named[0], "layers": [named[1], named[1]]}
+    root = source.add_manifest(json.dumps(document).encode())
+    graph = await read_graph(source, root, include_foreign=include)
+    presence = Presence(root.digest if tagged else None, frozenset({root.digest} if there else ()))
+
+    todo = plan(graph, presence, "v1")
+
+    names = {config.digest: "config", foreign.digest: "foreign"}
+    assert todo.done is done
+    assert [names[blob.digest] for blob in blobs_to_check(graph, presence, todo.absent)] == asked
+    assert [names[blob.digest] for blob in graph.blobs()] == (["config", "foreign"] if include else ["config"])

@@ -11,6 +11,7 @@ from transfer.cli.options import AwsOptions, access_options, aws_options
 from transfer.cli.reading import with_engine
 from transfer.cli.text import align, display, format_size
 from transfer.engine.graph import Graph
+from transfer.engine.referrers import Inspected
 from transfer.model.descriptor import Descriptor
 from transfer.model.manifest import Manifest
 
@@ -27,42 +28,48 @@ Row = tuple[str, str, str, str, str]
 @access_options("")
 @aws_options
 def inspect(*, source: str, raw: bool, as_json: bool, access: "RegistryAccess", aws: AwsOptions) -> None:
-    """Show the manifests, platforms, layers and sizes of an image.
+    """Show the manifests, platforms, layers and sizes of an image, and what refers to it.
 
     SOURCE is spelled as for transfer copy. A line for each manifest and blob: what it is, for which
-    platform, digest, size, media type.
+    platform, digest, size, media type; and one for each referrer (a signature, an SBOM), with its
+    artifact type. In JSON, referrers are null where the source cannot tell them.
 
     \b
     Examples:
       transfer inspect oci:build/image:v1
       transfer inspect "$REGISTRY/app:v1" --json | jq '.manifests[].platform'
+      transfer inspect "$REGISTRY/app:v1" --json | jq -r '.referrers[]?.artifactType'
       transfer inspect --raw "$REGISTRY/app:v1" | sha256sum
     """
-    graph = with_engine(lambda engine: engine.inspect(source, access=access), aws)
+    found = with_engine(lambda engine: engine.inspect(source, access=access, referrers=not raw), aws)
     if raw:
-        sys.stdout.buffer.write(graph.root.raw)
+        sys.stdout.buffer.write(found.graph.root.raw)
         sys.stdout.buffer.flush()
     elif as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(document(graph), enc_hook=str), indent=2).decode())
+        click.echo(msgspec.json.format(msgspec.json.encode(document(found), enc_hook=str), indent=2).decode())
     else:
-        for line in align(rows(graph)):
+        for line in align(rows(found)):
             click.echo(line)
 
 
-def rows(graph: Graph) -> Iterator[Row]:
-    """A row for each manifest and, below it, for each blob; what stands twice is shown once."""
-    platforms = _platforms(graph)
+def rows(found: Inspected) -> Iterator[Row]:
+    """A row for each manifest and, below it, for each blob, what stands twice shown once; then the referrers."""
+    platforms = _platforms(found.graph)
     shown: set[str] = set()
-    for manifest in graph.manifests.values():
+    for manifest in found.graph.manifests.values():
         yield _row("index" if manifest.descriptor.is_index else "image", manifest.descriptor, platforms)
         for kind, blob in _blobs(manifest):
             if blob.digest not in shown:
                 shown.add(blob.digest)
                 yield _row(kind, blob, platforms)
+    for referrer in found.referrers or ():
+        kind = referrer.artifact_type or referrer.media_type
+        yield _row("referrer", msgspec.structs.replace(referrer, media_type=kind), platforms)
 
 
-def document(graph: Graph) -> dict[str, Any]:
+def document(found: Inspected) -> dict[str, Any]:
     """The image as one JSON document; sizes in bytes."""
+    graph = found.graph
     platforms, blobs = _platforms(graph), list(graph.blobs())
     return {
         "digest": graph.root.digest,
@@ -81,6 +88,7 @@ def document(graph: Graph) -> dict[str, Any]:
             for manifest in graph.manifests.values()
         ],
         "blobs": [{"digest": blob.digest, "mediaType": blob.media_type, "size": blob.size} for blob in blobs],
+        "referrers": found.referrers,
     }
 
 

@@ -44,6 +44,12 @@ class Source(BlobSource, Protocol):
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """The manifest with its raw bytes, verified against the descriptor."""
 
+    async def referrers(self, descriptor: Descriptor) -> Sequence[Descriptor]:
+        """What refers to a manifest: those whose subject it is, each once; none where it is not there itself."""
+
+    def tags(self) -> AsyncIterator[str]:
+        """Every tag, each once: what `resolve` takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Presence:
@@ -119,3 +125,10 @@ class Target(Protocol):
 
     async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:
         """Upload one manifest under its digest, and under the tag where one is given."""
+
+    async def list_referrer(self, manifest: Manifest) -> None:
+        """
+        Have a manifest that is there found from its subject; `push_manifest` does so too.
+
+        For one that an earlier run pushed, which may have been killed in between.
+        """

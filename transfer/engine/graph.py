@@ -31,10 +31,12 @@ class Graph:
     Attributes:
         root: the manifest that was asked for.
         manifests: every manifest once, by digest, the root included.
+        include_foreign: whether layers that registries need not hold are of the image too.
     """
 
     root: Manifest
     manifests: dict[Digest, Manifest]
+    include_foreign: bool = False
 
     def waves(self, wanted: frozenset[Digest]) -> list[list[Manifest]]:
         """The wanted manifests in waves: each needs only manifests of the waves before it."""
@@ -52,18 +54,22 @@ class Graph:
         """The blobs of the wanted manifests (all by default), each digest once, in the order of the manifests."""
         seen: set[Digest] = set()
         for digest, manifest in self.manifests.items():
-            for blob in manifest.blobs if wanted is None or digest in wanted else ():
+            foreign = manifest.foreign_layers if self.include_foreign else ()
+            for blob in (*manifest.blobs, *foreign) if wanted is None or digest in wanted else ():
                 if blob.digest not in seen:
                     seen.add(blob.digest)
                     yield blob
 
 
-async def read_graph(source: Source, root: Descriptor, platforms: Sequence[Platform] = ()) -> Graph:
+async def read_graph(
+    source: Source, root: Descriptor, platforms: Sequence[Platform] = (), *, include_foreign: bool = False
+) -> Graph:
     """
     Read the root manifest and everything below it, one level at a time, several manifests at once.
 
     Args:
         platforms: of an index, only the images for these; all where none is named.
+        include_foreign: count layers among its blobs that registries need not hold (`registry.foreign` reads them).
 
     Raises:
         InvalidManifest: nested too deep, too many manifests, or no image for a platform.
@@ -77,7 +83,7 @@ async def read_graph(source: Source, root: Descriptor, platforms: Sequence[Platf
     for _ in range(MAX_DEPTH):
         level = list({child.digest: child for child in level if child.digest not in found}.values())
         if not level:
-            return Graph(top, found)
+            return Graph(top, found, include_foreign)
         if len(found) + len(level) > MAX_MANIFESTS:
             raise InvalidManifest(f"index {top.digest}: it names more than {MAX_MANIFESTS} manifests", side="source")
         read = await _read_level(source, level)

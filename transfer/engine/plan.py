@@ -36,16 +36,25 @@ def plan(graph: Graph, presence: Presence, tag: str | None) -> Plan:
     root = graph.root.digest
     if root in presence.manifests or presence.tagged == root:
         tagged = tag is None or presence.tagged == root
-        return Plan(done=tagged, absent=frozenset() if tagged else frozenset({root}))
+        return Plan(done=tagged and not _foreign(graph), absent=frozenset() if tagged else frozenset({root}))
     return Plan(done=False, absent=frozenset(graph.manifests) - presence.manifests)
 
 
 def blobs_to_check(graph: Graph, presence: Presence, absent: frozenset[Digest]) -> list[Descriptor]:
-    """The blobs whose availability is not yet known: those of absent manifests, unless a present one names them too."""
-    vouched = {blob.digest for blob in graph.blobs(frozenset(graph.manifests) & presence.manifests)}
-    if graph.root.digest in presence.manifests:
-        return []
-    return [blob for blob in graph.blobs(absent) if blob.digest not in vouched]
+    """
+    The blobs whose availability is not yet known: those of absent manifests, unless a present one names them too.
+
+    Foreign layers that are wanted are always among them: a registry takes manifests without.
+    """
+    unknown = _foreign(graph)
+    if graph.root.digest not in presence.manifests:
+        vouched = {blob.digest for blob in graph.blobs(frozenset(graph.manifests) & presence.manifests)}
+        unknown |= {blob.digest for blob in graph.blobs(absent)} - vouched
+    return [blob for blob in graph.blobs() if blob.digest in unknown]
+
+
+def _foreign(graph: Graph) -> set[Digest]:
+    return {blob.digest for blob in graph.blobs() if blob.is_foreign}
 
 
 class Queue:

@@ -12,7 +12,8 @@ passes. Does not know where the image goes.
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -115,6 +116,23 @@ class DockerArchiveSource(FileBlobs):
         except InvalidManifest as error:
             raise InvalidManifest(f"{self.label}: {error}", side="source") from None
 
+    async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
+        """What refers to a manifest, where the archive is an OCI layout too: `docker save` knows no referrers."""
+        if await asyncio.to_thread(self._archive.find, INDEX_FILE) is None:
+            return []
+        return await self._layout.referrers(descriptor)
+
+    async def tags(self) -> AsyncGenerator[str]:
+        """The name of every image that has one, each once."""
+        if await asyncio.to_thread(self._archive.find, INDEX_FILE) is None:
+            images = await asyncio.to_thread(self._images)
+            for name in dict.fromkeys(tag for image in images for tag in image.tags):
+                yield name
+            return
+        async with aclosing(self._layout.tags()) as tags:
+            async for tag in tags:
+                yield tag
+
     def open_file(self, descriptor: Descriptor) -> BinaryIO:
         """
         The blob as a file, buffered. Blocks.
@@ -156,7 +174,7 @@ class DockerArchiveSource(FileBlobs):
 
     def _listed(self, reference: str | None) -> Descriptor:
         """The image by index.json; by manifest.json where that knows it and index.json does not."""
-        entries, how = self._layout.entries(), self._archive.how_to_choose
+        entries, how = self._layout.choices(reference), self._archive.how_to_choose
         found = choose_entry(entries, reference, how)
         if isinstance(found, str) and reference is not None:
             named = choose_entry(entries, full_name(reference), how)

@@ -129,6 +129,9 @@ class LayoutTarget:
         parse_manifest(manifest.raw, manifest.descriptor)
         await asyncio.to_thread(self._push_manifest, manifest, tag)
 
+    async def list_referrer(self, manifest: Manifest) -> None:
+        """Nothing to do: what refers to an image is found by reading what the index leads to."""
+
     def _push_manifest(self, manifest: Manifest, tag: str | None) -> None:
         self._prepare()
         require_content(manifest, self._holds, self._label)

@@ -16,7 +16,7 @@ from transfer.engine.events import BlobProgress, BlobStarted
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidManifest, NotFound, TagImmutable
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
-from transfer.model.manifest import Manifest, parse_manifest
+from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -27,14 +27,14 @@ class MemorySource:
 
     Attributes:
         blobs, manifests: content by digest.
-        tags: the root that each tag names.
+        tagged: the root that each tag names.
         calls: how often each method of the protocol was called, by its name.
     """
 
     def __init__(self) -> None:
         self.blobs: dict[Digest, bytes] = {}
         self.manifests: dict[Digest, bytes] = {}
-        self.tags: dict[str, Descriptor] = {}
+        self.tagged: dict[str, Descriptor] = {}
         self.calls: Counter[str] = Counter()
 
     def add_blob(self, content: bytes, media_type: str) -> Descriptor:
@@ -53,7 +53,7 @@ class MemorySource:
         descriptor = parse_manifest(raw).descriptor
         self.manifests[descriptor.digest] = raw
         if tag is not None:
-            self.tags[tag] = descriptor
+            self.tagged[tag] = descriptor
         return descriptor
 
     async def resolve(self, reference: str | None) -> Descriptor:
@@ -65,12 +65,12 @@ class MemorySource:
         """
         self.calls["resolve"] += 1
         if reference is None:
-            found = set(self.tags.values())
+            found = set(self.tagged.values())
             if len(found) == 1:
                 return found.pop()
             raise _not_found("MANIFEST_UNKNOWN", f"memory source: {len(found)} images are tagged, name one")
-        if reference in self.tags:
-            return self.tags[reference]
+        if reference in self.tagged:
+            return self.tagged[reference]
         for digest, raw in self.manifests.items():
             if digest == reference:
                 return parse_manifest(raw).descriptor
@@ -92,6 +92,18 @@ class MemorySource:
             return parse_manifest(raw, descriptor)
         except InvalidManifest as error:
             raise InvalidManifest(f"memory source: {error}", side="source") from None
+
+    async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
+        """What refers to a manifest."""
+        self.calls["referrers"] += 1
+        held = [parse_manifest(raw) for raw in self.manifests.values()]
+        return [as_referrer(one) for one in held if one.subject and one.subject.digest == descriptor.digest]
+
+    async def tags(self) -> AsyncGenerator[str]:
+        """Every tag, in the order in which they were given."""
+        self.calls["tags"] += 1
+        for tag in list(self.tagged):
+            yield tag
 
     @asynccontextmanager
     async def open_blob(
@@ -234,6 +246,10 @@ class MemoryTarget:
             self._check_tag(tag, manifest.digest, self.tags.get(tag))
             self.tags[tag] = manifest.digest
         self.manifests[manifest.digest] = manifest
+
+    async def list_referrer(self, manifest: Manifest) -> None:  # noqa: ARG002 - the protocol's signature
+        """Nothing to do: what refers to an image is found among all manifests."""
+        self.calls["list_referrer"] += 1
 
     def _check_tag(self, tag: str, wanted: Digest, held: Digest | None) -> None:
         if self.immutable and held not in (None, wanted):

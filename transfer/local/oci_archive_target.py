@@ -130,6 +130,9 @@ class OciArchiveTarget:
         with writing(self._label, f"manifest {manifest.digest}"):
             await asyncio.to_thread(self._writer.put, manifest, tag)
 
+    async def list_referrer(self, manifest: Manifest) -> None:
+        """Nothing to do: what refers to an image is found by reading what the index leads to."""
+
 
 class _MemberSink:
     """

@@ -14,9 +14,10 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from transfer.errors import ContentMismatch, InvalidLayout, InvalidManifest
 from transfer.local.files import FileReader
-from transfer.local.index import INDEX_FILE, LAYOUT_FILE, check_layout, choose_entry, read_entries
+from transfer.local.index import INDEX_FILE, LAYOUT_FILE, check_layout, choose_entry, names_of, read_entries
+from transfer.local.references import References
 from transfer.model.descriptor import Descriptor
-from transfer.model.digest import Digest
+from transfer.model.digest import Digest, is_digest_tag
 from transfer.model.document import MAX_DOCUMENT_BYTES, DocumentError
 from transfer.model.manifest import Manifest, parse_manifest
 
@@ -132,6 +133,7 @@ class FileSource(FileBlobs):
     def __init__(self, files: Files) -> None:
         self.files = files
         self.label = files.label
+        self._references = References(self.read_manifest)
 
     async def resolve(self, reference: str | None) -> Descriptor:
         """
@@ -140,7 +142,7 @@ class FileSource(FileBlobs):
         Raises:
             InvalidLayout: it is not a layout, or none or several of its images fit.
         """
-        entries = await asyncio.to_thread(self.entries)
+        entries = await asyncio.to_thread(self.choices, reference)
         found = choose_entry(entries, reference, self.files.how_to_choose)
         if isinstance(found, str):
             raise self.refusal(INDEX_FILE, found)
@@ -154,17 +156,27 @@ class FileSource(FileBlobs):
             InvalidLayout, ContentMismatch: its file cannot be used, or has another size.
             InvalidManifest: it is too large, malformed or has another digest.
         """
-        if descriptor.size > MAX_DOCUMENT_BYTES:
-            raise InvalidManifest(
-                f"{self.label}: manifest {descriptor.digest} is {descriptor.size} bytes, more than "
-                f"{MAX_DOCUMENT_BYTES}",
-                side="source",
-            )
-        raw = await asyncio.to_thread(self._read_blob, descriptor)
-        try:
-            return parse_manifest(raw, descriptor)
-        except InvalidManifest as error:
-            raise InvalidManifest(f"{self.label}: {error}", side="source") from None
+        return await asyncio.to_thread(self.read_manifest, descriptor)
+
+    async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
+        """
+        What refers to a manifest, of all that index.json leads to; what cannot be read refers to nothing.
+
+        Raises:
+            InvalidLayout: it is not a layout.
+        """
+        return await asyncio.to_thread(lambda: self._references.to(descriptor.digest, self.entries()))
+
+    async def tags(self) -> AsyncGenerator[str]:
+        """
+        The name of every entry of index.json that has one, each once.
+
+        Raises:
+            InvalidLayout: it is not a layout.
+        """
+        entries = await asyncio.to_thread(self.entries)
+        for name in dict.fromkeys(names[0] for entry in entries if (names := names_of(entry))):
+            yield name
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO:
         """
@@ -190,6 +202,29 @@ class FileSource(FileBlobs):
         self.read_document(LAYOUT_FILE, check_layout)
         return self.read_document(INDEX_FILE, read_entries)
 
+    def choices(self, reference: str | None) -> tuple[Descriptor, ...]:
+        """The entries that may be meant: not those that are there for others, where none is named. Blocks."""
+        entries = self.entries()
+        if reference is not None or len({entry.digest for entry in entries}) < 2:
+            return entries
+        roots = [one for one in entries if not is_digest_tag(one.name) and not self._references.refers(one)]
+        return tuple(roots) or entries
+
+    def read_manifest(self, descriptor: Descriptor) -> Manifest:
+        """As `manifest`. Blocks."""
+        if descriptor.size > MAX_DOCUMENT_BYTES:
+            raise InvalidManifest(
+                f"{self.label}: manifest {descriptor.digest} is {descriptor.size} bytes, more than "
+                f"{MAX_DOCUMENT_BYTES}",
+                side="source",
+            )
+        with self.open_file(descriptor) as file:
+            raw = file.read(descriptor.size)
+        try:
+            return parse_manifest(raw, descriptor)
+        except InvalidManifest as error:
+            raise InvalidManifest(f"{self.label}: {error}", side="source") from None
+
     def read_document(self, name: str, read: Callable[[bytes], T]) -> T:
         """
         One of the documents at the root, capped in size. Blocks.
@@ -207,7 +242,3 @@ class FileSource(FileBlobs):
     def refusal(self, shown: str, reason: str) -> InvalidLayout:
         """The error that says of a file why it cannot be used."""
         return InvalidLayout(f"{self.label}: {shown} {reason}", side="source")
-
-    def _read_blob(self, descriptor: Descriptor) -> bytes:
-        with self.open_file(descriptor) as file:
-            return file.read(descriptor.size)

@@ -13,6 +13,7 @@ from transfer.errors import InvalidDigest
 
 _ENCODED_LENGTH = {"sha256": 64, "sha512": 128}
 _PATTERN = re.compile(r"(sha256|sha512):([a-f0-9]+)")
+_DIGEST_TAG = re.compile(r"sha(256|512)-[a-f0-9]{64}(\..+)?")
 
 
 class Hasher(Protocol):
@@ -58,6 +59,12 @@ class Digest(str):
         """The first twelve hex digits, for people."""
         return self.encoded[:12]
 
+    @property
+    def as_tag(self) -> str:
+        """The tag under which what refers to this content is listed where there is no API for it: `sha256-…`."""
+        # distribution-spec 1.1, "Referrers Tag Schema": a longer digest is cut.
+        return f"{self.algorithm}-{self.encoded[:64]}"
+
     def hasher(self) -> Hasher:
         """A fresh hash object of this digest's algorithm."""
         return hashlib.new(self.algorithm)
@@ -65,3 +72,8 @@ class Digest(str):
     def matches(self, hasher: Hasher) -> bool:
         """Whether all that was fed to `hasher` has this digest."""
         return hasher.hexdigest() == self.encoded
+
+
+def is_digest_tag(tag: str) -> bool:
+    """Whether a tag is made of a digest, as `sha256-….sig`: it holds what belongs to the content of that digest."""
+    return _DIGEST_TAG.fullmatch(tag) is not None

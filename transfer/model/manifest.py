@@ -72,6 +72,11 @@ class Manifest:
         unique = {blob.digest: blob for blob in named if not blob.is_foreign}
         return tuple(unique.values())
 
+    @property
+    def foreign_layers(self) -> tuple[Descriptor, ...]:
+        """Layers that a registry need not hold, since their content lives at their `urls`; each digest once."""
+        return tuple({layer.digest: layer for layer in self.layers if layer.is_foreign}.values())
+
 
 def parse_manifest(raw: bytes, expected: Descriptor | None = None, *, media_type: str | None = None) -> Manifest:
     """
@@ -104,6 +109,26 @@ def parse_manifest(raw: bytes, expected: Descriptor | None = None, *, media_type
         layers=document.layers or (),
         manifests=document.manifests or (),
         subject=document.subject,
+    )
+
+
+def as_referrer(manifest: Manifest) -> Descriptor:
+    """
+    The descriptor by which a list of referrers names a manifest: with its artifact type and its annotations.
+
+    Source: distribution-spec 1.1, "Listing Referrers": an image without an artifactType is of its config's type.
+    """
+    members = load(manifest.raw)
+    kind, notes = members.get("artifactType"), members.get("annotations")
+    if not (isinstance(kind, str) and kind):
+        kind = manifest.config.media_type if manifest.config else None
+    pairs = notes.items() if isinstance(notes, dict) else ()
+    return Descriptor(
+        media_type=manifest.media_type,
+        digest=manifest.digest,
+        size=len(manifest.raw),
+        artifact_type=kind,
+        annotations={name: note for name, note in pairs if isinstance(note, str)} or None,
     )
 
 

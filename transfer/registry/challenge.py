@@ -116,7 +116,7 @@ def judge_realm(realm: str, registry: str, *, what: str, token_hosts: frozenset[
     home_host = (home.hostname or "").lower()
     if scheme == "http" and home.scheme == "https":
         raise refused(what, f"the registry sends clients to {host} without TLS for a token; not done")
-    if host != home_host and host not in token_hosts and _is_private(host):
+    if host != home_host and host not in token_hosts and is_private(host):
         raise refused(what, f"the registry sends clients to the private address {host} for a token; not done")
     return Realm(realm.partition("#")[0], host, host in token_hosts or is_same_site(host, home_host))
 
@@ -165,7 +165,8 @@ def _split(realm: str) -> tuple[str, str] | None:
     return parts.scheme, (parts.hostname or "").lower().rstrip(".")
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
+    """Whether a host is one of a private network as it is written; what a name leads to, only a connection shows."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     return _address(host) is not None and not is_public(host)

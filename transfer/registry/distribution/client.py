@@ -31,8 +31,9 @@ from transfer.registry.body import RequestBody, StreamBody
 from transfer.registry.credentials import Login
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
-from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers, referrers_tag
+from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
+from transfer.registry.distribution.subjects import Lists
 from transfer.registry.ranges import Lanes
 from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
@@ -43,6 +44,8 @@ T = TypeVar("T")
 # the 404 that some answer when they hold another kind.
 ACCEPT = ", ".join((*sorted(MANIFEST_MEDIA_TYPES), "*/*;q=0.1"))
 _OK = frozenset({200})
+# What registries that have never heard of the referrers API say of it, besides the 404 that they should.
+_NO_SUCH_API = frozenset({400, 405, 406, 415})
 _PUSH = "pull,push"
 _LARGEST_ERROR = 64 * 1024
 
@@ -70,6 +73,7 @@ class DistributionClient:
         self._tries_once = False
         self.habits = Habits()
         self.lanes = Lanes(limits.read_ahead)
+        self.lists = Lists()
 
     def __repr__(self) -> str:
         return f"DistributionClient({self.registry!r})"
@@ -136,9 +140,9 @@ class DistributionClient:
             algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
             return Digest.of((await self.get_manifest(repository, reference)).raw, algorithm)
 
-    async def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str, digest: Digest) -> None:
+    async def put_manifest(self, repository: str, reference: str, raw: bytes, media_type: str, digest: Digest) -> bool:
         """
-        Store a manifest under a tag or its digest.
+        Store a manifest under a tag or its digest; whether the registry has noted which manifest it refers to.
 
         Raises:
             BlobUnknown: it names what is not there.
@@ -152,8 +156,13 @@ class DistributionClient:
             headers={"Content-Type": media_type},
             body=RequestBody.of(raw),
         )
+
+        async def take(answer: Answer) -> bool:
+            await stored(call.what, digest)(answer)
+            return bool(answer.headers.get("oci-subject"))
+
         try:
-            await self._call(call, stored(call.what, digest))
+            return await self._call(call, take)
         except UploadLost as error:
             # ECR says "blob upload unknown" of layers that a manifest names and that are not there.
             raise BlobUnknown(str(error), status=error.status, code=error.code) from None
@@ -274,16 +283,24 @@ class DistributionClient:
     async def referrers(self, repository: str, digest: Digest) -> list[Descriptor]:
         """What refers to a manifest: by the referrers API, or by the tag that stands in for it where there is none."""
         if self.habits.has_referrers is not False:
-            found = await list_referrers(self._get_page, repository, self._name(repository), digest)
+            found = await self._listed_referrers(repository, digest)
             # A registry that has the API answers with an empty list where there is nothing.
             self.habits.has_referrers = found is not None
             if found is not None:
                 return found
         try:
-            fetched = await self.get_manifest(repository, referrers_tag(digest))
+            fetched = await self.get_manifest(repository, digest.as_tag)
         except NotFound:
             return []
         return read_referrers(fetched.raw, what=f"GET referrers of {self._name(repository)}@{digest}")
+
+    async def _listed_referrers(self, repository: str, digest: Digest) -> list[Descriptor] | None:
+        try:
+            return await list_referrers(self._get_page, repository, self._name(repository), digest)
+        except RegistryError as error:
+            if error.status in _NO_SUCH_API and not self.habits.has_referrers:
+                return None
+            raise
 
     async def _get_page(self, repository: str, url: str, what: str) -> Page:
         call = Call("GET", url, what, Access(repository), frozenset({200, 404}), {"Accept": "*/*"})

@@ -109,6 +109,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def host_of(registry: str) -> str:
+    """Where a registry of this name is reached: `host[:port]`."""
+    return _DOCKER_HUB_HOST if registry == DOCKER_HUB else registry
+
+
 class Exchange:
     """
     A registry, ready to be asked.
@@ -132,7 +137,7 @@ class Exchange:
         self._transport = transport
         self._logins = logins or Anonymous()
         self._settings = settings or RegistrySettings()
-        self._host = _DOCKER_HUB_HOST if registry == DOCKER_HUB else registry
+        self._host = host_of(registry)
         self._finding = asyncio.Lock()
         self._found: tuple[str, Authenticator] | None = None
 

@@ -103,11 +103,6 @@ def read_referrers(raw: bytes, *, what: str) -> list[Descriptor]:
         raise InvalidManifest(f"{what}: the list is no index: {error}") from None
 
 
-def referrers_tag(digest: Digest) -> str:
-    """The tag under which referrers are listed where there is no API for it."""
-    return f"{digest.algorithm}-{digest.encoded[:64]}"
-
-
 async def _pages(get: GetPage, repository: str, url: str, what: str) -> AsyncGenerator[Page]:
     seen: set[str] = set()
     while True:

@@ -34,8 +34,8 @@ class DistributionSource:
     def __init__(self, client: DistributionClient, repository: str) -> None:
         self._client = client
         self._repository = repository
-        # The root is fetched to be resolved, and then asked for again.
-        self._resolved: Manifest | None = None
+        # A root is fetched to be resolved, and then asked for again.
+        self._resolved: dict[Digest, Manifest] = {}
 
     async def resolve(self, reference: str | None) -> Descriptor:
         """
@@ -57,7 +57,7 @@ class DistributionSource:
                     f"image {reference!r} of {self._name}: {error}", status=error.status, code=error.code
                 ) from None
             manifest = self._read(fetched.raw, reference, fetched.media_type)
-        self._resolved = manifest
+        self._resolved[manifest.digest] = manifest
         return manifest.descriptor
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
@@ -68,9 +68,9 @@ class DistributionSource:
             NotFound: it is not here.
             InvalidManifest: it is not what the descriptor says.
         """
-        known = self._resolved
+        known = self._resolved.get(descriptor.digest)
         with on_side("source"):
-            if known is not None and known.digest == descriptor.digest:
+            if known is not None:
                 fetched = FetchedManifest(known.raw, known.media_type)
             else:
                 fetched = await self._client.get_manifest(self._repository, descriptor.digest)
@@ -83,6 +83,23 @@ class DistributionSource:
                 return parse_manifest(fetched.raw, descriptor)
             except InvalidManifest as error:
                 raise InvalidManifest(f"{self._name}: {error}") from None
+
+    async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
+        """What refers to a manifest, by the referrers API or by the tag that stands in for it; pages are followed."""
+        with on_side("source"):
+            return await self._client.referrers(self._repository, descriptor.digest)
+
+    async def tags(self) -> AsyncIterator[str]:
+        """
+        Every tag, over all pages.
+
+        Raises:
+            NotFound: there is no such repository.
+        """
+        with on_side("source"):
+            async with aclosing(self._client.tags(self._repository)) as tags:
+                async for tag in tags:
+                    yield tag
 
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None

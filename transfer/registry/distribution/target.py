@@ -102,17 +102,39 @@ class DistributionTarget:
 
     async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:
         """
-        PUT under the tag, or under the digest where there is none.
+        PUT under the tag, or under the digest where there is none; and into the list of its subject's referrers.
 
         Raises:
             BlobUnknown: the registry misses what the manifest names.
             TagImmutable: the tag holds another digest and does not move.
+            InvalidManifest: the list of referrers cannot be used.
         """
         repository, digest = self._site.repository, manifest.digest
+        noted = True
         with on_side("target"):
             try:
-                await self._client.put_manifest(repository, tag or digest, manifest.raw, manifest.media_type, digest)
+                noted = await self._client.put_manifest(
+                    repository, tag or digest, manifest.raw, manifest.media_type, digest
+                )
             except TagImmutable:
                 # Harbor refuses every PUT under such a tag, also that of what it holds.
                 if tag is None or await self._client.head_manifest(repository, tag) != digest:
                     raise
+            if manifest.subject is not None and not noted:
+                await self._client.lists.add(self._client, repository, manifest)
+
+    async def list_referrer(self, manifest: Manifest) -> None:
+        """
+        Into the list of its subject's referrers, unless the registry keeps such lists itself.
+
+        Raises:
+            InvalidManifest: the list of referrers cannot be used.
+        """
+        if manifest.subject is None:
+            return
+        client, repository = self._client, self._site.repository
+        with on_side("target"):
+            if client.habits.has_referrers is None:
+                await client.referrers(repository, manifest.subject.digest)
+            if not client.habits.has_referrers:
+                await client.lists.add(client, repository, manifest)

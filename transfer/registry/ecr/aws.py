@@ -46,6 +46,10 @@ from transfer.registry.transport import Request
 
 # botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.
 _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+# Pages that botocore's model of the API has, and its model of pages has not (1.43).
+_MORE_PAGINATORS: dict[str, Any] = {
+    "ListImageReferrers": {"input_token": "nextToken", "output_token": "nextToken", "result_key": "referrers"},
+}
 
 # IAM's "ARNs" and the characters of its names (IAM user guide, "IAM and AWS STS quotas").
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}")
@@ -107,7 +111,7 @@ class AwsSession:
         self.region = client.meta.region_name
         self.model: ServiceModel = client.meta.service_model
         paginators = session.get_component("data_loader").load_data(f"ecr/{self.model.api_version}/paginators-1")
-        self.paginators: Mapping[str, Any] = paginators["pagination"]
+        self.paginators: Mapping[str, Any] = _MORE_PAGINATORS | paginators["pagination"]
         self._ca_bundle: str | None = session.get_config_variable("ca_bundle")
         self.credentials_source = str(credentials.method)
         self._credentials = credentials

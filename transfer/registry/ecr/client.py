@@ -192,6 +192,12 @@ class EcrClient:
         """Every image id, over all pages."""
         return self._items("ListImages", kwargs)
 
+    def list_image_referrers(
+        self, **kwargs: "Unpack[t.ListImageReferrersRequestTypeDef]"
+    ) -> "AsyncIterator[t.ImageReferrerTypeDef]":
+        """Every referrer of an image, over all pages."""
+        return self._items("ListImageReferrers", kwargs)
+
     def describe_repositories(
         self, **kwargs: "Unpack[t.DescribeRepositoriesRequestTypeDef]"
     ) -> "AsyncIterator[t.RepositoryTypeDef]":

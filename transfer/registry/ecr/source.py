@@ -6,8 +6,8 @@ own permission: it is fetched without credentials, asked for again when it has e
 of other repositories.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,23 @@ from transfer.engine.retry import Retrier
 from transfer.errors import InvalidManifest, NotFound, RegistryError, Unauthorized
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
-from transfer.model.manifest import Manifest, parse_manifest
+from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.names import names_of
+from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.reading import BlobStream, range_header
+from transfer.registry.side import on_side
 from transfer.registry.transport import Request, StreamReply, Transport
 
 if TYPE_CHECKING:
-    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef, ImageReferrerTypeDef
 
 # S3 answers 403 for an address that has expired.
 _EXPIRED = frozenset({401, 403})
+# ListImageReferrers lists at most so many (service model).
+_REFERRERS_PAGE = 50
+# Manifests of 4 MiB each, as much as one answer may hold.
+_READ_AT_ONCE = 10
 
 
 class EcrSource(Source):
@@ -74,6 +80,30 @@ class EcrSource(Source):
         if known is not None and known.descriptor.size == descriptor.size:
             return known
         return await self._image({"imageDigest": descriptor.digest}, descriptor)
+
+    async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
+        """
+        What refers to a manifest, 50 a call, and read at once, ten a call.
+
+        The API leaves open whether the sizes in its list are those of the manifests or of all that they name.
+        """
+        with on_side("source"):
+            listed = self._client.list_image_referrers(
+                **self._names, subjectId={"imageDigest": descriptor.digest}, maxResults=_REFERRERS_PAGE
+            )
+            found = {one.digest: one for one in [_described(entry) async for entry in listed]}
+            digests = list(found)
+            for start in range(0, len(digests), _READ_AT_ONCE):
+                for manifest in await self._readable(digests[start : start + _READ_AT_ONCE]):
+                    self._read[manifest.digest] = manifest
+                    found[manifest.digest] = as_referrer(manifest)
+        return list(found.values())
+
+    def tags(self) -> AsyncIterator[str]:
+        """Every tag, over all pages."""
+        return EcrRepository(
+            self._client, registry_id=self._names.get("registryId"), repository=self._repository
+        ).tags()
 
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
@@ -155,6 +185,21 @@ class EcrSource(Source):
             )
         return manifest
 
+    async def _readable(self, digests: Sequence[Digest]) -> list[Manifest]:
+        """Those of some manifests that are there and of a known kind."""
+        reply = await self._client.batch_get_image(
+            **self._names,
+            imageIds=[{"imageDigest": digest} for digest in digests],
+            acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES),
+        )
+        found = []
+        for image in reply["images"]:
+            # What is of no known kind is told so by whoever asks for it.
+            with suppress(InvalidManifest):
+                media_type = image.get("imageManifestMediaType")
+                found.append(parse_manifest(image["imageManifest"].encode(), media_type=media_type))
+        return [manifest for manifest in found if manifest.digest in digests]
+
     def _refused(self, descriptor: Descriptor, status: int) -> RegistryError:
         kind = Unauthorized if status in _EXPIRED else NotFound if status == 404 else RegistryError
         return kind(
@@ -163,3 +208,13 @@ class EcrSource(Source):
             code=str(status),
             side="source",
         )
+
+
+def _described(listed: "ImageReferrerTypeDef") -> Descriptor:
+    return Descriptor(
+        media_type=listed["mediaType"],
+        digest=Digest(listed["digest"]),
+        size=listed["size"],
+        artifact_type=listed.get("artifactType"),
+        annotations=listed.get("annotations"),
+    )

@@ -149,6 +149,9 @@ class EcrTarget:
             if held != manifest.digest:
                 raise self._immutable(tag, manifest.digest, held, status=error.status) from error
 
+    async def list_referrer(self, manifest: Manifest) -> None:
+        """Nothing to do: the registry finds what refers to an image by itself."""
+
     async def _images(self, wanted: "list[ImageIdentifierTypeDef]") -> "list[ImageIdentifierTypeDef]":
         """The ids of those images that are there; with the full list of media types, so that none is converted."""
         reply = await self._client.batch_get_image(

@@ -6,9 +6,7 @@ was declared as (distribution-spec 1.1 names no type that a registry must refuse
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -66,24 +64,6 @@ def read_pushed(raw: bytes, content_type: str | None) -> Pushed:
         return Pushed(raw, manifest.media_type, manifest)
     _check_opaque(raw, media_type)
     return Pushed(raw, media_type, None)
-
-
-def descriptor(raw: bytes, media_type: str, digest: str) -> dict[str, Any]:
-    """
-    A manifest as the referrers list shows it.
-
-    Source: distribution-spec 1.1, "Listing Referrers": an image without an artifactType is of its config's type.
-    """
-    members = msgspec.json.decode(raw)
-    shown: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": len(raw)}
-    artifact_type = members.get("artifactType")
-    if not artifact_type and isinstance(members.get("config"), Mapping):
-        artifact_type = members["config"].get("mediaType")
-    if artifact_type and isinstance(artifact_type, str):
-        shown["artifactType"] = artifact_type
-    if isinstance(members.get("annotations"), Mapping):
-        shown["annotations"] = members["annotations"]
-    return shown
 
 
 def _own_media_type(raw: bytes) -> str:

@@ -9,9 +9,9 @@ from aiohttp import web
 from transfer.model.descriptor import OCI_INDEX
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.server.distribution import errors
-from transfer.server.distribution.documents import descriptor
 from transfer.server.distribution.exchange import Exchange, existing
 from transfer.server.ecr.session import Session
+from transfer.server.referrers import descriptor
 from transfer.server.store import images, repositories
 
 # What one answer lists at most, whatever a client asks for; behind it is a Link.

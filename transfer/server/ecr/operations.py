@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from transfer.server.ecr import images, layers, reading, repositories, requests
+from transfer.server.ecr import images, layers, reading, referrers, repositories, requests
 from transfer.server.ecr.rules import read_request
 from transfer.server.ecr.session import Session
 from transfer.server.ecr.uploads import OpenSession, Part, Uploads
@@ -127,6 +127,7 @@ OPERATIONS: dict[str, Operation] = {
     "GetDownloadUrlForLayer": _on_metadata(requests.GetDownloadUrlForLayer, layers.get_download_url_for_layer),
     "GetRepositoryPolicy": _on_metadata(requests.RepositoryRequest, repositories.get_repository_policy),
     "InitiateLayerUpload": _initiate,
+    "ListImageReferrers": _on_metadata(requests.ListImageReferrers, referrers.list_image_referrers),
     "ListImages": _on_metadata(requests.ListImages, reading.list_images),
     "PutImage": _on_metadata(requests.PutImage, images.put_image),
     "SetRepositoryPolicy": _on_metadata(requests.SetRepositoryPolicy, repositories.set_repository_policy),

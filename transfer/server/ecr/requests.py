@@ -139,5 +139,21 @@ class DescribeImages(ListImages, frozen=True, kw_only=True):
     image_ids: Annotated[tuple[ImageId, ...], Hundred] | None = None
 
 
+class SubjectId(msgspec.Struct, frozen=True, rename="camel"):
+    image_digest: Annotated[str, Rule(pattern=DIGEST_PATTERN)]
+
+
+class ReferrersFilter(msgspec.Struct, frozen=True, rename="camel"):
+    artifact_types: Annotated[tuple[Annotated[str, Rule(least=1, most=255)], ...], Rule(least=0, most=5)] = ()
+    artifact_status: Annotated[str, Rule(values=("ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"))] = "ACTIVE"
+
+
+class ListImageReferrers(RepositoryRequest, frozen=True, kw_only=True):
+    subject_id: SubjectId
+    filter: ReferrersFilter | None = None
+    next_token: str | None = None
+    max_results: Annotated[int, Rule(least=1, most=50)] | None = None
+
+
 class GetAuthorizationToken(msgspec.Struct, frozen=True, rename="camel"):
     registry_ids: Annotated[tuple[RegistryId, ...], Rule(least=1, most=10)] | None = None

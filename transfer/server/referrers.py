@@ -1,0 +1,24 @@
+"""How a manifest is shown where what refers to another one is listed. Pure; does not know which API lists it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+def descriptor(raw: bytes, media_type: str, digest: str) -> dict[str, Any]:
+    """
+    A manifest as the list of referrers shows it.
+
+    Source: distribution-spec 1.1, "Listing Referrers": an image without an artifactType is of its config's type.
+    """
+    members = msgspec.json.decode(raw)
+    shown: dict[str, Any] = {"mediaType": media_type, "digest": digest, "size": len(raw)}
+    artifact_type = members.get("artifactType")
+    if not artifact_type and isinstance(members.get("config"), Mapping):
+        artifact_type = members["config"].get("mediaType")
+    if artifact_type and isinstance(artifact_type, str):
+        shown["artifactType"] = artifact_type
+    if isinstance(members.get("annotations"), Mapping):
+        shown["annotations"] = members["annotations"]
+    return shown
