@@ -42,6 +42,8 @@ class CopyOptions(TypedDict, total=False):
         ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
             (`registry`), which mounts blobs of other repositories where the account has that switched on.
         create_repository: create the repository of ECR when it is missing, with the registry's default settings.
+        referrers: take along what refers to the image: signatures, SBOMs, attestations, and those under cosign's tags.
+        include_foreign: take along layers that registries need not hold (Windows base layers), from wherever they are.
         observer: called with each event, in the event loop; it must return at once.
     """
 
@@ -50,6 +52,8 @@ class CopyOptions(TypedDict, total=False):
     target_access: RegistryAccess
     ecr_protocol: EcrProtocol
     create_repository: bool
+    referrers: bool
+    include_foreign: bool
     observer: Observer | None
 
 
@@ -161,11 +165,21 @@ class Engine:
         target_access: RegistryAccess = DEFAULT_ACCESS,
         ecr_protocol: EcrProtocol = "auto",
         create_repository: bool = False,
+        referrers: bool = False,
+        include_foreign: bool = False,
         observer: Observer | None = None,
     ) -> PushResult:
         """Copy one image; arguments and errors as of `copy_image`, options as of `CopyOptions`."""
         destination = Destination(target, target_access, ecr_protocol, create_repository)
-        (outcome,) = await self.run(Job(source, (destination,), tuple(platforms), source_access), observer=observer)
+        job = Job(
+            source,
+            (destination,),
+            tuple(platforms),
+            access=source_access,
+            referrers=referrers,
+            include_foreign=include_foreign,
+        )
+        (outcome,) = await self.run(job, observer=observer)
         if isinstance(outcome, TransferError):
             raise outcome
         return outcome

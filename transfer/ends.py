@@ -48,6 +48,7 @@ from transfer.registry.ecr.logins import EcrLogins
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
+from transfer.registry.foreign import ForeignLayers
 from transfer.registry.login_status import LoginStatus
 from transfer.registry.transport import Transport
 
@@ -143,6 +144,11 @@ class Ends:
                 yield self._registry_target(await self._ecr_registry(place, access), reference, tally, options)
             case EcrPlace():
                 yield await self._ecr_target(place, tally, access, options)
+
+    def with_foreign_layers(self, source: Source, place: Place, tally: Tally) -> Source:
+        """The same source, which reads foreign layers where their addresses say if it does not have them."""
+        registry = None if isinstance(place, LocalReference) else place.reference.registry
+        return ForeignLayers(source, self._transport, self._retrier, registry=registry, on_retry=tally)
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""

@@ -6,7 +6,7 @@ wrong is that one's result. Knows neither a terminal nor where jobs come from.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from transfer.ends import EcrProtocol, Ends, TargetOptions
@@ -14,6 +14,7 @@ from transfer.engine.content import Source, Target
 from transfer.engine.copy import Copied, ImageCopy, Tally
 from transfer.engine.events import At, Event, Observer
 from transfer.engine.graph import Graph, read_graph
+from transfer.engine.referrers import attached
 from transfer.engine.result import PushResult
 from transfer.engine.sharing import Sharing
 from transfer.engine.tasks import Gathering, gather
@@ -51,6 +52,8 @@ class Job:
         source: spelled as for `copy_image`.
         targets: where to.
         platforms: of an index, only the images for these; all where none is named.
+        referrers: take along what refers to the image: signatures, SBOMs, attestations, and those under cosign's tags.
+        include_foreign: take along layers that registries need not hold, from wherever their addresses say.
         access: how the source's registry is reached, and as whom.
     """
 
@@ -58,6 +61,17 @@ class Job:
     targets: tuple[Destination, ...]
     platforms: tuple[str, ...] = ()
     access: RegistryAccess = field(default=DEFAULT_ACCESS)
+    referrers: bool = False
+    include_foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """The image itself, or one that goes with it under a tag of its own; targets begin it together."""
+
+    graph: Graph
+    tag: str | None
+    beside: Gathering
 
 
 # What became of one target.
@@ -100,43 +114,55 @@ class JobRun:
         Raises:
             TransferError: the source cannot be read; nothing was sent.
         """
-        async with self._ends.source(self._from, Tally(self._observer), self._job.access) as source:
-            graph = await read_graph(source, await source.resolve(self._from.choice), self._platforms)
-            beside = Gathering(len(self._to), patience=self._sharing.patience)
+        tally = Tally(self._observer)
+        async with self._ends.source(self._from, tally, self._job.access) as end:
+            source = self._ends.with_foreign_layers(end, self._from, tally) if self._job.include_foreign else end
+            images = await self._read(source, tally)
             return await gather(
-                self._settle(source, graph, place, target, beside)
+                self._settle(source, images, place, target)
                 for place, target in zip(self._to, self._job.targets, strict=True)
             )
 
-    async def _settle(
-        self, source: Source, graph: Graph, place: Place, target: Destination, beside: Gathering
-    ) -> Outcome:
+    async def _read(self, source: Source, notify: Observer) -> list[_Image]:
+        """The image, and what is to go with it, behind it."""
+        root, foreign = await source.resolve(self._from.choice), self._job.include_foreign
+        graph = await read_graph(source, root, self._platforms, include_foreign=foreign)
+        more = await attached(source, graph, notify=notify) if self._job.referrers else []
+        return [_Image(one, tag, self._gathering()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]
+
+    def _gathering(self) -> Gathering:
+        return Gathering(len(self._to), patience=self._sharing.patience)
+
+    async def _settle(self, source: Source, images: Sequence[_Image], place: Place, target: Destination) -> Outcome:
         tally = Tally(self._observer_of(target))
         try:
             async with self._ends.target(place, tally, target.access, self._options(target)) as end:
-                copied = await self._copy(source, graph, place, end, beside, tally)
+                copied = await self._copy(source, images, place, end, tally)
         except TransferError as error:
             return error
         finally:
-            beside.leave(target)
+            for image in images:
+                image.beside.leave(target)
+        blobs = {blob.digest: blob for one in reversed(copied) for blob in one.blobs}
         return PushResult(
-            digest=copied.digest,
-            reference=spelled(place, copied.digest),
-            blobs=copied.blobs,
+            digest=copied[0].digest,
+            reference=spelled(place, copied[0].digest),
+            blobs=tuple(blobs.values()),
+            attached=tuple(one.digest for one in copied[1:]),
             retries=tally.retries,
             seconds=time.monotonic() - self._began,
         )
 
     async def _copy(
-        self, source: Source, graph: Graph, place: Place, target: Target, beside: Gathering, notify: Observer
-    ) -> Copied:
+        self, source: Source, images: Sequence[_Image], place: Place, target: Target, notify: Observer
+    ) -> list[Copied]:
         tag, digest = named(place)
-        if digest not in (None, graph.root.digest):
+        root = images[0].graph.root.digest
+        if digest not in (None, root):
             raise ContentMismatch(
-                f"{self._job.source}: its digest is {graph.root.digest}, and the target asks for {digest}",
-                side="source",
+                f"{self._job.source}: its digest is {root}, and the target asks for {digest}", side="source"
             )
-        image = ImageCopy(
+        copying = ImageCopy(
             source,
             target,
             sharing=self._sharing,
@@ -144,7 +170,11 @@ class JobRun:
             place=(self._from.origin, self._job.access),
             mount_from=mount_source(self._from, place),
         )
-        return await image.run(graph, tag=tag, beside=beside)
+        copied = [await copying.run(images[0].graph, tag=tag, beside=images[0].beside)]
+        for image in images[1:]:
+            copied.append(await copying.run(image.graph, tag=image.tag, beside=image.beside))
+            await target.list_referrer(image.graph.root)
+        return copied
 
     def _options(self, target: Destination) -> TargetOptions:
         return TargetOptions(

@@ -12,9 +12,8 @@ from tests.copying import copy_image, new_sharing
 from tests.distribution_ends import Registry, opened
 from tests.docker_registry import INSTALL, PROGRAM, docker_registry
 from tests.images import ARTIFACT, BuiltImage, ImageBuilder
+from transfer import Engine, TransferConfig
 from transfer.engine.content import Source
-from transfer.engine.graph import read_graph
-from transfer.engine.referrers import attached
 from transfer.local.layout import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.registry.distribution.target import DistributionTarget
@@ -36,15 +35,6 @@ async def registries(tmp_path: Path) -> AsyncIterator[tuple[Registry, Registry]]
 
 async def copy(source: Source, root: Descriptor, target: DistributionTarget, to: Registry, tag: str | None) -> None:
     await copy_image(source, root, target, tag=tag, sharing=new_sharing(to.limits))
-
-
-async def copy_with_referrers(source: Source, name: str, target: DistributionTarget, to: Registry) -> None:
-    root = await source.resolve(name)
-    everything = await attached(source, await read_graph(source, root), notify=lambda event: pytest.fail(str(event)))
-    await copy(source, root, target, to, name)
-    for one in everything:
-        await copy(source, one.graph.root.descriptor, target, to, one.tag)
-        await target.list_referrer(one.graph.root)
 
 
 async def content(source: Source, image: BuiltImage) -> dict[str, bytes]:
@@ -71,8 +61,11 @@ async def test_signatures_and_referrers_arrive_bit_for_bit_and_are_found(
     for each in (image, signature, sbom, seal, other):
         await copy(local, each.root, one.target("team/app"), one, each.tag)
 
-    for _ in range(2):
-        await copy_with_referrers(one.source("team/app"), "v1", two.target("mirror/app"), two)
+    async with Engine(TransferConfig(journal=False)) as engine:
+        reference = f"{one.client.registry}/team/app:v1"
+        for _ in range(2):
+            copied = await engine.copy(reference, f"{two.client.registry}/mirror/app:v1", referrers=True)
+            assert set(copied.attached) == {signature.root.digest, sbom.root.digest, seal.root.digest}
 
     source, target = one.source("team/app"), two.source("mirror/app")
     for each in (image, signature, sbom, seal):

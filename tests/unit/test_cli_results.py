@@ -12,7 +12,7 @@ import pytest
 from transfer.cli.ecr.access import password
 from transfer.cli.ecr.images import availability_rows, image_id, image_row
 from transfer.cli.ecr.session import batches, merge, print_json
-from transfer.cli.moving import result_json, summary
+from transfer.cli.moving import json_text, outcome_document, summary
 from transfer.cli.serve import exports, refusal, request_line
 from transfer.engine.result import BlobResult, PushResult
 from transfer.errors import InvalidDigest, TransferError
@@ -50,7 +50,8 @@ def test_a_push_ends_with_one_line_of_what_it_did(pushed: PushResult, line: str)
 
 
 def test_the_result_as_json_has_totals_and_blobs() -> None:
-    document = json.loads(result_json(result(blob("uploaded", 5, sent=5), blob("present", 7))))
+    pushed = result(blob("uploaded", 5, sent=5), blob("present", 7))
+    document = json.loads(json_text(outcome_document("registry.example/app:v1", pushed)))
     assert document["reference"] == f"registry.example/app@{A}"
     assert document["uploaded"] == {"count": 1, "size": 5}
     assert document["present"] == {"count": 1, "size": 7}

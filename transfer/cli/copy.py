@@ -8,8 +8,9 @@ from transfer.cli.moving import MoveOptions, move, move_options
 @click.command()
 @click.argument("source")
 @click.argument("target")
+@click.option("--to", "more", multiple=True, metavar="TARGET", help="Another target, fed from the same read.")
 @move_options
-def copy(options: MoveOptions, *, source: str, target: str) -> None:
+def copy(options: MoveOptions, *, source: str, target: str, more: tuple[str, ...]) -> int:
     """Copy an image from one end to another, streaming.
 
     SOURCE is an image of a registry (REGISTRY/REPOSITORY:TAG or @DIGEST; alpine is
@@ -29,5 +30,6 @@ def copy(options: MoveOptions, *, source: str, target: str) -> None:
       transfer copy "$REGISTRY/app:v1" oci:out:v1
       transfer copy "$REGISTRY/app:v1" ecr://127.0.0.1:5000/app:v1 --create-repository
       transfer copy "$REGISTRY/app:v1" "$REGISTRY/app:arm" --platform linux/arm64
+      transfer copy "$REGISTRY/app:v1" other.example/app:v1 --to third.example/app:v1 --referrers
     """
-    move(source, target, options)
+    return move(source, [target, *more], options)

@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,13 +13,15 @@ import msgspec
 
 from transfer.cli.options import SIZE, AwsOptions, access_options, aws_options
 from transfer.cli.render import Form, choose_form, observing
-from transfer.cli.run import Terminated, run
-from transfer.cli.text import count, format_size
+from transfer.cli.run import DONE, Terminated, exit_code, explain, run
+from transfer.cli.text import count, display, format_size
 from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.result import PushResult, Total
+from transfer.errors import TransferError
 
 if TYPE_CHECKING:
     from transfer.ends import EcrProtocol
+    from transfer.job import Job, Outcome
     from transfer.registry.access import RegistryAccess
 
 T = TypeVar("T")
@@ -40,6 +42,16 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="How a target in ECR is written to: by its API, or by its Docker endpoint, which can mount blobs.",
+    ),
+    click.option(
+        "--referrers",
+        is_flag=True,
+        help="Take along what refers to the image: signatures, SBOMs and attestations, under cosign's tags too.",
+    ),
+    click.option(
+        "--include-foreign",
+        is_flag=True,
+        help="Take along layers that registries need not hold (Windows base layers), from the addresses they name.",
     ),
     click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
     click.option(
@@ -86,10 +98,28 @@ class MoveOptions:
     as_json: bool
     create_repository: bool
     platforms: tuple[str, ...]
+    referrers: bool
+    include_foreign: bool
     ecr_protocol: "EcrProtocol"
     source_access: "RegistryAccess"
     target_access: "RegistryAccess"
     aws: AwsOptions
+
+    def job(self, source: str, targets: Sequence[str]) -> "Job":
+        """The copy that was asked for."""
+        from transfer.job import Destination, Job
+
+        destinations = (
+            Destination(target, self.target_access, self.ecr_protocol, self.create_repository) for target in targets
+        )
+        return Job(
+            source,
+            tuple(destinations),
+            self.platforms,
+            access=self.source_access,
+            referrers=self.referrers,
+            include_foreign=self.include_foreign,
+        )
 
 
 def move_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -99,6 +129,8 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
     def gather(  # noqa: PLR0913 -- one argument for each option
         *,
         platforms: tuple[str, ...],
+        referrers: bool,
+        include_foreign: bool,
         ecr_protocol: "EcrProtocol",
         create_repository: bool,
         jobs: int,
@@ -124,6 +156,8 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
             as_json=as_json,
             create_repository=create_repository,
             platforms=names,
+            referrers=referrers,
+            include_foreign=include_foreign,
             ecr_protocol=ecr_protocol,
             source_access=src_access,
             target_access=dest_access,
@@ -137,34 +171,42 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
     return decorated
 
 
-def move(source: str, target: str, options: MoveOptions) -> None:
-    """Copy an image, and print its reference or the whole result."""
+def move(source: str, targets: Sequence[str], options: MoveOptions) -> int:
+    """Copy an image, print its references or the whole results, and return the exit code."""
     try:
-        result = run(lambda: _move(source, target, options))
+        outcomes = run(lambda: _move(source, targets, options))
     except (KeyboardInterrupt, Terminated) as stopped:
         if options.config.journal:
             stopped.add_note("the same command, run again, continues from here")
         raise
-    if options.form in ("plain", "tty"):
-        click.echo(summary(result), err=True)
-    click.echo(result_json(result) if options.as_json else result.reference)
+    if len(targets) == 1 and isinstance(outcomes[0], TransferError):
+        raise outcomes[0]
+    for target, outcome in zip(targets, outcomes, strict=True):
+        _tell(target if len(targets) > 1 else None, outcome, options.form)
+    if options.as_json:
+        documents = [outcome_document(target, one) for target, one in zip(targets, outcomes, strict=True)]
+        click.echo(json_text(documents if len(targets) > 1 else documents[0]))
+    else:
+        for outcome in outcomes:
+            if isinstance(outcome, PushResult):
+                click.echo(outcome.reference)
+    return max(exit_code(one) if isinstance(one, TransferError) else DONE for one in outcomes)
 
 
-async def _move(source: str, target: str, options: MoveOptions) -> PushResult:
+async def _move(source: str, targets: Sequence[str], options: MoveOptions) -> list["Outcome"]:
     from transfer.api import Engine
 
-    with observing(options.form, title=target.rpartition("/")[2]) as observer:
+    with observing(options.form, title=", ".join(target.rpartition("/")[2] for target in targets)) as observer:
         async with Engine(options.config, credentials=options.aws.credentials()) as engine:
-            return await engine.copy(
-                source,
-                target,
-                platforms=options.platforms,
-                source_access=options.source_access,
-                target_access=options.target_access,
-                ecr_protocol=options.ecr_protocol,
-                create_repository=options.create_repository,
-                observer=observer,
-            )
+            return await engine.run(options.job(source, targets), observer=observer)
+
+
+def _tell(target: str | None, outcome: "Outcome", form: Form) -> None:
+    if isinstance(outcome, TransferError):
+        for line in explain(outcome):
+            click.echo(line, err=True)
+    elif form in ("plain", "tty"):
+        click.echo(f"{target}: {summary(outcome)}" if target else summary(outcome), err=True)
 
 
 def summary(result: PushResult) -> str:
@@ -175,6 +217,8 @@ def summary(result: PushResult) -> str:
         parts.append(f"mounted {_total(result.mounted)}")
     if result.resumed.count:
         parts.append(f"resumed {_total(result.resumed)}, {format_size(earlier)} of it sent before")
+    if result.attached:
+        parts.append(f"{count(len(result.attached), 'referrer')} along")
     if result.retries:
         parts.append(count(result.retries, "retry"))
     return "; ".join([*parts, f"{result.seconds:.1f} s"])
@@ -185,17 +229,25 @@ def _total(total: Total) -> str:
     return f"{blobs} ({format_size(total.size)})" if total.count else blobs
 
 
-def result_json(result: PushResult) -> str:
-    """The result as one JSON document: sizes in bytes, times in seconds."""
-    document = {
-        "reference": result.reference,
-        "digest": result.digest,
-        "uploaded": result.uploaded,
-        "present": result.present,
-        "resumed": result.resumed,
-        "mounted": result.mounted,
-        "retries": result.retries,
-        "seconds": result.seconds,
-        "blobs": result.blobs,
+def outcome_document(target: str, outcome: "Outcome") -> dict[str, Any]:
+    """What became of one target, as a JSON document: sizes in bytes, times in seconds."""
+    if isinstance(outcome, TransferError):
+        return {"target": target, "error": type(outcome).__name__, "message": display(outcome), "side": outcome.side}
+    return {
+        "target": target,
+        "reference": outcome.reference,
+        "digest": outcome.digest,
+        "uploaded": outcome.uploaded,
+        "present": outcome.present,
+        "resumed": outcome.resumed,
+        "mounted": outcome.mounted,
+        "attached": outcome.attached,
+        "retries": outcome.retries,
+        "seconds": outcome.seconds,
+        "blobs": outcome.blobs,
     }
+
+
+def json_text(document: object) -> str:
+    """A JSON document for programs and people."""
     return msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()

@@ -9,7 +9,7 @@ from transfer.cli.moving import MoveOptions, move, move_options
 @click.argument("source")
 @click.argument("target")
 @move_options
-def pull(options: MoveOptions, *, source: str, target: str) -> None:
+def pull(options: MoveOptions, *, source: str, target: str) -> int:
     """Copy an image of a registry onto this machine.
 
     SOURCE is spelled as for transfer copy. TARGET is an OCI image layout, oci:DIR or oci:DIR:TAG, or an
@@ -23,4 +23,4 @@ def pull(options: MoveOptions, *, source: str, target: str) -> None:
     """
     if not target.startswith(("oci:", "ocidir://", "oci-archive:")):
         raise click.UsageError(f"TARGET {target!r}: expected a layout or an archive, as in oci:DIR:TAG")
-    move(source, target, options)
+    return move(source, [target], options)

@@ -9,7 +9,7 @@ from transfer.cli.moving import MoveOptions, move, move_options
 @click.argument("source")
 @click.argument("target")
 @move_options
-def push(options: MoveOptions, *, source: str, target: str) -> None:
+def push(options: MoveOptions, *, source: str, target: str) -> int:
     """Push an image from an OCI image layout into a registry.
 
     SOURCE is oci:DIR, oci:DIR:TAG or oci:DIR@DIGEST; a multi-platform index is pushed whole. TARGET is
@@ -25,4 +25,4 @@ def push(options: MoveOptions, *, source: str, target: str) -> None:
       digest=$(transfer push -q oci:build/image "$REGISTRY/app:v1")
       transfer push --progress json oci:build/image "$REGISTRY/app:v1" 2>events.jsonl
     """
-    move(source, target, options)
+    return move(source, [target], options)

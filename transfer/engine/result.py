@@ -55,6 +55,7 @@ class PushResult:
         digest: of the root manifest or index.
         reference: `registry/repository@digest`, what to pull or deploy.
         blobs: every blob of the image once, in the order of its manifests.
+        attached: the digests of what went with it: signatures, SBOMs and the like.
         retries: requests that were tried again, those for manifests and checks included.
         seconds: from the call to its return.
     """
@@ -64,6 +65,7 @@ class PushResult:
     blobs: tuple[BlobResult, ...]
     retries: int
     seconds: float
+    attached: tuple[Digest, ...] = ()
 
     @property
     def uploaded(self) -> Total:

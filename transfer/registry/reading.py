@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from transfer.engine.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError
 from transfer.model.descriptor import Descriptor
-from transfer.registry.replies import is_exact_range, length_of, strong_etag
+from transfer.registry.replies import is_exact_range, length_of, strong_etag, total_of
 from transfer.registry.side import on_side
 
 T = TypeVar("T")
@@ -166,9 +166,11 @@ class BlobStream:
 
     def _accept(self, answer: Opened) -> int:
         """How many bytes of an answer come before those that are wanted."""
-        length = length_of(answer.headers)
         self.sends_all = answer.status != 206
         self.etag = strong_etag(answer.headers)
+        size = length_of(answer.headers) if self.sends_all else total_of(answer.headers)
+        if size not in (None, self._blob.size):
+            raise self._mismatch(f"it has {size} bytes")
         if answer.status == 206:
             if not is_exact_range(answer.headers, self._position, self.end, self._blob.size):
                 raise RegistryError(
@@ -178,8 +180,6 @@ class BlobStream:
                     code="RANGE_INVALID",
                 )
             return 0
-        if length is not None and length != self._blob.size:
-            raise self._mismatch(f"it has {length} bytes")
         return self._position
 
     def _count_break(self, error: ConnectionFailed) -> None:
