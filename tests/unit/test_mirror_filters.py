@@ -4,7 +4,6 @@ import pytest
 
 from transfer.errors import InvalidConfig
 from transfer.mirror.filters import (
-    Mistake,
     RepositoryFilter,
     Selection,
     TagFilter,
@@ -13,6 +12,7 @@ from transfer.mirror.filters import (
     select,
     select_repositories,
 )
+from transfer.mirror.mistakes import Mistake
 from transfer.mirror.patterns import path_glob
 
 TAGS = ["latest", "edge", "3", "3.9", "3.10", "3.10-alpine", "3.18.2", "v4.0.0", "4.1.0-rc1", "nightly-2", "nightly-10"]

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from transfer.cli.text import parse_key, parse_size
+from transfer.cli.text import parse_key
+from transfer.model.size import parse_size
 
 T = TypeVar("T")
 

@@ -9,22 +9,16 @@ regular expressions and one of the ranges, as far as there are any. Several filt
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from transfer.mirror.mistakes import Mistake
 from transfer.mirror.patterns import Matcher, expression, glob, glob_or_expression
 from transfer.mirror.versions import Range, natural, parse_version
 
 # A kind of pattern, the patterns, and how one is read.
 _Sieve = tuple[str, tuple[str, ...], Callable[[str], Matcher]]
-
-
-class Mistake(NamedTuple):
-    """What is wrong, and where below the thing that was looked at: `("semver", 0)`."""
-
-    path: tuple[str | int, ...]
-    reason: str
 
 
 class TagFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -106,8 +106,8 @@ class TargetTemplate:
 
     @property
     def repository_varies(self) -> bool:
-        """Whether different repositories get different names."""
-        return bool(_fields(self.repository) & {"repository", "name", "flat"})
+        """Whether images of different repositories get different names."""
+        return bool(_fields(self.repository + (self.tag or "")) & {"repository", "name", "flat"})
 
     @property
     def tag_varies(self) -> bool:
@@ -193,16 +193,9 @@ def backup_tag(template: str, target: Reference) -> str:
         InvalidConfig: a placeholder is unknown, or the result is no tag, or the very tag that is overwritten.
     """
     try:
-        tag = _filled(template, _values(target))
+        return _backup(template, target)
     except ValueError as error:
         raise InvalidConfig(f"backup {template!r} for {target}: {error}") from None
-    if not _TAG.fullmatch(tag):
-        raise InvalidConfig(
-            f"backup {template!r} for {target}: {tag[:200]!r} is not a tag (up to 128 letters, digits, '_', '.', '-')"
-        )
-    if tag == target.tag:
-        raise InvalidConfig(f"backup {template!r} for {target}: it is the tag that is overwritten")
-    return tag
 
 
 def check_backup(template: str) -> None:
@@ -212,7 +205,19 @@ def check_backup(template: str) -> None:
     Raises:
         InvalidConfig: as `backup_tag`.
     """
-    backup_tag(template, _SAMPLE)
+    try:
+        _backup(template, _SAMPLE)
+    except ValueError as error:
+        raise InvalidConfig(f"backup {template!r}: {error}") from None
+
+
+def _backup(template: str, target: Reference) -> str:
+    tag = _filled(template, _values(target))
+    if not _TAG.fullmatch(tag):
+        raise ValueError(f"{tag[:200]!r} is not a tag (up to 128 letters, digits, '_', '.', '-')")
+    if tag == target.tag:
+        raise ValueError("it is the tag that is overwritten")
+    return tag
 
 
 def _values(source: Reference) -> dict[str, str | None]:
