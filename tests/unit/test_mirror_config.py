@@ -6,7 +6,9 @@ import pytest
 
 from transfer.errors import InvalidConfig
 from transfer.mirror.config import check_config, load_config, login, write_own
+from transfer.mirror.draft import check
 from transfer.mirror.filters import RepositoryFilter, TagFilter
+from transfer.mirror.mistakes import spelled
 from transfer.mirror.settings import CreateRepository, Encryption, Mapping, MirrorConfig, Prune, RegistryConfig
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -358,18 +360,35 @@ def test_variables_stand_only_where_the_file_says_so(folder: Path) -> None:
     text = """\
 variables: [TARGET, GONE]
 registries:
-  m.example: {username: "${NOBODY}", password: "${HUB_TOKEN}", ca: "${HUB_TOKEN}"}
+  m.example: {username: "${NOBODY}", password: "${HUB_TOKEN}${}", ca: "${HUB_TOKEN}"}
 mappings:
 - {source: alpine, targets: "${TARGET}/${HUB_USER}"}
 - {source: alpine, targets: "m.example/a", tags: {regex: "a$${x}", glob: "${"}}
 """
-    assert [line.partition(" or ")[0] for line in wrong(folder, text)][:5] == [
+    assert [line.partition(" or ")[0] for line in wrong(folder, text)] == [
         "1: variables[1]: the environment has no variable 'GONE'",
         "3: registries[m.example].username: the environment has no variable 'NOBODY'",
+        "3: registries[m.example].password: '${' begins no ${NAME}: write $${ for itself",
         "3: registries[m.example].ca: ${HUB_TOKEN} is not allowed here: list HUB_TOKEN under 'variables',",
         "5: mappings[0].targets: ${HUB_USER} is not allowed here: list HUB_USER under 'variables',",
         "6: mappings[1].tags.glob: '${' begins no ${NAME}: write $${ for itself",
     ]
+
+
+def test_a_configuration_made_in_python_is_checked_by_the_same_rules() -> None:
+    config = MirrorConfig(
+        registries={"m.example": RegistryConfig(password="x")},
+        mappings=(Mapping(source="alpine", targets=("m.example/a", "{name}")), Mapping(source="a b", targets=())),
+        jobs=0,
+    )
+    assert [f"{spelled(one.path)}: {one.reason}".partition(" (")[0] for one in check(config)] == [
+        "registries[m.example].username: it is missing beside the password",
+        "mappings[0].targets[1]: target '{name}': expected registry/repository[:tag], the registry in full",
+        "mappings[1].source: reference 'a b': 'library/a b' is not a repository name",
+        "mappings[1].targets: there is none",
+        "jobs: 0 is less than 1",
+    ]
+    assert check(MirrorConfig(mappings=(Mapping(source="alpine", targets=("m.example/a",)),))) == []
 
 
 def test_all_lines_are_in_the_one_error(folder: Path) -> None:

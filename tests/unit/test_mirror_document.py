@@ -85,4 +85,5 @@ def test_a_syntax_error_is_named_with_its_line_and_without_the_text_around_it() 
 def test_a_path_is_spelled_as_people_write_it() -> None:
     assert spelled(("mappings", 0, "tags", "semver", 1)) == "mappings[0].tags.semver[1]"
     assert spelled(("registries", "docker.io", "password")) == "registries[docker.io].password"
+    assert spelled(("a\nb",)) == "['a\\nb']"
     assert spelled(()) == ""

@@ -32,6 +32,7 @@ quay.io:
         coreos/etcd:
             - latest
 """
+NO_HTTP = ":19: [quay.io].tls-verify: HTTP without TLS is spoken to loopback alone; 'plain_http' says so of others"
 DIGEST = "sha256:0000000000000000000000000000000011111111111111111111111111111111"
 
 
@@ -52,7 +53,7 @@ def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
         (tmp_path / "certs" / name).touch()
     text = DOCUMENTED.replace("registry.example.com", "127.0.0.1:5001").replace("/home/john/certs", "certs")
     report = read(tmp_path, text)
-    assert (report.format, told(report)) == ("skopeo", [])
+    assert (report.format, told(report)) == ("skopeo", [NO_HTTP])
     targets, source = ("127.0.0.1:5000/repo/{name}",), "127.0.0.1:5001"
     certs = tmp_path / "certs"
     assert report.require() == MirrorConfig(

@@ -69,7 +69,7 @@ def clashes(mappings: Sequence[tuple[Path, Mapping]]) -> Iterator[Mistake]:
                 yield Mistake((*path, *below), f"it writes {target}, as {spelled(first)} does")
 
 
-def check_config(config: MirrorConfig) -> Iterator[Mistake]:
+def check_numbers(config: MirrorConfig) -> Iterator[Mistake]:
     """What is wrong in the numbers that hold for all of a mirror."""
     if not config.mappings:
         yield Mistake(("mappings",), "there is none")

@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from transfer.mirror.checks import check_config, check_mapping, check_registry, clashes
+from transfer.mirror.checks import check_mapping, check_numbers, check_registry, clashes
 from transfer.mirror.mistakes import Mistake, Path
 from transfer.mirror.settings import Mapping, MirrorConfig, RegistryConfig
+
+# What a configuration says of all mappings and registries together.
+SETTINGS = ("jobs", "max_bandwidth", "hub_reserve", "watch")
 
 
 @dataclass(slots=True)
@@ -51,10 +54,21 @@ class Draft:
             **self.settings,
         )
         if config.mappings or not self.mistakes:
-            self.mistakes += check_config(config)
+            self.mistakes += check_numbers(config)
         return config
 
     def _origin(self, mistake: Mistake) -> Mistake:
         prefixes = (mistake.path[:length] for length in range(len(mistake.path), 0, -1))
         place = next((self.origins[prefix] for prefix in prefixes if prefix in self.origins), mistake.path)
         return mistake._replace(path=place)
+
+
+def check(config: MirrorConfig) -> list[Mistake]:
+    """What is wrong in a configuration, wherever it came from."""
+    draft = Draft(
+        mappings=[(("mappings", index), mapping) for index, mapping in enumerate(config.mappings)],
+        registries=[(("registries", host), host, registry) for host, registry in config.registries.items()],
+        settings={name: getattr(config, name) for name in SETTINGS},
+    )
+    draft.finish()
+    return draft.mistakes

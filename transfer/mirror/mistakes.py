@@ -26,5 +26,10 @@ class Mistake(NamedTuple):
 
 def spelled(path: Path) -> str:
     """A path as people write it: `mappings[0].tags.semver`, `registries[docker.io].password`."""
-    parts = [f".{part}" if isinstance(part, str) and "." not in part else f"[{part}]" for part in path]
-    return "".join(parts).removeprefix(".")
+    return "".join(map(_spelled, path)).removeprefix(".")
+
+
+def _spelled(part: str | int) -> str:
+    if isinstance(part, int) or "." in part:
+        return f"[{part}]"
+    return f".{part}" if part.isprintable() else f"[{part!r}]"

@@ -20,6 +20,7 @@ from transfer.places import read_source, read_target
 
 PLACEHOLDERS = ("registry", "repository", "namespace", "name", "flat", "tag", "digest")
 
+_LONGEST_PATTERN = 255
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 # What a template is tried with before there is a source.
 _SAMPLE = Reference("registry.example", "team/app", "v1", Digest("sha256:" + "0" * 64))
@@ -78,6 +79,10 @@ def parse_source(text: str) -> SourceSpec:
         registry = parse_reference(f"{host}/pattern").registry
         if set(pattern) & set(":@"):
             raise InvalidReference(f"source {text!r}: choose tags of several repositories by a filter", side="source")
+        if len(pattern) > _LONGEST_PATTERN:
+            raise InvalidReference(
+                f"source {text[:100]!r}…: a pattern has at most {_LONGEST_PATTERN} characters", side="source"
+            )
         return SourceSpec(registry, pattern=pattern)
     if isinstance(read_source(text), LocalReference):
         raise InvalidReference(f"source {text!r}: a mirror reads from a registry", side="source")
@@ -137,7 +142,7 @@ class TargetTemplate:
         """
         values = _values(source) | {"tag": "\0", "digest": "\1"}
         pattern = re.escape(_filled("{tag}" if self.tag is None else self.tag, values))
-        pattern = pattern.replace("\\\0", "\0").replace("\\\1", "\1").replace("\1", "sha[0-9]+-[0-9a-f]+")
+        pattern = pattern.replace("\1", "sha[0-9]+-[0-9a-f]+")
         first, *more = pattern.split("\0")
         if not more:
             return None

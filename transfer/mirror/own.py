@@ -8,7 +8,7 @@ import msgspec
 import yaml
 
 from transfer.errors import InvalidReference
-from transfer.mirror.draft import Draft
+from transfer.mirror.draft import SETTINGS, Draft
 from transfer.mirror.names import parse_source
 from transfer.mirror.reading import Reader, escape
 from transfer.mirror.settings import ConfigFile, Defaults, Mapping, MirrorConfig, RegistryConfig
@@ -26,7 +26,7 @@ def read_own(raw: dict[str, Any], folder: pathlib.Path, environment: Environment
     _mappings(raw, defaults, reader, draft)
     rest = {key: value for key, value in raw.items() if key not in ("defaults", "registries", "mappings", "variables")}
     settings = reader.struct(ConfigFile, rest | {"mappings": []}, ())
-    draft.settings = {name: getattr(settings, name) for name in ("jobs", "max_bandwidth", "hub_reserve", "watch")}
+    draft.settings = {name: getattr(settings, name) for name in SETTINGS}
     draft.mistakes += reader.mistakes
     return draft
 

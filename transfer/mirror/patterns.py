@@ -70,12 +70,15 @@ def glob_or_expression(pattern: str) -> Matcher:
     return glob(pattern)
 
 
-@functools.lru_cache(maxsize=256)
 def path_glob(pattern: str) -> Matcher:
-    """Whether a glob matches a path: `*` and `?` stop at a `/`, `**` does not."""
+    """
+    Whether a glob matches a path: `*` and `?` stop at a `/`, `**` does not.
+
+    Raises:
+        ValueError: it is too long.
+    """
     parts = _PATH_WILDCARD.split(pattern)
-    compiled = re.compile("".join(_PATH_MEANING.get(part) or re.escape(part) for part in parts))
-    return lambda path: compiled.fullmatch(path) is not None
+    return expression("".join(_PATH_MEANING.get(part) or re.escape(part) for part in parts))
 
 
 def _fnmatch(pattern: str, name: str) -> bool:

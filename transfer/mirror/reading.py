@@ -22,6 +22,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _LARGEST_POLICY = 100_000
+_NO_NAME = "'${' begins no ${NAME}: write $${ for itself"
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -163,7 +164,7 @@ class Reader:
             if name is None:
                 return "${"
             if not name:
-                self._wrong(path, "'${' begins no ${NAME}: write $${ for itself")
+                self._wrong(path, _NO_NAME)
             elif name not in self._variables:
                 self._wrong(path, f"${{{name}}} is not allowed here: list {name} under 'variables', or write $${{")
             return environment.get(name, "unset")  # said where it is listed
@@ -171,8 +172,13 @@ class Reader:
         return _VARIABLE.sub(fill, text)
 
     def _names(self, text: str, path: Path) -> None:
+        environment = self._environment
+        if environment is None:
+            return
         for name in variables_of(text):
-            if self._environment is not None and name not in self._environment:
+            if not name:
+                self._wrong(path, _NO_NAME)
+            elif name not in environment:
                 self._wrong(path, f"the environment has no variable {name!r}")
 
     def _unknown(self, raw: dict[str, Any], known: list[str], path: Path) -> None:
@@ -191,7 +197,7 @@ class Reader:
 
 def variables_of(text: str) -> list[str]:
     """The names that `${NAME}` names in a text."""
-    return [name for name in _VARIABLE.findall(text) if name]
+    return [match[1] for match in _VARIABLE.finditer(text) if match[1] is not None]
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:

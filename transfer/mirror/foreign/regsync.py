@@ -45,6 +45,8 @@ class RegsyncReader:
     def read(self, raw: dict[str, Any]) -> Draft:
         """The draft of a file's data."""
         draft = self._draft
+        if raw.get("sync") is None:
+            draft.wrong(("sync",), "it is missing")
         if str(raw.get("version") or "1") not in {"0", "1"}:
             draft.wrong(("version",), f"{raw['version']!r} is not a version that is known: 1")
         for key in raw:
@@ -130,8 +132,10 @@ class RegsyncReader:
     def _step(self, step: Sync, defaults: Defaults, path: Path) -> None:
         fields = {".Sync.Type": step.type, ".Sync.Interval": step.interval, ".Sync.Schedule": step.schedule}
         fields |= {".Sync.Source": step.source, ".Sync.Target": step.target, ".Sync.Backup": step.backup}
+        before = len(self._draft.mistakes)
         source = fields[".Sync.Source"] = self._filled(step.source, (*path, "source"), fields)
         target = fields[".Sync.Target"] = self._filled(step.target, (*path, "target"), fields)
+        unknown = len(self._draft.mistakes) > before
         source, target = self._ends(step, source, target, path)
         mapping = Mapping(
             source=source,
@@ -146,7 +150,8 @@ class RegsyncReader:
         )
         self._draft.origins[*path, "targets"] = (*path, "target")
         self._draft.origins[*path, "platforms", 0] = (*path, "platform" if step.platform else "platforms")
-        self._draft.mappings.append((path, mapping))
+        if not unknown:
+            self._draft.mappings.append((path, mapping))
 
     def _ends(self, step: Sync, source: str, target: str, path: Path) -> tuple[str, str]:
         """Source and target as our own format spells them."""

@@ -77,6 +77,10 @@ def _settings(registry: SkopeoRegistry, path: Path, draft: Draft) -> Iterator[Re
         tls_verify=registry.tls_verify,
     )
     settings = msgspec.structs.replace(settings, **files)
+    if not registry.tls_verify:
+        draft.warn(
+            (*path, "tls-verify"), "HTTP without TLS is spoken to loopback alone; 'plain_http' says so of others"
+        )
     if settings != RegistryConfig():
         yield settings
 
