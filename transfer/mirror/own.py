@@ -39,7 +39,7 @@ def write_own(config: MirrorConfig) -> str:
 
 def _variables(raw: dict[str, Any], environment: Environment[str, str], draft: Draft) -> tuple[str, ...]:
     reader = Reader(pathlib.Path(), environment)
-    names: tuple[str, ...] = reader.value(raw.get("variables") or [], tuple[str, ...], ("variables",))
+    names: tuple[str, ...] = reader.value(raw.get("variables"), tuple[str, ...], ("variables",)) or ()
     for index, name in enumerate(names):
         if name not in environment:
             draft.wrong(("variables", index), f"the environment has no variable {name!r}")
