@@ -175,6 +175,11 @@ TOP = MAPPING % "referrers: true"
         ("mappings: [1]\n", ["1: mappings[0]: expected keys and values, found one value"]),
         (TOP + "mapping: 1\n", ["2: mapping: the key is unknown: did you mean 'mappings'?"]),
         (TOP + "x-own: 1\n", []),
+        (
+            "defaults:\n  tags: {semver: [x.y]}\nmappings:\n"
+            + "".join(f"- {{source: '{name}', targets: m.example/}}\n" for name in ("a", "b", "c:1")),
+            ["2: defaults.tags.semver[0]: 'x.y' is not a version, as in 1.2.3, v1.2 or 1.x"],
+        ),
         (TOP + "variables: {A: b}\n", ["2: variables: expected one value, found keys and values"]),
         (
             "mappings:\n- source: alpine\n  target: m.example/a\n",
