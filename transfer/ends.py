@@ -130,7 +130,7 @@ class Ends:
                     self._retrier,
                     registry_id=place.host.account,
                     repository=place.reference.repository,
-                    on_retry=tally,
+                    observe=tally,
                 )
 
     @asynccontextmanager
@@ -152,7 +152,7 @@ class Ends:
     def with_foreign_layers(self, source: Source, place: Place, tally: Tally) -> Source:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""
         registry = None if isinstance(place, LocalReference) else place.reference.registry
-        return ForeignLayers(source, self._transport, self._retrier, registry=registry, on_retry=tally)
+        return ForeignLayers(source, self._transport, self._retrier, registry=registry, observe=tally)
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""

@@ -6,14 +6,14 @@ the answer (CVE-2020-15157), redirects are followed by the rules of registries' 
 network is reached but for an image that comes from inside. Does not verify the digest: whoever uses the bytes does.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from transfer.engine.content import Source
-from transfer.engine.events import Retrying
+from transfer.engine.events import Observer
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidLayout, NotFound, RateLimited, RegistryError, TransferError
 from transfer.model.descriptor import Descriptor
@@ -37,7 +37,7 @@ class ForeignLayers:
         source: where everything else is.
         transport: the connections.
         registry: the source's registry, by whose place it is judged what may be reached; None for a local end.
-        on_retry: told of what is tried again.
+        observe: told of requests, and of what is tried again.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class ForeignLayers:
         retrier: Retrier,
         *,
         registry: str | None,
-        on_retry: Callable[[Retrying], None] | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._source = source
         self._transport = transport
         self._retrier = retrier
         self._registry_host = None if registry is None else urlsplit(f"//{host_of(registry)}").hostname or ""
-        self._on_retry = on_retry
+        self._observe = observe
         # What the source was asked for already, and does not have.
         self._elsewhere: set[Digest] = set()
 
@@ -124,7 +124,7 @@ class ForeignLayers:
                 stop,
                 what=what,
                 open_range=partial(self._open, url, blob.size, what),
-                retry=partial(self._retrier.run, on_retry=self._on_retry),
+                retry=partial(self._retrier.run, on_retry=self._observe),
             )
             try:
                 return await stack.enter_async_context(stream.read())

@@ -7,12 +7,12 @@ know what a copy is, nor which way bytes go.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from copy import copy
 from typing import Self, TypeVar
 from urllib.parse import quote
 
-from transfer.engine.events import Retrying
+from transfer.engine.events import Observer, Requested
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier, retryable
 from transfer.errors import (
@@ -65,12 +65,12 @@ class DistributionClient:
         *,
         retrier: Retrier,
         limits: Limits,
-        on_retry: Callable[[Retrying], None] | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._exchange = exchange
         self._retrier = retrier
         self._limits = limits
-        self._on_retry = on_retry
+        self._observe = observe
         self._tries_once = False
         self.habits = Habits()
         self.lanes = Lanes(limits.read_ahead)
@@ -84,10 +84,10 @@ class DistributionClient:
         """The registry's name."""
         return self._exchange.registry
 
-    def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
-        """The same client, telling somebody of its retries."""
+    def reporting(self, observe: Observer) -> Self:
+        """The same client, telling somebody of its requests and retries."""
         client = copy(self)
-        client._on_retry = on_retry  # noqa: SLF001 - of the copy made here
+        client._observe = observe  # noqa: SLF001 - of the copy made here
         return client
 
     def single(self) -> Self:
@@ -100,7 +100,7 @@ class DistributionClient:
         """Run attempts in the one retry loop, telling of it whom this client tells."""
         if self._tries_once:
             return await attempt()
-        return await self._retrier.run(what, attempt, on_retry=self._on_retry)
+        return await self._retrier.run(what, attempt, on_retry=self._observe)
 
     def shown_login(self, repository: str) -> Login | None:
         """Who the registry has been told so far for a repository; None for nobody."""
@@ -188,7 +188,7 @@ class DistributionClient:
         call = self._blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
         async with AsyncExitStack() as stack:
             # Only the request takes a slot: the body may take hours, and its reader may wait for others.
-            async with self._limits.slot(self.registry, "GET blob"):
+            async with self._slot("GET blob"):
                 answer = await stack.enter_async_context(self._exchange.open(call))
             yield answer
 
@@ -225,7 +225,7 @@ class DistributionClient:
         }
         # ECR answers 201 instead of 202.
         call = self._upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body)
-        async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
+        async with self._slot(call.method), self._exchange.open(call) as answer:
             return moved(upload, answer, call.what)
 
     async def finish_upload(self, upload: Upload, digest: Digest, body: StreamBody | None = None) -> None:
@@ -242,7 +242,7 @@ class DistributionClient:
             headers={"Content-Type": "application/octet-stream"},
             body=body or RequestBody.of(b""),
         )
-        async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
+        async with self._slot(call.method), self._exchange.open(call) as answer:
             await stored(call.what, digest)(answer)
 
     async def upload_status(self, upload: Upload, most: int) -> tuple[Upload, int]:
@@ -274,7 +274,7 @@ class DistributionClient:
     async def cancel_upload(self, upload: Upload) -> None:
         """Give a session up, tried once; it is no harm if that fails, since the registry ends it some day."""
         call = self._upload("DELETE", upload, frozenset({200, 202, 204, 404}))
-        async with self._limits.slot(self.registry, call.method), self._exchange.open(call):
+        async with self._slot(call.method), self._exchange.open(call):
             pass
 
     def tags(self, repository: str) -> AsyncGenerator[str]:
@@ -319,9 +319,15 @@ class DistributionClient:
 
         return await self._call(call, take)
 
+    def _slot(self, action: str) -> AbstractAsyncContextManager[None]:
+        """One request's turn."""
+        if self._observe is not None:
+            self._observe(Requested(action))
+        return self._limits.slot(self.registry, action)
+
     async def _call(self, call: Call, take: Callable[[Answer], Awaitable[T]]) -> T:
         async def once() -> T:
-            async with self._limits.slot(self.registry, call.method), self._exchange.open(call) as answer:
+            async with self._slot(call.method), self._exchange.open(call) as answer:
                 return await take(answer)
 
         return await self.retry(call.what, once)

@@ -66,7 +66,7 @@ class BlobUpload:
         self._context = blob
         self._blob = blob.descriptor
         self._source = source
-        self._client = site.client.reporting(blob.retrying)
+        self._client = site.client.reporting(blob.observe)
         # For the steps of an attempt, which is tried again as a whole.
         self._single = self._client.single()
         self._key = f"{site.key}@{self._blob.digest}"
