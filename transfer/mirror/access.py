@@ -13,13 +13,17 @@ class Accesses:
 
     Args:
         environment: what variables in logins stand for.
+        said: by host, what comes before the configuration.
 
     Raises:
         InvalidConfig: a password's file cannot be read, or two settings exclude each other.
     """
 
-    def __init__(self, config: MirrorConfig, environment: Environment[str, str]) -> None:
+    def __init__(
+        self, config: MirrorConfig, environment: Environment[str, str], said: Environment[str, RegistryAccess]
+    ) -> None:
         self._known = {host: access_of(registry, environment) for host, registry in config.registries.items()}
+        self._known |= said
 
     def to(self, registry: str) -> RegistryAccess:
         """The access to a registry by its host; what is found out, where nothing is said of it."""
