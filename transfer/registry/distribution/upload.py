@@ -149,6 +149,9 @@ class BlobUpload:
             upload, offset = await self._start(self._client), 0
         else:
             upload, offset = await self._resume(feed, state)
+        # Before the first chunk of a run too: one that arrives in part is continued by the next run, and such parts
+        # must not add up over several runs to more than the journal knows to have been sent.
+        await self._site.journal.put(self._key, UploadState(upload.url, self._chunk(upload), offset, feed.guard))
         self._context.notify(BlobStarted(self._blob, offset))
         kept, missteps = offset, 0
         try:
