@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from transfer.engine.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError
 from transfer.model.descriptor import Descriptor
-from transfer.registry.replies import is_exact_range, length_of, strong_etag
+from transfer.registry.replies import is_exact_range, length_of, size_behind_range, strong_etag
 from transfer.registry.side import on_side
 
 T = TypeVar("T")
@@ -170,6 +170,9 @@ class BlobStream:
         self.sends_all = answer.status != 206
         self.etag = strong_etag(answer.headers)
         if answer.status == 206:
+            size = size_behind_range(answer.headers)
+            if size not in {None, self._blob.size}:
+                raise self._mismatch(f"it has {size} bytes")
             if not is_exact_range(answer.headers, self._position, self.end, self._blob.size):
                 raise RegistryError(
                     f"{self._what}: asked for bytes {self._position} to {self.end - 1} of {self._blob.size}, and the "

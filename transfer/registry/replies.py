@@ -32,12 +32,21 @@ def printable(text: str) -> str:
 
 def is_exact_range(headers: Mapping[str, str], first: int, end: int, size: int) -> bool:
     """Whether a 206 holds exactly the bytes [first, end) of content of this size."""
-    match = re.fullmatch(
-        r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", headers.get("content-range", "").strip()
-    )
+    match = _content_range(headers)
     if match is None:
         return False
     return int(match[1]) == first and int(match[2]) == end - 1 and match[3] in {"*", str(size)}
+
+
+def size_behind_range(headers: Mapping[str, str]) -> int | None:
+    """The size of the content that a 206 is a part of; None where it does not say, or cannot be right."""
+    match = _content_range(headers)
+    return int(match[3]) if match and match[3] != "*" and int(match[2]) < int(match[3]) else None
+
+
+def _content_range(headers: Mapping[str, str]) -> re.Match[str] | None:
+    pattern = r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)"
+    return re.fullmatch(pattern, headers.get("content-range", "").strip())
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:

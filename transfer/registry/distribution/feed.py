@@ -94,8 +94,6 @@ class Feed:
             ContentMismatch: the file is shorter.
             InvalidLayout: it cannot be read.
         """
-        if end == self._guarded:
-            return self.guard
         abandoned = threading.Event()
         try:
             if await asyncio.to_thread(self._pass, end, abandoned):

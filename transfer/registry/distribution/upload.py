@@ -179,6 +179,11 @@ class BlobUpload:
         # The last chunk of that run may have arrived in part, or whole, without being recorded.
         most = min(state.offset + state.part_size, self._blob.size)
         upload, held = await self._client.upload_status(Upload(self._site.repository, state.upload_id), most)
+        if held == 0:
+            # Of nothing and of one byte registries say the same, so that the next chunk might be refused.
+            await self._cancel(upload)
+            self._all_ours = True
+            return await self._start(self._client), 0
         confirmed = min(state.offset, held)
         guard = await feed.advance(confirmed)
         if guard is not None and confirmed == state.offset and guard != state.guard:
