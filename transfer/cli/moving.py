@@ -71,6 +71,14 @@ _OPTIONS = (
         f"  [default: {_DEFAULTS.max_bytes_in_flight // MIB}MiB]",
     ),
     click.option(
+        "--chunk-size",
+        type=SIZE,
+        default=_DEFAULTS.upload_chunk_bytes,
+        metavar="SIZE",
+        help="Bytes of a chunk of an upload that is not by ECR's API: what a kill costs at most. "
+        f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
+    ),
+    click.option(
         "--state",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="PATH",
@@ -135,6 +143,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         create_repository: bool,
         jobs: int,
         bytes_in_flight: int,
+        chunk_size: int,
         state: Path | None,
         no_journal: bool,
         progress: str,
@@ -146,7 +155,12 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         **arguments: Any,
     ) -> T:
         config = TransferConfig(
-            max_concurrent_blobs=jobs, max_bytes_in_flight=bytes_in_flight, state_path=state, journal=not no_journal
+            max_concurrent_blobs=jobs,
+            max_bytes_in_flight=bytes_in_flight,
+            upload_chunk_bytes=chunk_size,
+            upload_chunk_threshold=chunk_size,
+            state_path=state,
+            journal=not no_journal,
         )
         form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
         names = tuple(name for listed in platforms for name in listed.split(","))
