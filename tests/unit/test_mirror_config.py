@@ -249,7 +249,7 @@ TOP = MAPPING % "referrers: true"
             "mappings:\n- {source: a b, targets: 'm.example/{repo}'}\n",
             [
                 (
-                    "2: mappings[0].source: reference 'a b': 'library/a b' is not a repository name "
+                    "2: mappings[0].source: reference 'a b': 'a b' is not a repository name "
                     "(lower case, digits, '.', '_', '-', '/')"
                 ),
                 (
@@ -392,7 +392,7 @@ def test_a_configuration_made_in_python_is_checked_by_the_same_rules() -> None:
     assert [f"{spelled(one.path)}: {one.reason}".partition(" (")[0] for one in check(config)] == [
         "registries[m.example].username: it is missing beside the password",
         "mappings[0].targets[1]: target '{name}': expected registry/repository[:tag], the registry in full",
-        "mappings[1].source: reference 'a b': 'library/a b' is not a repository name",
+        "mappings[1].source: reference 'a b': 'a b' is not a repository name",
         "mappings[1].targets: there is none",
         "jobs: 0 is less than 1",
     ]
