@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
 from tests.images import BuiltImage, ImageBuilder
-from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig
+from tests.v2_calls import V2
+from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, open_ecr
 from transfer.mirror import (
     CreateRepository,
     ImageReport,
@@ -290,3 +292,48 @@ async def test_a_report_is_plain_data(site: Site) -> None:
     assert json.loads(json.dumps({"uploaded": image.uploaded, "target": image.target}))["uploaded"] > 5000
     assert image.requests > 5
     assert image.seconds > 0
+
+
+async def upset(site: Site, images: Sequence[BuiltImage], data: Path) -> dict[str, str]:
+    """Spoil what a mirror is about to read and write, in five ways; the tag of each, and the error that it makes."""
+    for image, content in ((images[3], b"x" * 300), (images[4], None)):
+        (file,) = data.rglob(image.blobs[-1].digest.encoded)
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content)
+    authorization = {"Authorization": aiohttp.encode_basic_auth("transfer", "transfer")}
+    async with V2(site.source.url, headers=authorization) as v2:
+        document = json.loads(images[5].content(images[5].root))
+        document["layers"][-1]["size"] += 1
+        answer = await v2.manifest(json.dumps(document).encode(), "v5", "team/app")
+        assert answer.status == 201, answer.body
+    async with open_ecr(credentials=site.credentials) as ecr:
+        await ecr.create_repository(repositoryName="app", imageTagMutability="IMMUTABLE")
+    async with Engine(FAST) as engine:
+        await engine.push(images[0].source, f"{host(site.target)}/app:v6", target_access=LOGIN)
+    return {
+        "v3": "ContentMismatch",
+        "v4": "NotFound",
+        "v5": "ContentMismatch",
+        "v6": "TagImmutable",
+        "absent": "NotFound",
+    }
+
+
+async def test_of_two_hundred_images_five_bad_ones_are_named_and_the_others_are_copied(
+    layout: ImageBuilder, tmp_path: Path
+) -> None:
+    data = tmp_path / "source"
+    async with Server(data=data) as source, Server() as target, Server() as other:
+        site = Site(source, target, other, layout)
+        tags = [f"v{number}" for number in range(199)]
+        bad = await upset(site, await site.fill("team/app", tags), data)
+        mapping = everything(site, f"{host(target)}/app", tags=(TagFilter(exact=(*tags, "absent")),))
+        report = await site.run(mapping)
+        assert report.counts == {"copied": 195, "failed": 5}
+        assert {one.target.rpartition(":")[2]: one.error for one in report.failed} == bad
+        site.clear()
+        again = await site.run(mapping, only=frozenset(one.target for one in report.failed))
+        assert again.counts == {"failed": 5}
+        assert asked(source)["HeadManifest"] == 5
