@@ -6,7 +6,7 @@ Puts the ends, the limits and the algorithm together. Knows no terminal, and rea
 botocore and the platform's folders read.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,7 @@ from transfer.engine.result import PushResult
 from transfer.engine.sharing import Sharing
 from transfer.errors import TransferError
 from transfer.job import Destination, Job, JobRun, Outcome
+from transfer.model.digest import Digest
 from transfer.places import read_login, read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.ecr.aws import AwsCredentials
@@ -223,6 +224,27 @@ class Engine:
         place = read_source(source)
         async with self._ends.source(place, Tally(None), access) as origin:
             return await inspect(origin, await origin.resolve(place.choice), referrers=referrers)
+
+    async def repositories(self, registry: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
+        """
+        Every repository of a registry, where that tells: many hosted ones do not.
+
+        Raises:
+            TransferError: as of `copy_image`.
+        """
+        async for name in self._ends.repositories(read_login(registry), access):
+            yield name
+
+    async def digests(
+        self, repository: str, tags: Sequence[str], *, access: RegistryAccess = DEFAULT_ACCESS
+    ) -> Mapping[str, Digest | TransferError]:
+        """
+        What tags of a repository hold, in as few requests as its registry allows.
+
+        Returns:
+            By tag the digest, or why it cannot be told; tags that are not there are left out.
+        """
+        return await (await self._ends.repository(read_repository(repository), access)).digests(tags)
 
     async def tags(self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
         """

@@ -7,8 +7,8 @@ where. Does not know what is done between two ends.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -21,7 +21,7 @@ from transfer.engine.copy import Tally
 from transfer.engine.journal import Journal
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
-from transfer.errors import InvalidConfig, InvalidReference
+from transfer.errors import InvalidConfig, InvalidReference, TransferError
 from transfer.local.docker_archive import DockerArchiveSource
 from transfer.local.layout import LayoutSource
 from transfer.local.layout_target import LayoutTarget
@@ -45,6 +45,7 @@ from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
+from transfer.registry.ecr.names import registry_of
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
@@ -77,6 +78,9 @@ class Repository(Protocol):
 
     def tags(self) -> AsyncIterator[str]:
         """Every tag, over all pages, in the registry's order."""
+
+    async def digests(self, tags: Sequence[str]) -> Mapping[str, Digest | TransferError]:
+        """What tags hold, or why that cannot be told, in few requests; those that are not there are left out."""
 
     async def delete(self, name: str) -> None:
         """Delete a tag, or an image by digest."""
@@ -157,6 +161,17 @@ class Ends:
             return DistributionRepository(self._registry(place, access), name)
         client = await self._client(place, access)
         return EcrRepository(client, registry_id=place.host.account, repository=name)
+
+    async def repositories(self, place: RemotePlace, access: RegistryAccess) -> AsyncIterator[str]:
+        """Every repository of a place's registry, where that tells."""
+        if isinstance(place, RegistryPlace):
+            async with aclosing(self._registry(place, access).repositories()) as names:
+                async for name in names:
+                    yield name
+            return
+        client = await self._client(place, access)
+        async for repository in client.describe_repositories(**registry_of(place.host.account)):
+            yield repository["repositoryName"]
 
     async def check_login(self, place: RemotePlace, access: RegistryAccess) -> LoginStatus:
         """Whether one is let in at a place, as whom, and to do what."""

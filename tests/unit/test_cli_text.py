@@ -2,7 +2,8 @@
 
 import pytest
 
-from transfer.cli.text import align, count, display, format_duration, format_rate, format_size, parse_key, parse_size
+from transfer.cli.text import align, count, display, format_duration, format_rate, format_size, parse_key
+from transfer.model.size import parse_size
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import click
 
+from transfer.cli.config import config
 from transfer.cli.copy import copy
 from transfer.cli.demo import demo
 from transfer.cli.ecr import ecr
@@ -24,6 +25,7 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     Examples:
       transfer push oci:build/image 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1
       transfer copy "$REGISTRY/app:v1" "$REGISTRY/app:stable"
+      transfer config check mirror.yaml
       transfer serve --port 5000
       transfer ecr repos
       transfer ecr images app
@@ -36,6 +38,6 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     context["debug"] = debug
 
 
-for command in (push, pull, copy, inspect, tags, delete, login_check, serve, ecr, demo):
+for command in (push, pull, copy, inspect, tags, delete, login_check, config, serve, ecr, demo):
     transfer.add_command(command)
 transfer.add_command(copy, "cp")

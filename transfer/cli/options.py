@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from transfer.cli.text import parse_key, parse_size
+from transfer.cli.text import parse_key
+from transfer.model.size import parse_size
 
 if TYPE_CHECKING:
     from transfer.registry.ecr.aws import AwsCredentials

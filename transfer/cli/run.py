@@ -70,7 +70,7 @@ def explain(error: BaseException) -> Iterator[str]:
         case Terminated():
             yield "transfer: terminated"
         case TransferError():
-            yield f"transfer: {display(error)}"
+            yield from _told(error)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             yield f"transfer: {display(where + (error.strerror or str(error)))}"
@@ -78,6 +78,13 @@ def explain(error: BaseException) -> Iterator[str]:
             kind = type(error).__name__
             yield f"transfer: this is a bug, please report it: {kind}: {display(error)} (transfer --debug shows where)"
     yield from (f"  {display(note)}" for note in getattr(error, "__notes__", ()))
+
+
+def _told(error: TransferError) -> Iterator[str]:
+    """One line, but a line for each mistake of a configuration file."""
+    first, *more = (str(error).splitlines() if isinstance(error, InvalidConfig) else ()) or (str(error),)
+    yield f"transfer: {display(first)}"
+    yield from (f"  {display(line)}" for line in more)
 
 
 def _usage(error: click.UsageError) -> Iterator[str]:

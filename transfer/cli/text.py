@@ -10,15 +10,6 @@ from collections.abc import Iterable, Sequence
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SPACE = re.compile(r"[\t\n\v\f\r\u2028\u2029]+")
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", re.IGNORECASE)
-# One letter means 1024, as it does to docker, dd and systemd.
-_UNITS = {
-    "": 1,
-    "b": 1,
-    **{letter + suffix: 1024**power for power, letter in enumerate("kmgt", 1) for suffix in ("", "ib")},
-    **{letter + "b": 1000**power for power, letter in enumerate("kmgt", 1)},
-}
-
 
 def display(text: object) -> str:
     """One line of the text that a terminal shows as it is: no control character is left in it."""
@@ -55,23 +46,6 @@ def count(number: int, noun: str) -> str:
     """`1 blob`, `2 blobs`, `3 retries`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
-
-
-def parse_size(text: str) -> int:
-    """
-    Bytes of `64MiB`, `64M` (both 1024 * 1024), `64MB` (1000 * 1000) or a plain number.
-
-    Raises:
-        ValueError: it is none of these, or less than one byte.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    factor = _UNITS.get(match[2].lower()) if match else None
-    if match is None or factor is None:
-        raise ValueError(f"{text!r} is not a size such as 64MiB, 64MB or 67108864")
-    size = int(float(match[1]) * factor) if "." in match[1] else int(match[1]) * factor
-    if size < 1:
-        raise ValueError(f"{text!r} is less than one byte")
-    return size
 
 
 def parse_key(text: str) -> tuple[str, str]:

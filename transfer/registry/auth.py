@@ -40,7 +40,7 @@ class Access:
     """
     What a request needs: actions in a repository, and pulling from another one where a blob is mounted.
 
-    Without a repository it is to be let in at all.
+    Without a repository it is to be let in at all, or to list the `catalog` of repositories.
     """
 
     repository: str
@@ -50,7 +50,7 @@ class Access:
     @property
     def scopes(self) -> tuple[str, ...]:
         if not self.repository:
-            return ()
+            return ("registry:catalog:*",) if self.actions == "catalog" else ()
         own = (f"repository:{self.repository}:{self.actions}",)
         return (*own, f"repository:{self.also_from}:pull") if self.also_from else own
 

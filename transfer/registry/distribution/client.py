@@ -31,7 +31,7 @@ from transfer.registry.body import RequestBody, StreamBody
 from transfer.registry.credentials import Login
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
-from transfer.registry.distribution.pages import Page, list_referrers, list_tags, read_referrers
+from transfer.registry.distribution.pages import Page, list_referrers, list_repositories, list_tags, read_referrers
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
 from transfer.registry.distribution.subjects import Lists
 from transfer.registry.ranges import Lanes
@@ -47,6 +47,7 @@ _OK = frozenset({200})
 # What registries that have never heard of the referrers API say of it, besides the 404 that they should.
 _NO_SUCH_API = frozenset({400, 405, 406, 415})
 _PUSH = "pull,push"
+_CATALOG = Access("", "catalog")
 _LARGEST_ERROR = 64 * 1024
 
 
@@ -280,6 +281,10 @@ class DistributionClient:
         """Every tag of a repository, over all pages, each once."""
         return list_tags(self._get_page, repository, self._name(repository))
 
+    def repositories(self) -> AsyncGenerator[str]:
+        """Every repository of the registry, over all pages, each once, where it tells."""
+        return list_repositories(lambda _, url, what: self._page(_CATALOG, url, what), self.registry)
+
     async def referrers(self, repository: str, digest: Digest) -> list[Descriptor]:
         """What refers to a manifest: by the referrers API, or by the tag that stands in for it where there is none."""
         if self.habits.has_referrers is not False:
@@ -303,7 +308,10 @@ class DistributionClient:
             raise
 
     async def _get_page(self, repository: str, url: str, what: str) -> Page:
-        call = Call("GET", url, what, Access(repository), frozenset({200, 404}), {"Accept": "*/*"})
+        return await self._page(Access(repository), url, what)
+
+    async def _page(self, access: Access, url: str, what: str) -> Page:
+        call = Call("GET", url, what, access, frozenset({200, 404}), {"Accept": "*/*"})
 
         async def take(answer: Answer) -> Page:
             body = await answer.read(MAX_DOCUMENT_BYTES if answer.status == 200 else _LARGEST_ERROR, what=what)

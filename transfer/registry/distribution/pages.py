@@ -8,6 +8,7 @@ distribution-spec 1.1, "Listing Tags", "Listing Referrers", "Referrers Tag Schem
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -41,6 +42,10 @@ class _Tags(msgspec.Struct):
     tags: tuple[str, ...] | None = None
 
 
+class _Repositories(msgspec.Struct):
+    repositories: tuple[str, ...] | None = None
+
+
 class _Referrers(msgspec.Struct):
     manifests: tuple[Descriptor, ...] | None = None
 
@@ -53,14 +58,33 @@ async def list_tags(get: GetPage, repository: str, name: str) -> AsyncGenerator[
         NotFound: there is no such repository.
         RegistryError: a page is none, or the pages do not end.
     """
-    what = f"GET tags of {name}"
+    what, url = f"GET tags of {name}", f"/v2/{repository}/tags/list?n={_PAGE_SIZE}"
+    async with aclosing(_names(_pages(get, repository, url, what), partial(_read_tags, what=what))) as tags:
+        async for tag in tags:
+            yield tag
+
+
+async def list_repositories(get: GetPage, registry: str) -> AsyncGenerator[str]:
+    """
+    Every repository of a registry, each once, as the pages come (distribution's own `_catalog`; not in the OCI spec).
+
+    Raises:
+        RegistryError: a page is none, the pages do not end, or the registry does not tell.
+    """
+    what, url = f"GET catalog of {registry}", f"/v2/_catalog?n={_PAGE_SIZE}"
+    async with aclosing(_names(_pages(get, "", url, what), partial(_read_repositories, what=what))) as names:
+        async for name in names:
+            yield name
+
+
+async def _names(pages: AsyncGenerator[Page], read: Callable[[Page], tuple[str, ...]]) -> AsyncGenerator[str]:
     seen: set[str] = set()
-    async with aclosing(_pages(get, repository, f"/v2/{repository}/tags/list?n={_PAGE_SIZE}", what)) as pages:
+    async with aclosing(pages):
         async for page in pages:
-            for tag in _read_tags(page, what):
-                if tag not in seen:
-                    seen.add(tag)
-                    yield tag
+            for name in read(page):
+                if name not in seen:
+                    seen.add(name)
+                    yield name
 
 
 async def list_referrers(get: GetPage, repository: str, name: str, digest: Digest) -> list[Descriptor] | None:
@@ -88,6 +112,15 @@ def _read_tags(page: Page, what: str) -> tuple[str, ...]:
         if not _TAG.fullmatch(tag):
             raise _unusable(what, page, f"{tag[:140]!a} is not a tag")
     return tags
+
+
+def _read_repositories(page: Page, what: str) -> tuple[str, ...]:
+    if page.reply.status != 200:
+        raise error_of(what, page.reply)
+    try:
+        return convert(load(page.reply.body), _Repositories).repositories or ()
+    except DocumentError as error:
+        raise _unusable(what, page, str(error)) from None
 
 
 def read_referrers(raw: bytes, *, what: str) -> list[Descriptor]:

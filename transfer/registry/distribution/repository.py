@@ -1,11 +1,14 @@
 """
-DistributionRepository: tags and deletion, for one repository of one registry.
+DistributionRepository: tags, what they hold, and deletion, for one repository of one registry.
 
 Knows nothing of blobs, nor of how an image is moved.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+from transfer.engine.tasks import gather
+from transfer.errors import TransferError
+from transfer.model.digest import Digest
 from transfer.registry.distribution.client import DistributionClient
 
 
@@ -19,6 +22,18 @@ class DistributionRepository:
     def tags(self) -> AsyncIterator[str]:
         """Every tag, over all pages, in the registry's order."""
         return self._client.tags(self._repository)
+
+    async def digests(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
+        """What tags hold, by one HEAD each, or why that cannot be told; those that are not there are left out."""
+
+        async def ask(tag: str) -> Digest | TransferError | None:
+            try:
+                return await self._client.head_manifest(self._repository, tag)
+            except TransferError as error:
+                return error
+
+        found = await gather(ask(tag) for tag in tags)
+        return {tag: one for tag, one in zip(tags, found, strict=True) if one is not None}
 
     async def delete(self, name: str) -> None:
         """

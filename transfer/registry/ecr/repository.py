@@ -1,18 +1,24 @@
 """
-EcrRepository: tags and deletion, for one repository of one ECR registry.
+EcrRepository: tags, what they hold, and deletion, for one repository of one ECR registry.
 
 Knows nothing of layers, nor of how an image is moved.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from transfer.errors import NotFound, RegistryError
+from transfer.engine.tasks import gather
+from transfer.errors import NotFound, RegistryError, TransferError
+from transfer.model.descriptor import MANIFEST_MEDIA_TYPES
+from transfer.model.digest import Digest
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.names import names_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+
+# BatchGetImage takes at most 100 images (service model).
+_BATCH = 100
 
 
 class EcrRepository:
@@ -29,6 +35,24 @@ class EcrRepository:
             tag = image.get("imageTag")
             if tag is not None:
                 yield tag
+
+    async def digests(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
+        """What tags hold, a hundred a call, or why that cannot be told; those that are not there are left out."""
+        batches = [tags[start : start + _BATCH] for start in range(0, len(tags), _BATCH)]
+        answers = await gather(map(self._ask, batches))
+        return {tag: one for answer in answers for tag, one in answer.items()}
+
+    async def _ask(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
+        try:
+            reply = await self._client.batch_get_image(
+                **self._names,
+                imageIds=[{"imageTag": tag} for tag in tags],
+                acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES),
+            )
+        except TransferError as error:
+            return dict.fromkeys(tags, error)
+        ids = [image["imageId"] for image in reply["images"]]
+        return {one["imageTag"]: Digest(one["imageDigest"]) for one in ids if "imageTag" in one}
 
     async def delete(self, name: str) -> None:
         """

@@ -1,0 +1,134 @@
+"""`transfer config`: look at a mirror's configuration without running it. Knows no registry."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from transfer.cli.run import INVALID
+from transfer.cli.text import count, display
+
+if TYPE_CHECKING:
+    from transfer.mirror.config import ConfigReport
+    from transfer.mirror.mistakes import Mistake
+
+T = TypeVar("T")
+
+
+def file_options(command: Callable[..., T]) -> Callable[..., T]:
+    """The options that say what a configuration file is; the command gets what was read as its first argument."""
+
+    @functools.wraps(command)
+    def read(*, file: str, **arguments: Any) -> T:
+        from transfer.mirror.config import check_config
+
+        names = ("format", "target", "scoped")
+        return command(check_config(file, **{name: arguments.pop(name) for name in names}), **arguments)
+
+    decorated: Callable[..., T] = read
+    for option in (
+        click.option("--scoped", is_flag=True, help="As skopeo's: keep the source's registry and path below --dest."),
+        click.option(
+            "--dest",
+            "target",
+            metavar="HOST[/PATH]",
+            help="Where the images of a skopeo file go.",
+        ),
+        click.option(
+            "--format", type=click.Choice(["transfer", "skopeo", "regsync"]), help="The file's format; else it is seen."
+        ),
+        click.argument("file"),
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+@click.group()
+def config() -> None:
+    """Look at the configuration of a mirror without running it.
+
+    \b
+    Examples:
+      transfer config check mirror.yaml
+      transfer config convert regsync.yml > mirror.yaml
+      transfer config schema > mirror.schema.json
+    """
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one document.")
+@file_options
+def check(report: "ConfigReport", *, as_json: bool) -> None:
+    """Name every mistake in FILE, with its line and key.
+
+    FILE is a mirror's configuration, a YAML file of skopeo sync, or a regsync.yml.
+
+    \b
+    Examples:
+      transfer config check mirror.yaml
+      transfer config check sync.yml --dest registry.example/mirror
+      transfer config check regsync.yml --json | jq -r '.mistakes[].reason'
+    """
+    if as_json:
+        click.echo(msgspec.json.encode(document(report)).decode())
+        if report.config is None:
+            click.get_current_context().exit(INVALID)
+        return
+    _warn(report)
+    found = report.require()
+    click.echo(f"{display(report.file)}: {count(len(found.mappings), 'mapping')}, no mistake")
+
+
+@config.command()
+@file_options
+def convert(report: "ConfigReport") -> None:
+    """Write FILE as transfer's own format.
+
+    What cannot be taken over is named on stderr.
+
+    \b
+    Examples:
+      transfer config convert regsync.yml > mirror.yaml
+      transfer config convert sync.yml --dest registry.example/mirror --scoped > mirror.yaml
+    """
+    from transfer.mirror.own import write_own
+
+    _warn(report)
+    click.echo(write_own(report.require()), nl=False)
+
+
+@config.command("schema")
+def print_schema() -> None:
+    """Print the JSON schema of transfer's own format, for editors.
+
+    \b
+    Examples:
+      transfer config schema > mirror.schema.json
+    """
+    from transfer.mirror.schema import schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode())
+
+
+def document(report: "ConfigReport") -> dict[str, Any]:
+    """What was found as one JSON document."""
+
+    def rows(mistakes: "tuple[Mistake, ...]") -> list[dict[str, Any]]:
+        from transfer.mirror.mistakes import spelled
+
+        return [{"line": one.line, "key": spelled(one.path) or None, "reason": one.reason} for one in mistakes]
+
+    return {
+        "file": report.file,
+        "format": report.format,
+        "mappings": len(report.config.mappings) if report.config else None,
+        "mistakes": rows(report.mistakes),
+        "warnings": rows(report.warnings),
+    }
+
+
+def _warn(report: "ConfigReport") -> None:
+    for warning in report.warnings:
+        click.echo(f"transfer: warning: {display(report.told(warning))}", err=True)
