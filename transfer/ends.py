@@ -46,6 +46,7 @@ from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
 from transfer.registry.ecr.names import registry_of
+from transfer.registry.ecr.quotas import DOCKER_QUOTAS
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
@@ -238,7 +239,9 @@ class Ends:
                 logins=EcrLogins(client),
                 settings=replace(access.settings(), plain_http=not at_aws and endpoint.scheme == "http"),
             )
-            self._ecr_registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+            self._ecr_registries[key] = DistributionClient(
+                exchange, retrier=self._retrier, limits=self._limits, quotas=DOCKER_QUOTAS
+            )
         return self._ecr_registries[key]
 
     async def _client(self, place: EcrPlace, access: RegistryAccess) -> EcrClient:

@@ -5,6 +5,7 @@ Everything that bounds memory and concurrency is here; nothing here knows what i
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
@@ -17,8 +18,6 @@ from transfer.errors import RateLimited
 
 T = TypeVar("T")
 
-# Requests that were already on their way when the first one was throttled say nothing new: one cut per epoch.
-_EPOCH = 0.1
 _WIDEST_WINDOW = 64.0
 _FIRST_WINDOW = 32.0
 
@@ -135,23 +134,33 @@ class Share:
 
 
 class Bucket:
-    """A token bucket: at most `rate` a second, with a burst of one second's worth."""
+    """
+    A token bucket: at most `rate` a second, with half a second's worth saved up, and never less than one.
+
+    Whoever counts at the other end sees requests as the network bunches them. Where a whole second's worth is saved up
+    there, what was let through here passes, as long as no request is half a second later than another.
+    """
 
     def __init__(self, rate: float, *, sleep: Sleep, clock: Callable[[], float]) -> None:
         self._rate = rate
         self._sleep = sleep
         self._clock = clock
-        self._tokens = rate
+        self._most = max(1.0, rate / 2)
+        self._tokens = self._most
         self._filled_at = clock()
 
-    async def take(self) -> None:
-        """Take a token that may lie in the future, and wait until then: takers keep their order."""
+    async def take(self, amount: int = 1) -> None:
+        """Take tokens that may lie in the future, and wait until then: takers keep their order."""
         now = self._clock()
-        self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+        self._tokens = min(self._most, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now
-        self._tokens -= 1
+        self._tokens -= amount
         if self._tokens < 0:
-            await self._sleep(-self._tokens / self._rate)
+            try:
+                await self._sleep(-self._tokens / self._rate)
+            except asyncio.CancelledError:
+                self._tokens += amount
+                raise
 
 
 class Window:
@@ -160,16 +169,16 @@ class Window:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self.gate = Gate(_FIRST_WINDOW)
         self._clock = clock
-        self._cut_at = -_EPOCH
+        self._cut_at = -math.inf
 
     def succeeded(self) -> None:
         self.gate.capacity = min(_WIDEST_WINDOW, self.gate.capacity + 1 / self.gate.capacity)
         self.gate.wake()
 
-    def throttled(self) -> None:
-        now = self._clock()
-        if now - self._cut_at >= _EPOCH:
-            self._cut_at = now
+    def throttled(self, begun_at: float) -> None:
+        """One that began then was throttled: those that were on their way at the last cut say nothing new."""
+        if begun_at > self._cut_at:
+            self._cut_at = self._clock()
             self.gate.capacity = max(1.0, self.gate.capacity / 2)
 
 
@@ -273,9 +282,10 @@ class Limits:
             await self._buckets[key].take()
         window = self._windows.setdefault(key, Window(clock=self._clock))
         async with window.gate.hold():
+            begun_at = self._clock()
             try:
                 yield
             except RateLimited:
-                window.throttled()
+                window.throttled(begun_at)
                 raise
             window.succeeded()

@@ -52,19 +52,24 @@ class Call:
     One request.
 
     Attributes:
-        method, path: the path from `/v2/` on, or the whole URL of an upload session.
+        action: the method, then what it is done to: "GET blob"; what is limited together has the same.
+        path: the path from `/v2/` on, or the whole URL of an upload session.
         what: what this is, for an error: "GET blob sha256:… of registry.example/app".
         access: what a token must allow.
         expected: the statuses that are an answer; every other one is an error.
     """
 
-    method: str
+    action: str
     path: str
     what: str
     access: Access
     expected: frozenset[int]
     headers: Mapping[str, str] = field(default_factory=dict)
     body: RequestBody | StreamBody | None = None
+
+    @property
+    def method(self) -> str:
+        return self.action.partition(" ")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from transfer.registry.body import RequestBody
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
+from transfer.registry.ecr.quotas import QUOTAS
 from transfer.registry.ranges import Lanes
 from transfer.registry.surroundings import SYSTEM_TLS, Tls
 from transfer.registry.transport import Request, Transport, origin
@@ -31,18 +32,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ecr import type_defs as t
 
 R = TypeVar("R")
-
-# Requests a second, for an account in a region ("Amazon ECR service quotas"); those of the others are not published.
-QUOTAS: Mapping[str, float] = {
-    "BatchCheckLayerAvailability": 1000,
-    "BatchGetImage": 2000,
-    "CompleteLayerUpload": 100,
-    "GetAuthorizationToken": 500,
-    "GetDownloadUrlForLayer": 3000,
-    "InitiateLayerUpload": 100,
-    "PutImage": 10,
-    "UploadLayerPart": 500,
-}
 
 
 class EcrClient:
