@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from transfer.engine.config import TransferConfig
 from transfer.engine.journal import Journal, NoJournal
 from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
+from transfer.engine.retry import Retrier, Sleep, pause
 from transfer.model.digest import Digest
 from transfer.registry.credentials import Given, Login, Logins
 from transfer.registry.distribution.client import DistributionClient
@@ -54,10 +54,11 @@ async def opened(
     settings: RegistrySettings | None = None,
     journal: Journal | None = None,
     config: TransferConfig = CONFIG,
+    sleep: Sleep = pause,
 ) -> AsyncIterator[Registry]:
     """A client of the registry for as long as the block lasts; retries wait next to nothing."""
     limits = Limits(config)
     async with Transport(config) as connections:
         exchange = Exchange(registry, transport=connections, logins=logins, settings=settings)
-        client = DistributionClient(exchange, retrier=Retrier(config), limits=limits)
+        client = DistributionClient(exchange, retrier=Retrier(config, sleep=sleep), limits=limits)
         yield Registry(client, limits, journal or NoJournal())

@@ -6,6 +6,7 @@ the answer (CVE-2020-15157), redirects are followed by the rules of registries' 
 network is reached but for an image that comes from inside. Does not verify the digest: whoever uses the bytes does.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -23,6 +24,7 @@ from transfer.registry.challenge import is_private
 from transfer.registry.distribution.exchange import host_of
 from transfer.registry.distribution.headers import resolve_url
 from transfer.registry.reading import BlobStream, range_header
+from transfer.registry.replies import retry_after
 from transfer.registry.transport import Request, StreamReply, Transport, origin
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -151,7 +153,7 @@ class ForeignLayers:
                     yield reply
                     return
                 if reply.status not in _REDIRECTS:
-                    raise _refused(what, url, reply.status)
+                    raise _refused(what, url, reply)
                 location = reply.headers.get("location", "")
             url = resolve_url(url, location, what=what, status=reply.status)
         raise RegistryError(f"{what}: more than {_MOST_HOPS} redirects", status=302, code="REDIRECTS")
@@ -175,6 +177,11 @@ def _check_address(url: str, what: str, *, public_only: bool) -> None:
         )
 
 
-def _refused(what: str, url: str, status: int) -> RegistryError:
-    kind = NotFound if status == 404 else RateLimited if status == 429 else RegistryError
-    return kind(f"{what}: {origin(url)} answered {status}", status=status, code=str(status))
+def _refused(what: str, url: str, reply: StreamReply) -> RegistryError:
+    kind = NotFound if reply.status == 404 else RateLimited if reply.status == 429 else RegistryError
+    return kind(
+        f"{what}: {origin(url)} answered {reply.status}",
+        status=reply.status,
+        code=str(reply.status),
+        retry_after=retry_after(reply.headers, now=time.time()),
+    )
