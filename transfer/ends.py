@@ -153,7 +153,9 @@ class Ends:
     def with_foreign_layers(self, source: Source, place: Place, tally: Tally) -> Source:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""
         registry = None if isinstance(place, LocalReference) else place.reference.registry
-        return ForeignLayers(source, self._transport, self._retrier, registry=registry, on_retry=tally)
+        return ForeignLayers(
+            source, self._transport, self._retrier, registry=registry, meter=self._limits.meter(), on_retry=tally
+        )
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""
@@ -222,7 +224,9 @@ class Ends:
                 logins=access.logins(),
                 settings=access.settings(),
             )
-            self._registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+            self._registries[key] = DistributionClient(
+                exchange, retrier=self._retrier, limits=self._limits, pace=access.pace()
+            )
         return self._registries[key]
 
     async def _ecr_registry(self, place: EcrPlace, access: RegistryAccess) -> DistributionClient:
@@ -240,7 +244,7 @@ class Ends:
                 settings=replace(access.settings(), plain_http=not at_aws and endpoint.scheme == "http"),
             )
             self._ecr_registries[key] = DistributionClient(
-                exchange, retrier=self._retrier, limits=self._limits, quotas=DOCKER_QUOTAS
+                exchange, retrier=self._retrier, limits=self._limits, quotas=DOCKER_QUOTAS, pace=access.pace()
             )
         return self._ecr_registries[key]
 
@@ -261,6 +265,7 @@ class Ends:
                     transport=self._transport,
                     retrier=self._retrier,
                     limits=self._limits,
+                    pace=access.pace(),
                     tls=access.settings().tls,
                 )
         return self._clients[key]

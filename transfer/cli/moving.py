@@ -71,6 +71,12 @@ _OPTIONS = (
         f"  [default: {_DEFAULTS.max_bytes_in_flight // MIB}MiB]",
     ),
     click.option(
+        "--max-bandwidth",
+        type=SIZE,
+        metavar="SIZE",
+        help="Bytes of blobs that are read from and sent to registries in a second, as in 10MiB.",
+    ),
+    click.option(
         "--state",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="PATH",
@@ -135,6 +141,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         create_repository: bool,
         jobs: int,
         bytes_in_flight: int,
+        max_bandwidth: int | None,
         state: Path | None,
         no_journal: bool,
         progress: str,
@@ -146,7 +153,11 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         **arguments: Any,
     ) -> T:
         config = TransferConfig(
-            max_concurrent_blobs=jobs, max_bytes_in_flight=bytes_in_flight, state_path=state, journal=not no_journal
+            max_concurrent_blobs=jobs,
+            max_bytes_in_flight=bytes_in_flight,
+            max_bandwidth=max_bandwidth,
+            state_path=state,
+            journal=not no_journal,
         )
         form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
         names = tuple(name for listed in platforms for name in listed.split(","))

@@ -8,11 +8,11 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, Self, TypeVar
 
-from transfer.engine.config import TransferConfig
+from transfer.engine.config import UNPACED, Pace, TransferConfig
 from transfer.engine.retry import Sleep, pause
 from transfer.errors import RateLimited
 
@@ -149,7 +149,7 @@ class Bucket:
         self._tokens = self._most
         self._filled_at = clock()
 
-    async def take(self, amount: int = 1) -> None:
+    async def take(self, amount: float = 1) -> None:
         """Take tokens that may lie in the future, and wait until then: takers keep their order."""
         now = self._clock()
         self._tokens = min(self._most, self._tokens + (now - self._filled_at) * self._rate)
@@ -161,6 +161,17 @@ class Bucket:
             except asyncio.CancelledError:
                 self._tokens += amount
                 raise
+
+
+class Meter:
+    """Counts bytes that pass, in several buckets at once, and has them wait until each of those lets them through."""
+
+    def __init__(self, buckets: Sequence[Bucket]) -> None:
+        self._buckets = buckets
+
+    async def take(self, amount: float) -> None:
+        for bucket in self._buckets:
+            await bucket.take(amount)
 
 
 class Window:
@@ -233,6 +244,32 @@ class Flights(Generic[T]):
         return result
 
 
+class RegistryLimits:
+    """
+    What limits the requests to one registry.
+
+    Attributes:
+        meter: counts the bytes of blobs that come from there or go there; None where nothing limits them.
+    """
+
+    def __init__(self, registry: str, pace: Pace, limits: "Limits") -> None:
+        self._registry = registry
+        self._limits = limits
+        self._turns = limits.bucket(pace.max_per_second)
+        # Apart, since what is sent may be waiting for what is read: with one gate, all places could go to the former.
+        most = pace.max_concurrent or math.inf
+        self._gates = {reads: Gate(most) for reads in (True, False)}
+        self.meter = limits.meter(limits.bucket(pace.max_bandwidth))
+
+    @asynccontextmanager
+    async def slot(self, action: str, *, rate: float | None = None, reads: bool = False) -> AsyncIterator[None]:
+        """One request of `action`; as of `Limits.slot`, and within the registry's own pace."""
+        if self._turns is not None:
+            await self._turns.take()
+        async with self._limits.slot(self._registry, action, rate=rate), self._gates[reads].hold():
+            yield
+
+
 class Limits:
     """
     All limits of one engine; the formula for peak memory stands in `TransferConfig`.
@@ -257,6 +294,24 @@ class Limits:
         self._clock = clock
         self._windows: dict[tuple[str, str], Window] = {}
         self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._registries: dict[tuple[str, Pace], RegistryLimits] = {}
+        self._bandwidth = self.bucket(config.max_bandwidth)
+
+    def bucket(self, rate: float | None) -> Bucket | None:
+        """A new bucket, where there is a rate."""
+        return None if rate is None else Bucket(rate, sleep=self._sleep, clock=self._clock)
+
+    def meter(self, own: Bucket | None = None) -> Meter | None:
+        """Counts bytes of blobs among those of all ends, and in a bucket of their own; None where there is no limit."""
+        buckets = [bucket for bucket in (self._bandwidth, own) if bucket is not None]
+        return Meter(buckets) if buckets else None
+
+    def registry(self, name: str, pace: Pace = UNPACED) -> RegistryLimits:
+        """What limits the requests to a registry that may be asked at this pace; the same for who asks again."""
+        key = (name, pace)
+        if key not in self._registries:
+            self._registries[key] = RegistryLimits(name, pace, self)
+        return self._registries[key]
 
     def blobs(self, registry: str) -> Gate:
         """Blobs in work into one registry; each has a gate of its own, so that one that stalls stops no other."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from transfer.engine.content import Source
 from transfer.engine.events import Retrying
+from transfer.engine.limits import Meter
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidLayout, NotFound, RateLimited, RegistryError, TransferError
 from transfer.model.descriptor import Descriptor
@@ -39,6 +40,7 @@ class ForeignLayers:
         source: where everything else is.
         transport: the connections.
         registry: the source's registry, by whose place it is judged what may be reached; None for a local end.
+        meter: counts the bytes of layers that come from those addresses.
         on_retry: told of what is tried again.
     """
 
@@ -49,12 +51,14 @@ class ForeignLayers:
         retrier: Retrier,
         *,
         registry: str | None,
+        meter: Meter | None = None,
         on_retry: Callable[[Retrying], None] | None = None,
     ) -> None:
         self._source = source
         self._transport = transport
         self._retrier = retrier
         self._registry_host = None if registry is None else urlsplit(f"//{host_of(registry)}").hostname or ""
+        self._meter = meter
         self._on_retry = on_retry
         # What the source was asked for already, and does not have.
         self._elsewhere: set[Digest] = set()
@@ -147,7 +151,7 @@ class ForeignLayers:
         for _ in range(_MOST_HOPS + 1):
             public_only = self._registry_host is None or self._transport.is_public(self._registry_host)
             _check_address(url, what, public_only=public_only)
-            request = Request("GET", url, headers, public_only=public_only)
+            request = Request("GET", url, headers, public_only=public_only, meter=self._meter)
             async with self._transport.stream(request, what=what) as reply:
                 if reply.status in {200, 206}:
                     yield reply

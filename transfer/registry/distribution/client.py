@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Self, TypeVar
 from urllib.parse import quote
 
+from transfer.engine.config import UNPACED, Pace
 from transfer.engine.events import Retrying
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier, retryable
@@ -68,13 +69,13 @@ class DistributionClient:
         retrier: Retrier,
         limits: Limits,
         quotas: Mapping[str, float] = NO_QUOTAS,
-        on_retry: Callable[[Retrying], None] | None = None,
+        pace: Pace = UNPACED,
     ) -> None:
         self._exchange = exchange
         self._retrier = retrier
-        self._limits = limits
+        self._limits = limits.registry(exchange.registry, pace)
         self._quotas = quotas
-        self._on_retry = on_retry
+        self._on_retry: Callable[[Retrying], None] | None = None
         self._tries_once = False
         self.habits = Habits()
         self.lanes = Lanes(limits.read_ahead)
@@ -324,7 +325,8 @@ class DistributionClient:
         return await self._call(call, take)
 
     def _slot(self, call: Call) -> AbstractAsyncContextManager[None]:
-        return self._limits.slot(self.registry, call.action, rate=self._quotas.get(call.action))
+        reads = call.method in {"GET", "HEAD"}
+        return self._limits.slot(call.action, rate=self._quotas.get(call.action), reads=reads)
 
     async def _call(self, call: Call, take: Callable[[Answer], Awaitable[T]]) -> T:
         async def once() -> T:
@@ -360,7 +362,8 @@ class DistributionClient:
     ) -> Call:
         what = f"{method} blob {digest} of {self._name(repository)}"
         path = f"/v2/{repository}/blobs/{digest}"
-        return Call(f"{method} blob", path, what, Access(repository, actions), expected, headers or {})
+        meter = self._limits.meter if method == "GET" else None
+        return Call(f"{method} blob", path, what, Access(repository, actions), expected, headers or {}, meter=meter)
 
     def _upload(
         self,
@@ -372,7 +375,8 @@ class DistributionClient:
         body: RequestBody | StreamBody | None = None,
     ) -> Call:
         what = f"{method} upload to {self._name(upload.repository)}"
-        return Call(f"{method} upload", upload.url, what, _push(upload.repository), expected, headers or {}, body)
+        access, meter = _push(upload.repository), self._limits.meter if body else None
+        return Call(f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter)
 
     def _name(self, repository: str) -> str:
         return f"{self.registry}/{repository}"

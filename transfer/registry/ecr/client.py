@@ -12,9 +12,9 @@ from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from transfer.engine.config import TransferConfig
+from transfer.engine.config import UNPACED, Pace, TransferConfig
 from transfer.engine.events import Retrying
-from transfer.engine.limits import Limits
+from transfer.engine.limits import Limits, Meter, RegistryLimits
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidConfig
 from transfer.registry.body import RequestBody
@@ -49,15 +49,16 @@ class EcrClient:
         transport: Transport,
         retrier: Retrier,
         limits: Limits,
+        pace: Pace = UNPACED,
         tls: Tls = SYSTEM_TLS,
-        on_retry: Callable[[Retrying], None] | None = None,
     ) -> None:
         self.tls = tls
         self._session = session
         self._transport = transport
         self._retrier = retrier
         self._limits = limits
-        self._on_retry = on_retry
+        self._pace = pace
+        self._on_retry: Callable[[Retrying], None] | None = None
         self._protocol = EcrProtocol(session.model)
         self.lanes = Lanes(limits.read_ahead)
 
@@ -78,6 +79,11 @@ class EcrClient:
     def credentials_source(self) -> str:
         """How the credentials were found, as botocore calls it."""
         return self._session.credentials_source
+
+    @property
+    def meter(self) -> Meter | None:
+        """What counts the bytes of layers that this registry sends from elsewhere."""
+        return self._registry_limits().meter
 
     def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
         """The same client, telling somebody of its retries."""
@@ -202,17 +208,20 @@ class EcrClient:
         return await self._run(operation, body, _what(operation, params))
 
     async def _run(self, operation: str, body: RequestBody, what: str) -> R:
-        request = Request("POST", self.url, self._protocol.headers(operation), body, tls=self.tls)
-        place = origin(self.url)
+        limits = self._registry_limits()
+        request = Request("POST", self.url, self._protocol.headers(operation), body, tls=self.tls, meter=limits.meter)
 
         async def once() -> dict[str, Any]:
-            async with self._limits.slot(place, operation, rate=QUOTAS.get(operation)):
+            async with limits.slot(operation, rate=QUOTAS.get(operation)):
                 reply = await self._transport.send(await self._session.sign(request), what=what)
                 return self._protocol.decode(operation, reply, what=what)
 
         answer = await self._retrier.run(what, once, on_retry=self._on_retry)
         # What the answer holds is the model's word, which the type of each call repeats.
         return cast("R", answer)
+
+    def _registry_limits(self) -> RegistryLimits:
+        return self._limits.registry(origin(self.url), self._pace)
 
     def _pages(self, operation: str, params: Mapping[str, Any]) -> Pages:
         paginator = self._session.paginators.get(operation)

@@ -134,7 +134,7 @@ class EcrSource(Source):
             stale = None
             for renewed in (False, True):
                 address = await self._address(descriptor, stale)
-                request = Request("GET", address, headers, tls=self._client.tls.anonymous())
+                request = Request("GET", address, headers, tls=self._client.tls.anonymous(), meter=self._client.meter)
                 reply = await stack.enter_async_context(self._transport.stream(request, what=self._layer(descriptor)))
                 if reply.status in {200, 206}:
                     yield reply
