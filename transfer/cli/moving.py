@@ -85,6 +85,13 @@ _OPTIONS = (
         help="Bytes of blobs that are read from and sent to registries in a second, as in 10MiB.",
     ),
     click.option(
+        "--hub-reserve",
+        type=click.IntRange(min=0),
+        default=_DEFAULTS.hub_reserve,
+        metavar="N",
+        help="Leave so many of the pulls that Docker Hub still allows; at that many, fail instead of asking for more.",
+    ),
+    click.option(
         "--state",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="PATH",
@@ -151,6 +158,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         bytes_in_flight: int,
         chunk_size: int,
         max_bandwidth: int | None,
+        hub_reserve: int,
         state: Path | None,
         no_journal: bool,
         progress: str,
@@ -167,6 +175,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
             upload_chunk_bytes=chunk_size,
             upload_chunk_threshold=chunk_size,
             max_bandwidth=max_bandwidth,
+            hub_reserve=hub_reserve,
             state_path=state,
             journal=not no_journal,
         )
