@@ -33,6 +33,7 @@ from transfer.registry.credentials import Login
 from transfer.registry.distribution.calls import Calls
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
+from transfer.registry.distribution.holdings import Holdings
 from transfer.registry.distribution.pages import Page, list_referrers, list_repositories, list_tags, read_referrers
 from transfer.registry.distribution.quota import Pulls
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
@@ -85,6 +86,7 @@ class DistributionClient:
         self._observe: Observer | None = None
         self._tries_once = False
         self.habits = Habits()
+        self.holdings = Holdings()
         self.lanes = Lanes(limits.read_ahead)
         self.lists = Lists()
         self.pulls = Pulls(reserve)
