@@ -132,7 +132,7 @@ class Ends:
                     self._retrier,
                     registry_id=place.host.account,
                     repository=place.reference.repository,
-                    on_retry=tally,
+                    observe=tally,
                 )
 
     @asynccontextmanager
@@ -155,7 +155,7 @@ class Ends:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""
         registry = None if isinstance(place, LocalReference) else place.reference.registry
         return ForeignLayers(
-            source, self._transport, self._retrier, registry=registry, meter=self._limits.meter(), on_retry=tally
+            source, self._transport, self._retrier, registry=registry, meter=self._limits.meter(), observe=tally
         )
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:

@@ -63,12 +63,13 @@ class ConnectionFailed(TransferError):
     A request that got no usable answer.
 
     `reached` tells whether the same place had ever answered before: if not, its address is likelier wrong than the
-    link broken.
+    link broken. `no_tls` tells that it answered a TLS greeting with something that is no TLS.
     """
 
-    def __init__(self, message: str, *, reached: bool = True, side: Side | None = None) -> None:
+    def __init__(self, message: str, *, reached: bool = True, no_tls: bool = False, side: Side | None = None) -> None:
         super().__init__(message, side=side)
         self.reached = reached
+        self.no_tls = no_tls
 
 
 class CredentialsMissing(TransferError):

@@ -96,6 +96,7 @@ class JobRun:
         self._ends = ends
         self._sharing = sharing
         self._observer = observer
+        self._reading = Tally(observer)
         self._began = time.monotonic()
         self._platforms = [parse_platform(text) for text in job.platforms]
         self._from = read_source(job.source)
@@ -114,10 +115,10 @@ class JobRun:
         Raises:
             TransferError: the source cannot be read; nothing was sent.
         """
-        tally = Tally(self._observer)
-        async with self._ends.source(self._from, tally, self._job.access) as end:
-            source = self._ends.with_foreign_layers(end, self._from, tally) if self._job.include_foreign else end
-            images = await self._read(source, tally)
+        reading = self._reading
+        async with self._ends.source(self._from, reading, self._job.access) as end:
+            source = self._ends.with_foreign_layers(end, self._from, reading) if self._job.include_foreign else end
+            images = await self._read(source, reading)
             return await gather(
                 self._settle(source, images, place, target)
                 for place, target in zip(self._to, self._job.targets, strict=True)
@@ -143,13 +144,17 @@ class JobRun:
         finally:
             for image in images:
                 image.beside.leave(target)
+        # What is read for several targets is nobody's alone.
+        reading = self._reading if len(self._to) == 1 else Tally(None)
         blobs = {blob.digest: blob for one in reversed(copied) for blob in one.blobs}
         return PushResult(
             digest=copied[0].digest,
             reference=spelled(place, copied[0].digest),
             blobs=tuple(blobs.values()),
             attached=tuple(one.digest for one in copied[1:]),
-            retries=tally.retries,
+            manifests=copied[-1].manifests,
+            requests=tally.requests + reading.requests,
+            retries=tally.retries + reading.retries,
             seconds=time.monotonic() - self._began,
         )
 

@@ -50,3 +50,32 @@ async def test_at_most_one_chunk_is_sent_again(
     assert started == [0, sent.resumed]
     assert sent.sent == layer.size - sent.resumed
     assert breaks_at - sent.resumed < MIB
+
+
+@pytest.mark.parametrize(
+    ("chunks", "breaks"),
+    [
+        ([MIB, MIB, MIB, MIB], [2_600_000, 3_300_000, 4_100_000, 5_000_000]),
+        ([MIB, 3 * MIB, MIB, MIB], [2_600_000, 5_500_000, 6_000_000, 6_900_000]),
+    ],
+    ids=["little by little", "in larger chunks than before"],
+)
+async def test_a_blob_that_breaks_in_every_chunk_is_still_the_same_upload(
+    server: Server, layout: ImageBuilder, journal: SqliteJournal, chunks: list[int], breaks: list[int]
+) -> None:
+    image = layout.image(sizes=(7 * MIB + 7,))
+    layer = max(image.blobs, key=lambda blob: blob.size)
+    address = server.url.removeprefix("http://")
+    for chunk, breaks_at in zip(chunks, breaks, strict=True):
+        async with opened(address, logins=SERVER_LOGIN, journal=journal) as registry:
+            target = registry.target("app", chunk=chunk)
+            with pytest.raises(ConnectionFailed, match="the stream broke off"):
+                await target.push_blob(
+                    BlobContext(layer, list[Event]().append), BreakingSource(image.path, breaks_at=breaks_at)
+                )
+    async with opened(address, logins=SERVER_LOGIN, journal=journal) as registry:
+        target = registry.target("app", chunk=chunks[-1])
+        sent = await target.push_blob(BlobContext(layer, list[Event]().append), BreakingSource(image.path))
+        assert await target.missing([layer], fresh=True) == set()
+    assert server.requests.count("PostUpload", 202) == 1
+    assert breaks[-1] - sent.resumed < MIB

@@ -1,6 +1,10 @@
 """The Distribution ends against Debian's docker-registry."""
 
+import asyncio
+import contextlib
 import hashlib
+import random
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +17,7 @@ from tests.copying import copy_image, new_sharing
 from tests.distribution_ends import Registry, opened
 from tests.docker_registry import INSTALL, PROGRAM, docker_registry
 from tests.images import BuiltImage, ImageBuilder
+from tests.kills import assert_whole, start
 from transfer.engine.content import BlobContext, Source
 from transfer.engine.journal import SqliteJournal
 from transfer.engine.limits import Limits
@@ -178,3 +183,50 @@ async def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry,
     with pytest.raises(BlobUnknown) as caught:
         await target.push_manifest(await LayoutSource(image.path).manifest(image.root), tag="v1")
     assert caught.value.side == "target"
+
+
+async def test_a_copy_killed_in_the_middle_of_its_layers_arrives_bit_for_bit(
+    layout: ImageBuilder, tmp_path: Path
+) -> None:
+    """
+    Between two of them; a layer that is killed in the middle of a chunk starts over here, whatever the chunk's size.
+
+    docker-registry 2.8 cancels a session at the next request for it, even for its status, when it holds more bytes than
+    the signed state in the session's address says; a chunk that broke off leaves it so, and only an answer to the whole
+    chunk would have brought the next state. What was committed before stays.
+    """
+    image = layout.image(sizes=(23 * MIB, 17 * MIB, 6 * MIB, 2000, 3000))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    moments = random.Random(5)
+    async with docker_registry(folders[0]) as source, docker_registry(folders[1]) as target:
+        async with opened(source) as registry:
+            await push(image, registry, "app")
+        copying = (
+            "copy",
+            f"{source}/app:v1",
+            f"{target}/app:v1",
+            "--chunk-size",
+            "2MiB",
+            "--state",
+            f"{tmp_path}/state",
+        )
+        for _ in range(5):
+            process = await start(*copying, environment={})
+            enough = stored(folders[1]) + moments.randint(1, 4 * MIB)
+            while process.returncode is None and stored(folders[1]) < enough:
+                await asyncio.sleep(0.001)
+            process.kill()
+            assert await process.wait() == -signal.SIGKILL
+        assert await (await start(*copying, environment={})).wait() == 0
+        await assert_whole(f"{target}/app:v1", image, tmp_path / "out")
+
+
+def stored(folder: Path) -> int:
+    """Bytes in a registry's storage; a file may go while they are counted."""
+    size = 0
+    for file in folder.glob("storage/**/data"):
+        with contextlib.suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size

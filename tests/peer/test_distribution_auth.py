@@ -342,7 +342,7 @@ def test_a_loopback_host_is_known_by_its_name(host: str, loopback: bool) -> None
 async def test_a_loopback_registry_without_tls_is_spoken_to_plainly() -> None:
     async with scripted(TAGS) as peer:
         assert await tags(peer, settings=RegistrySettings()) == ["v1"]
-    assert [request.line.split()[1] for request in peer.requests] == ["/v2/", "/v2/app/tags/list?n=1000"]
+    assert [request.line.split()[1] for request in peer.requests] == ["/v2/app/tags/list?n=1000"]
 
 
 @pytest.fixture

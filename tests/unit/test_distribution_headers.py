@@ -11,7 +11,7 @@ from transfer.registry.distribution.headers import (
     smallest_chunk,
     with_query,
 )
-from transfer.registry.replies import is_exact_range, length_of, total_of
+from transfer.registry.replies import is_exact_range, length_of
 
 BASE = "https://r.example:5000/v2/app/blobs/uploads/"
 
@@ -134,21 +134,6 @@ def test_a_session_without_a_range_tells_nothing() -> None:
 )
 def test_only_the_exact_range_counts(value: str, exact: bool) -> None:
     assert is_exact_range({"content-range": value}, 5, 10, 100) is exact
-
-
-@pytest.mark.parametrize(
-    ("value", "total"),
-    [
-        ("bytes 5-9/100", 100),
-        ("bytes 0-0/1", 1),
-        ("bytes 5-9/*", None),
-        ("bytes */100", None),
-        ("bytes 0-9/5", None),
-        ("", None),
-    ],
-)
-def test_the_size_of_all_stands_behind_a_range(value: str, total: int | None) -> None:
-    assert total_of({"content-range": value}) == total
 
 
 @pytest.mark.parametrize(("value", "length"), [("5", 5), ("-5", None), ("5, 5", None), ("1e3", None), ("", None)])

@@ -176,6 +176,12 @@ TOP = MAPPING % "referrers: true"
         (TOP + "mapping: 1\n", ["2: mapping: the key is unknown: did you mean 'mappings'?"]),
         (TOP + "x-own: 1\n", []),
         (
+            "defaults:\n  tags: {semver: [x.y]}\nmappings:\n"
+            + "".join(f"- {{source: '{name}', targets: m.example/}}\n" for name in ("a", "b", "c:1")),
+            ["2: defaults.tags.semver[0]: 'x.y' is not a version, as in 1.2.3, v1.2 or 1.x"],
+        ),
+        (TOP + "variables: {A: b}\n", ["2: variables: expected one value, found keys and values"]),
+        (
             "mappings:\n- source: alpine\n  target: m.example/a\n",
             [
                 "2: mappings[0].targets: it is missing",
@@ -243,7 +249,7 @@ TOP = MAPPING % "referrers: true"
             "mappings:\n- {source: a b, targets: 'm.example/{repo}'}\n",
             [
                 (
-                    "2: mappings[0].source: reference 'a b': 'library/a b' is not a repository name "
+                    "2: mappings[0].source: reference 'a b': 'a b' is not a repository name "
                     "(lower case, digits, '.', '_', '-', '/')"
                 ),
                 (
@@ -323,6 +329,8 @@ def test_each_mistake_is_named_with_file_line_and_key(folder: Path, text: str, m
                 "[m.example].anonymous: there is a login too: say one of them",
             ],
         ),
+        ("m.example: {username: 'a:b', password: c}", ["[m.example].username: it is empty, or has a ':'"]),
+        ("m.example: {username: '', password: c}", ["[m.example].username: it is empty, or has a ':'"]),
         ("m.example: {profile: a}", ["[m.example].profile: it is for ECR, which this registry is not"]),
         (f"{ECR}: {{username: a, password: b}}", [f"[{ECR}].username: ECR takes AWS credentials: say 'profile'"]),
         ("m.example: {key: token}", ["[m.example].key: it is the key of a certificate, and there is no 'cert'"]),
@@ -384,7 +392,7 @@ def test_a_configuration_made_in_python_is_checked_by_the_same_rules() -> None:
     assert [f"{spelled(one.path)}: {one.reason}".partition(" (")[0] for one in check(config)] == [
         "registries[m.example].username: it is missing beside the password",
         "mappings[0].targets[1]: target '{name}': expected registry/repository[:tag], the registry in full",
-        "mappings[1].source: reference 'a b': 'library/a b' is not a repository name",
+        "mappings[1].source: reference 'a b': 'a b' is not a repository name",
         "mappings[1].targets: there is none",
         "jobs: 0 is less than 1",
     ]

@@ -5,6 +5,8 @@ import pytest
 from transfer.mirror.document import read_document
 from transfer.mirror.mistakes import Mistake, spelled
 
+TAG = "a YAML tag is not allowed; quote a text that begins with '!'"
+
 
 def test_every_scalar_stays_as_it_was_written() -> None:
     text = "tags: [3.10, 0x1F, yes, 1_000, 2026-11-24, '~', \"null\", latest]\nempty:\nnothing: ~\nnull_: null\n"
@@ -44,16 +46,16 @@ two: {<<: [*a, *b]}
         ("a: 1\nb:\n  c: 1\n  c: 2\n", Mistake(("b", "c"), "the key stands here twice", 4)),
         (
             "a: !!python/object:os.system x\n",
-            Mistake(("a",), "the YAML tag '!!python/object:os.system' is not allowed", 1),
+            Mistake(("a",), TAG, 1),
         ),
-        ("a: !env X\n", Mistake(("a",), "the YAML tag '!env' is not allowed", 1)),
-        ("a: !!set {x}\n", Mistake(("a",), "the YAML tag '!!set' is not allowed", 1)),
+        ("a: !env X\n", Mistake(("a",), TAG, 1)),
+        ("a: !!set {x}\n", Mistake(("a",), TAG, 1)),
         ("? [a]\n: 1\n", Mistake((), "a key is a list or a mapping", 1)),
         ("<<: 1\n", Mistake((), "'<<' takes a mapping", 1)),
         ("a: &a [*a]\n", Mistake((), "it is nested more than 50 deep")),
         ("[" * 5000, Mistake((), "it is nested too deeply")),
         ("a: \x01\n", Mistake((), "it is not YAML: it has a character that is not printable")),
-        ("a: *nowhere\n", Mistake((), "it is not YAML: found undefined alias 'nowhere'", 1)),
+        ("a: *nowhere\n", Mistake((), "it is not YAML: an alias has no anchor; quote a text that begins with '*'", 1)),
         (
             "a: 1\n---\nb: 2\n",
             Mistake((), "it is not YAML: expected a single document in the stream, but found another document", 2),

@@ -114,6 +114,39 @@ sync:
     backup: *backup
 """
 
+# docs/examples/k8s-regsync.yaml: the file inside.
+KUBERNETES = r"""
+version: 1
+creds:
+  - registry: registry:5000
+    hostname: registry.registry:5000
+    tls: disabled
+  - registry: docker.io
+    # user: "{{env \"HUB_USER\"}}"
+    # pass: "{{file \"/home/appuser/.docker/hub_token\"}}"
+defaults:
+  ratelimit:
+    min: 10
+    retry: 15m
+  parallel: 1
+  interval: 5m
+  backup: "bkup-{{.Ref.Tag}}"
+sync:
+  - source: busybox:latest
+    target: registry:5000/library/busybox:latest
+    type: repository
+    tags:
+      allow:
+      - "latest"
+  - source: alpine
+    target: registry:5000/library/alpine
+    type: repository
+    tags:
+      allow:
+      - "latest"
+      - "3"
+"""
+
 ENVIRONMENT = {"HUB_USER": "me", "PREFIX": "hub"}
 
 
@@ -198,7 +231,23 @@ def test_anchors_merged_keys_and_user_extensions_are_read(tmp_path: Path) -> Non
     assert {mapping.tags for mapping in mappings[:2]} == {(TagFilter(regex=("latest", "3.10")),)}
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, USAGE, EXTENSIONS])
+def test_the_example_for_kubernetes_is_read_as_it_is(tmp_path: Path) -> None:
+    report = read(tmp_path, KUBERNETES)
+    assert told(report) == [
+        ":13: defaults.ratelimit.retry: it is not taken over: the registry says when its quota is renewed",
+        ":18: sync[0].source: 'busybox:latest': a repository has no tag; it is left out",
+        ":19: sync[0].target: 'registry.registry:5000/library/busybox:latest': a repository has no tag; it is left out",
+    ]
+    config = report.require()
+    assert config.registries == {"registry.registry:5000": RegistryConfig(plain_http=True)}
+    assert [(one.source, *one.targets) for one in config.mappings] == [
+        ("busybox", "registry.registry:5000/library/busybox"),
+        ("alpine", "registry.registry:5000/library/alpine"),
+    ]
+    assert (config.jobs, config.hub_reserve, config.watch) == (1, 10, "5m")
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, USAGE, EXTENSIONS, KUBERNETES])
 def test_what_is_converted_reads_as_the_same(tmp_path: Path, text: str) -> None:
     config = read(tmp_path, text.replace("registry:5000", "127.0.0.1:5000")).require()
     (tmp_path / "ours.yaml").write_text(write_own(config))
@@ -265,8 +314,8 @@ sync:
             "target: target 'ocidir://x': reference 'ocidir:/repository': 'ocidir:' is not a host",
         ),
         ("source: 'ocidir://x'", "source: source 'ocidir://x': "),
-        ("tags: {allow: ['(']}", "tags.allow: '(' is not a regular expression: missing ) at position 1"),
-        ("tagSets: [{semverRange: [x.y]}]", "tagSets[0].semverRange: 'x.y' is not a version"),
+        ("tags: {allow: ['(']}", "tags.allow[0]: '(' is not a regular expression: missing ) at position 1"),
+        ("tagSets: [{semverRange: [x.y]}]", "tagSets[0].semverRange[0]: 'x.y' is not a version"),
         ("platform: arm", "platform: platform 'arm': expected os/architecture[/variant]"),
         ("hooks: {}", "hooks: it cannot be taken over: commands are not run"),
         ("referrerTarget: x", "referrerTarget: it cannot be taken over: referrers go where their image goes"),

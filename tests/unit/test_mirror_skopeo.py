@@ -130,7 +130,7 @@ n.example: {cert-dir: none}
 """
     report = read(tmp_path, text)
     assert [line.replace(str(tmp_path), "").partition(" (up")[0].partition(" (lower")[0] for line in told(report)] == [
-        ":2: [m.example].images.app: reference 'registry.example/repository:not a tag': 'not a tag' is not a tag",
+        ":2: [m.example].images.app[0]: reference 'registry.example/repository:not a tag': 'not a tag' is not a tag",
         ":2: [m.example].images.Bad: reference 'm.example/Bad': 'Bad' is not a repository name",
         ":4: [m.example].images-by-semver.web: 'latest' is not a version, as in 1.2.3, v1.2 or 1.x",
         ":6: [m.example].images-by-tag-regex.db: '.*(?:().*' is not a regular expression: missing ) at position 9",

@@ -5,7 +5,7 @@ import pytest
 from transfer.engine.config import MIB
 from transfer.engine.limits import Gate
 from transfer.registry.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Lanes, is_slow, range_end, streams_each
-from transfer.registry.replies import strong_etag
+from transfer.registry.replies import strong_etag, total_of
 
 
 @pytest.mark.parametrize(("blobs", "streams"), [(1, 8), (2, 4), (3, 3), (4, 2), (7, 2), (8, 1), (9, 1), (1000, 1)])
@@ -78,3 +78,18 @@ def test_only_a_strong_etag_says_which_bytes_these_are(etag: str, strong: str | 
 
 def test_a_range_fits_into_memory_as_often_as_there_are_streams() -> None:
     assert MOST_STREAMS * RANGE == 16 * MIB
+
+
+@pytest.mark.parametrize(
+    ("content_range", "size"),
+    [
+        ("bytes 0-9/10", 10),
+        ("bytes 3-9/1000", 1000),
+        ("bytes 0-9/*", None),
+        ("bytes 0-9/5", None),
+        ("bytes */5", None),
+        ("", None),
+    ],
+)
+def test_a_range_tells_the_size_of_the_whole(content_range: str, size: int | None) -> None:
+    assert total_of({"content-range": content_range}) == size

@@ -8,6 +8,7 @@ from transfer.cli.demo import demo
 from transfer.cli.ecr import ecr
 from transfer.cli.inspect import inspect
 from transfer.cli.login_check import login_check
+from transfer.cli.mirror import mirror
 from transfer.cli.pull import pull
 from transfer.cli.push import push
 from transfer.cli.repository import delete, tags
@@ -26,6 +27,7 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
       transfer push oci:build/image 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1
       transfer copy "$REGISTRY/app:v1" "$REGISTRY/app:stable"
       transfer config check mirror.yaml
+      transfer mirror alpine "$REGISTRY/mirror/" --semver '>=3.18' --create-repository
       transfer serve --port 5000
       transfer ecr repos
       transfer ecr images app
@@ -38,6 +40,6 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
     context["debug"] = debug
 
 
-for command in (push, pull, copy, inspect, tags, delete, login_check, config, serve, ecr, demo):
+for command in (push, pull, copy, inspect, tags, delete, login_check, mirror, config, serve, ecr, demo):
     transfer.add_command(command)
 transfer.add_command(copy, "cp")

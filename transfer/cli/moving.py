@@ -71,6 +71,14 @@ _OPTIONS = (
         f"  [default: {_DEFAULTS.max_bytes_in_flight // MIB}MiB]",
     ),
     click.option(
+        "--chunk-size",
+        type=SIZE,
+        default=_DEFAULTS.upload_chunk_bytes,
+        metavar="SIZE",
+        help="Bytes of a chunk of an upload that is not by ECR's API: what a kill costs at most. "
+        f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
+    ),
+    click.option(
         "--max-bandwidth",
         type=SIZE,
         metavar="SIZE",
@@ -148,6 +156,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         create_repository: bool,
         jobs: int,
         bytes_in_flight: int,
+        chunk_size: int,
         max_bandwidth: int | None,
         hub_reserve: int,
         state: Path | None,
@@ -163,6 +172,8 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         config = TransferConfig(
             max_concurrent_blobs=jobs,
             max_bytes_in_flight=bytes_in_flight,
+            upload_chunk_bytes=chunk_size,
+            upload_chunk_threshold=chunk_size,
             max_bandwidth=max_bandwidth,
             hub_reserve=hub_reserve,
             state_path=state,

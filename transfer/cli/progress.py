@@ -18,6 +18,7 @@ from transfer.engine.events import (
     ManifestPushed,
     Notice,
     Planned,
+    Requested,
     Retrying,
 )
 from transfer.model.descriptor import Descriptor
@@ -110,7 +111,7 @@ def fold(progress: Progress, event: Event, now: float) -> Progress:
         case At():
             part = fold(progress.parts.get(event.target) or begin(now), event.event, now)
             return _sum(progress, {**progress.parts, event.target: part}, now)
-        case Notice():
+        case Notice() | Requested():
             return progress
         case _:
             return _step(progress, event, now)

@@ -129,8 +129,8 @@ async def _until_stopped(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
             task.cancel()
 
     with contextlib.ExitStack() as handlers:
-        _handle(handlers, signal.SIGTERM, partial(stop, Terminated()))
-        _handle(handlers, signal.SIGINT, partial(stop, KeyboardInterrupt()))
+        handle(handlers, signal.SIGTERM, partial(stop, Terminated()))
+        handle(handlers, signal.SIGINT, partial(stop, KeyboardInterrupt()))
         try:
             return await job()
         except asyncio.CancelledError:
@@ -139,7 +139,8 @@ async def _until_stopped(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
             raise
 
 
-def _handle(handlers: contextlib.ExitStack, number: signal.Signals, action: Callable[[], None]) -> None:
+def handle(handlers: contextlib.ExitStack, number: signal.Signals, action: Callable[[], None]) -> None:
+    """Have a signal call something in the running event loop, until `handlers` is closed."""
     loop = asyncio.get_running_loop()
     if signal.getsignal(number) is signal.SIG_IGN:  # as a shell starts a job in the background
         return

@@ -59,7 +59,8 @@ class TransferConfig:
     until the registry has accepted it, and every part takes its bytes from the one budget before it is read. A
     single part larger than the whole budget is let through alone. A blob on its way to several targets at once takes
     2 MiB more for each of them. What is read ahead from a registry takes its bytes from a budget of its own, or is
-    not read ahead.
+    not read ahead. A layer that is streamed into the ECR API and waits for the next part's bytes holds what its
+    connection has buffered, up to 1 MiB, beyond that.
 
     Attributes:
         max_concurrent_blobs: blobs in work at once; small ones use it, large ones meet the byte budget first.

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from transfer.engine.events import Observer, Retrying
+from transfer.engine.events import Event, Observer, Retrying
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
@@ -83,9 +83,9 @@ class BlobContext:
     notify: Observer
     retries: int = field(default=0)
 
-    def retrying(self, event: Retrying) -> None:
-        """Count a retry and pass it on."""
-        self.retries += 1
+    def observe(self, event: Event) -> None:
+        """Count a retry, and pass on whatever it is."""
+        self.retries += isinstance(event, Retrying)
         self.notify(event)
 
 

@@ -10,7 +10,16 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
-from transfer.engine.events import BlobFinished, BlobStatus, Event, ManifestPushed, Observer, Planned, Retrying
+from transfer.engine.events import (
+    BlobFinished,
+    BlobStatus,
+    Event,
+    ManifestPushed,
+    Observer,
+    Planned,
+    Requested,
+    Retrying,
+)
 from transfer.engine.graph import Graph
 from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, blobs_to_check, plan
 from transfer.engine.result import BlobResult
@@ -22,13 +31,17 @@ from transfer.model.digest import Digest
 
 
 class Tally:
-    """An observer that counts retries on their way to the caller's observer."""
+    """An observer that counts requests and retries on their way to the caller's observer."""
 
     def __init__(self, observer: Observer | None) -> None:
         self._observer = observer
+        self.requests = 0
         self.retries = 0
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Requested):
+            self.requests += 1
+            return
         if isinstance(event, Retrying):
             self.retries += 1
         if self._observer is not None:
@@ -37,10 +50,11 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a copy did: the image's root digest, and each of its blobs in the order of its manifests."""
+    """What a copy did: the image's root digest, its blobs in the order of its manifests, and how many manifests."""
 
     digest: Digest
     blobs: tuple[BlobResult, ...]
+    manifests: int
 
 
 class ImageCopy:
@@ -69,6 +83,7 @@ class ImageCopy:
         self._place = place
         self._mount_from = mount_from
         self._results: dict[Digest, BlobResult] = {}
+        self._manifests = 0
 
     async def run(self, graph: Graph, *, tag: str | None, beside: Gathering | None = None) -> Copied:
         """
@@ -89,7 +104,8 @@ class ImageCopy:
         except BlobUnknown:
             # The registry had answered that something is there which it then misses: ask anew and send it all, once.
             await self._send(graph, Presence(tagged=presence.tagged), tag, fresh=True)
-        return Copied(root.digest, tuple(self._results[blob.digest] for blob in graph.blobs()))
+        blobs = tuple(self._results[blob.digest] for blob in graph.blobs())
+        return Copied(root.digest, blobs, self._manifests)
 
     async def _send(
         self,
@@ -122,6 +138,7 @@ class ImageCopy:
     async def _push_manifest(self, digest: Digest, graph: Graph, tag: str | None) -> None:
         name = tag if digest == graph.root.digest else None
         await self._target.push_manifest(graph.manifests[digest], tag=name)
+        self._manifests += 1
         self._notify(ManifestPushed(digest, name))
 
     async def _push_blobs(self, wants: Mapping[Descriptor, Want]) -> None:

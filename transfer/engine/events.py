@@ -68,6 +68,13 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """A request goes out; counted on the way to an observer, and not passed on."""
+
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that costs comfort, not correctness: a journal that cannot be used, a file that changed."""
 
@@ -87,5 +94,5 @@ def unwrapped(event: "Event") -> "Event":
     return unwrapped(event.event) if isinstance(event, At) else event
 
 
-Event = Planned | BlobStarted | BlobProgress | BlobFinished | ManifestPushed | Retrying | Notice | At
+Event = Planned | BlobStarted | BlobProgress | BlobFinished | ManifestPushed | Retrying | Requested | Notice | At
 Observer = Callable[[Event], None]

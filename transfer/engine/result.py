@@ -56,6 +56,8 @@ class PushResult:
         reference: `registry/repository@digest`, what to pull or deploy.
         blobs: every blob of the image once, in the order of its manifests.
         attached: the digests of what went with it: signatures, SBOMs and the like.
+        manifests: how many manifests were sent; 0 where nothing had changed.
+        requests: how many were made for this image alone, at both ends.
         retries: requests that were tried again, those for manifests and checks included.
         seconds: from the call to its return.
     """
@@ -66,6 +68,8 @@ class PushResult:
     retries: int
     seconds: float
     attached: tuple[Digest, ...] = ()
+    manifests: int = 0
+    requests: int = 0
 
     @property
     def uploaded(self) -> Total:

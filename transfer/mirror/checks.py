@@ -89,8 +89,8 @@ def _login(registry: RegistryConfig) -> Iterator[Mistake]:
         yield Mistake(("username",), "it is missing beside the password")
     if registry.username is not None and not has_password:
         yield Mistake(("password",), "it is missing beside the 'username'; or say 'password_file'")
-    if registry.username is not None and ":" in registry.username:
-        yield Mistake(("username",), "it has a ':'")
+    if registry.username is not None and (not registry.username or ":" in registry.username):
+        yield Mistake(("username",), "it is empty, or has a ':'")
     if registry.anonymous and (registry.username is not None or has_password):
         yield Mistake(("anonymous",), "there is a login too: say one of them")
 

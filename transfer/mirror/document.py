@@ -44,8 +44,7 @@ def read_document(text: str) -> Document:
             document.value = _Builder(document).value(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = ", ".join(part for part in (error.context, error.problem) if part)
-        document.mistakes.append(Mistake((), f"it is not YAML: {reason}", mark.line + 1 if mark else None))
+        document.mistakes.append(Mistake((), f"it is not YAML: {_reason(error)}", mark.line + 1 if mark else None))
     except yaml.YAMLError:
         document.mistakes.append(Mistake((), "it is not YAML: it has a character that is not printable"))
     except RecursionError:
@@ -54,6 +53,13 @@ def read_document(text: str) -> Document:
         document.value = None
         document.mistakes = [Mistake((), str(error))]
     return document
+
+
+def _reason(error: yaml.MarkedYAMLError) -> str:
+    """What the parser says, without the name of an alias: that may be a password that begins with '*'."""
+    if isinstance(error, yaml.composer.ComposerError) and "alias" in (error.problem or ""):
+        return "an alias has no anchor; quote a text that begins with '*'"
+    return ", ".join(part for part in (error.context, error.problem) if part)
 
 
 class _TooMuch(Exception):
@@ -78,7 +84,7 @@ class _Builder:
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _SCALARS:
             return None if node.tag == _NULL else node.value
-        self._wrong(path, f"the YAML tag {node.tag.replace('tag:yaml.org,2002:', '!!')!r} is not allowed", node)
+        self._wrong(path, "a YAML tag is not allowed; quote a text that begins with '!'", node)
         return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:

@@ -58,9 +58,11 @@ class Draft:
         return config
 
     def _origin(self, mistake: Mistake) -> Mistake:
-        prefixes = (mistake.path[:length] for length in range(len(mistake.path), 0, -1))
-        place = next((self.origins[prefix] for prefix in prefixes if prefix in self.origins), mistake.path)
-        return mistake._replace(path=place)
+        for length in range(len(mistake.path), 0, -1):
+            origin = self.origins.get(mistake.path[:length])
+            if origin is not None:
+                return mistake._replace(path=(*origin, *mistake.path[length:]))
+        return mistake
 
 
 def check(config: MirrorConfig) -> list[Mistake]:

@@ -216,6 +216,12 @@ def check_backup(template: str) -> None:
         raise InvalidConfig(f"backup {template!r}: {error}") from None
 
 
+def is_backup(template: str, tag: str) -> bool:
+    """Whether a tag may be one that a backup's template made."""
+    pattern = re.escape(_filled(template, dict.fromkeys(PLACEHOLDERS, "\0"))).replace("\0", ".+")
+    return re.fullmatch(pattern, tag) is not None
+
+
 def _backup(template: str, target: Reference) -> str:
     tag = _filled(template, _values(target))
     if not _TAG.fullmatch(tag):

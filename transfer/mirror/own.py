@@ -13,6 +13,7 @@ from transfer.mirror.names import parse_source
 from transfer.mirror.reading import Reader, escape
 from transfer.mirror.settings import ConfigFile, Defaults, Mapping, MirrorConfig, RegistryConfig
 
+_DEFAULTS = Defaults.__struct_fields__
 _SECRETS = ("username", "password")
 
 
@@ -39,7 +40,7 @@ def write_own(config: MirrorConfig) -> str:
 
 def _variables(raw: dict[str, Any], environment: Environment[str, str], draft: Draft) -> tuple[str, ...]:
     reader = Reader(pathlib.Path(), environment)
-    names: tuple[str, ...] = reader.value(raw.get("variables") or [], tuple[str, ...], ("variables",))
+    names: tuple[str, ...] = reader.value(raw.get("variables"), tuple[str, ...], ("variables",)) or ()
     for index, name in enumerate(names):
         if name not in environment:
             draft.wrong(("variables", index), f"the environment has no variable {name!r}")
@@ -62,6 +63,7 @@ def _mappings(raw: dict[str, Any], defaults: Defaults, reader: Reader, draft: Dr
         mapping = reader.struct(Mapping, one, path, defaults=defaults)
         if mapping is not None:
             draft.mappings.append((path, _narrowed(mapping, one)))
+            draft.origins |= {(*path, name): ("defaults", name) for name in _DEFAULTS if name not in one}
 
 
 def _narrowed(mapping: Mapping, raw: dict[str, Any]) -> Mapping:

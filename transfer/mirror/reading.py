@@ -220,10 +220,10 @@ def located(document: Document, mistake: Mistake) -> Mistake:
 
 
 def _as_written(value: Any, path: Path) -> Path:
-    """The path without the indices of lists that were written as the one value in them."""
+    """The path without the indices of lists that were written as the one value in them; nothing is below a text."""
     written: list[str | int] = []
     for part in path:
-        if isinstance(part, int) and isinstance(value, str | dict):
+        if isinstance(value, str) or (isinstance(value, dict) and isinstance(part, int)):
             continue
         written.append(part)
         inside = isinstance(value, list) and isinstance(part, int) and part < len(value)

@@ -7,14 +7,14 @@ network is reached but for an image that comes from inside. Does not verify the 
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from transfer.engine.content import Source
-from transfer.engine.events import Retrying
+from transfer.engine.events import Observer
 from transfer.engine.limits import Meter
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidLayout, NotFound, RateLimited, RegistryError, TransferError
@@ -41,7 +41,7 @@ class ForeignLayers:
         transport: the connections.
         registry: the source's registry, by whose place it is judged what may be reached; None for a local end.
         meter: counts the bytes of layers that come from those addresses.
-        on_retry: told of what is tried again.
+        observe: told of what is tried again.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class ForeignLayers:
         *,
         registry: str | None,
         meter: Meter | None = None,
-        on_retry: Callable[[Retrying], None] | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._source = source
         self._transport = transport
         self._retrier = retrier
         self._registry_host = None if registry is None else urlsplit(f"//{host_of(registry)}").hostname or ""
         self._meter = meter
-        self._on_retry = on_retry
+        self._observe = observe
         # What the source was asked for already, and does not have.
         self._elsewhere: set[Digest] = set()
 
@@ -130,7 +130,7 @@ class ForeignLayers:
                 stop,
                 what=what,
                 open_range=partial(self._open, url, blob.size, what),
-                retry=partial(self._retrier.run, on_retry=self._on_retry),
+                retry=partial(self._retrier.run, on_retry=self._observe),
             )
             try:
                 return await stack.enter_async_context(stream.read())

@@ -271,7 +271,9 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             place = origin(request.url)
             raise ConnectionFailed(
-                f"{what}: {place}: {_reason(error, self._config)}", reached=place in self._reached
+                f"{what}: {place}: {_reason(error, self._config)}",
+                reached=place in self._reached,
+                no_tls=_is_no_tls(error),
             ) from None
 
 
@@ -309,6 +311,12 @@ def _reason(error: BaseException, config: TransferConfig) -> str:
     return text.format(
         detail=f" ({detail})" if detail else "", connect=config.connect_timeout, read=config.read_timeout
     )
+
+
+def _is_no_tls(error: BaseException) -> bool:
+    """Whether TLS failed since the other side does not speak it: OpenSSL takes the answer for a record of its own."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return isinstance(cause, ssl.SSLError) and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}
 
 
 def _detail(error: BaseException) -> str:

@@ -16,7 +16,7 @@ import click
 from transfer.cli.options import EcrOptions
 from transfer.cli.render_plain import describe
 from transfer.cli.run import run
-from transfer.engine.events import Retrying
+from transfer.engine.events import Event
 from transfer.errors import InvalidReference
 from transfer.model.reference import parse_reference
 
@@ -105,13 +105,15 @@ def ask(options: EcrOptions, scope: Scope, job: Callable[["EcrClient"], Awaitabl
         async with open_ecr(
             region=scope.region, fips=scope.fips, dual_stack=scope.dual_stack, credentials=credentials
         ) as client:
-            return await job(client.reporting(_retrying))
+            return await job(client.reporting(_observe))
 
     return run(with_client)
 
 
-def _retrying(event: Retrying) -> None:
-    click.echo(describe(event), err=True)
+def _observe(event: Event) -> None:
+    line = describe(event)
+    if line:
+        click.echo(line, err=True)
 
 
 def call(options: EcrOptions, scope: Scope, operation: str, **members: Any) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class RegsyncReader:
             backup=self._backup(step.backup or defaults.backup, path, fields),
         )
         self._draft.origins[*path, "targets"] = (*path, "target")
-        self._draft.origins[*path, "platforms", 0] = (*path, "platform" if step.platform else "platforms")
+        self._draft.origins[*path, "platforms"] = (*path, "platform" if step.platform else "platforms")
         if not unknown:
             self._draft.mappings.append((path, mapping))
 

@@ -114,8 +114,10 @@ def _filters(registry: SkopeoRegistry, path: Path, draft: Draft) -> Iterator[tup
     for way, filters in ways:
         for repository, one in filters.items():
             here = chosen.setdefault(repository, [])
-            draft.origins.setdefault((*path, repository), (*path, way, repository))
-            draft.origins[*path, repository, "tags", len(here)] = (*path, way, repository)
+            draft.origins.setdefault((*path, repository, "source"), (*path, way, repository))
+            draft.origins[*path, repository, "targets"] = ()
+            for kind in ("exact", "regex", "semver"):
+                draft.origins[*path, repository, "tags", len(here), kind] = (*path, way, repository)
             here.append(one)
     if not chosen:
         draft.warn(path, "no images are named")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Self, TypeVar
 
 from transfer.engine.config import UNPACED, Pace
-from transfer.engine.events import Retrying
+from transfer.engine.events import Observer, Requested
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier, retryable
 from transfer.errors import (
@@ -82,7 +82,7 @@ class DistributionClient:
         self._limits = limits.registry(exchange.registry, pace)
         self._quotas = quotas
         self._calls = Calls(exchange.registry, self._limits.meter)
-        self._on_retry: Callable[[Retrying], None] | None = None
+        self._observe: Observer | None = None
         self._tries_once = False
         self.habits = Habits()
         self.lanes = Lanes(limits.read_ahead)
@@ -97,10 +97,10 @@ class DistributionClient:
         """The registry's name."""
         return self._exchange.registry
 
-    def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
-        """The same client, telling somebody of its retries."""
+    def reporting(self, observe: Observer) -> Self:
+        """The same client, telling somebody of its requests and retries."""
         client = copy(self)
-        client._on_retry = on_retry  # noqa: SLF001 - of the copy made here
+        client._observe = observe  # noqa: SLF001 - of the copy made here
         return client
 
     def single(self) -> Self:
@@ -113,7 +113,7 @@ class DistributionClient:
         """Run attempts in the one retry loop, telling of it whom this client tells."""
         if self._tries_once:
             return await attempt()
-        return await self._retrier.run(what, attempt, on_retry=self._on_retry)
+        return await self._retrier.run(what, attempt, on_retry=self._observe)
 
     def shown_login(self, repository: str) -> Login | None:
         """Who the registry has been told so far for a repository; None for nobody."""
@@ -330,6 +330,8 @@ class DistributionClient:
         return await self._call(call, take)
 
     def _slot(self, call: Call) -> AbstractAsyncContextManager[None]:
+        if self._observe is not None:
+            self._observe(Requested(call.action))
         reads = call.method in {"GET", "HEAD"}
         return self._limits.slot(call.action, rate=self._quotas.get(call.action), reads=reads)
 

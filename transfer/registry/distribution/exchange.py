@@ -244,12 +244,14 @@ class Exchange:
             return f"https://{self._host}"
         try:
             await self._ping("https", what)
-        except ConnectionFailed as no_tls:
+        except ConnectionFailed as failed:
+            if failed.no_tls:
+                return f"http://{self._host}"
             # What speaks TLS answers plain HTTP with 400 or not at all; then it is TLS that has failed.
             try:
                 plain = await self._ping("http", what)
             except ConnectionFailed:
-                raise no_tls from None
+                raise failed from None
             if plain == 400:
                 raise
             return f"http://{self._host}"

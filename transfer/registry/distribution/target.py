@@ -16,6 +16,7 @@ from transfer.model.manifest import Manifest
 from transfer.registry.distribution.feed import HELD_BYTES
 from transfer.registry.distribution.sessions import Upload
 from transfer.registry.distribution.upload import BlobUpload, UploadSite
+from transfer.registry.known import settle_known
 from transfer.registry.side import on_side
 
 
@@ -69,9 +70,7 @@ class DistributionTarget:
         with on_side("target"):
             found = await gather(self._client.has_blob(self._site.repository, digest) for digest in asked)
         missing = {digest for digest, there in zip(asked, found, strict=True) if not there}
-        self._known.update(set(asked) - missing)
-        self._known.difference_update(missing)
-        return missing
+        return settle_known(self._known, asked, missing, fresh=fresh)
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """The API does not tell which tags may move: the manifest's PUT will."""

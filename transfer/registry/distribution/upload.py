@@ -66,7 +66,7 @@ class BlobUpload:
         self._context = blob
         self._blob = blob.descriptor
         self._source = source
-        self._client = site.client.reporting(blob.retrying)
+        self._client = site.client.reporting(blob.observe)
         # For the steps of an attempt, which is tried again as a whole.
         self._single = self._client.single()
         self._key = f"{site.key}@{self._blob.digest}"
@@ -149,6 +149,9 @@ class BlobUpload:
             upload, offset = await self._start(self._client), 0
         else:
             upload, offset = await self._resume(feed, state)
+        # Before the first chunk of a run too: one that arrives in part is continued by the next run, and such parts
+        # must not add up over several runs to more than the journal knows to have been sent.
+        await self._site.journal.put(self._key, UploadState(upload.url, self._chunk(upload), offset, feed.guard))
         self._context.notify(BlobStarted(self._blob, offset))
         kept, missteps = offset, 0
         try:
@@ -176,6 +179,11 @@ class BlobUpload:
         # The last chunk of that run may have arrived in part, or whole, without being recorded.
         most = min(state.offset + state.part_size, self._blob.size)
         upload, held = await self._client.upload_status(Upload(self._site.repository, state.upload_id), most)
+        if held == 0:
+            # Of nothing and of one byte registries say the same, so that the next chunk might be refused.
+            await self._cancel(upload)
+            self._all_ours = True
+            return await self._start(self._client), 0
         confirmed = min(state.offset, held)
         guard = await feed.advance(confirmed)
         if guard is not None and confirmed == state.offset and guard != state.guard:

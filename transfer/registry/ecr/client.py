@@ -6,14 +6,14 @@ a push is; an answer that was lost is asked for again, and what that means for a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from transfer.engine.config import UNPACED, Pace, TransferConfig
-from transfer.engine.events import Retrying
+from transfer.engine.events import Observer, Requested
 from transfer.engine.limits import Limits, Meter, RegistryLimits
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidConfig
@@ -58,7 +58,7 @@ class EcrClient:
         self._retrier = retrier
         self._limits = limits
         self._pace = pace
-        self._on_retry: Callable[[Retrying], None] | None = None
+        self._observe: Observer | None = None
         self._protocol = EcrProtocol(session.model)
         self.lanes = Lanes(limits.read_ahead)
 
@@ -85,10 +85,10 @@ class EcrClient:
         """What counts the bytes of layers that this registry sends from elsewhere."""
         return self._registry_limits().meter
 
-    def reporting(self, on_retry: Callable[[Retrying], None]) -> Self:
-        """The same client, telling somebody of its retries."""
+    def reporting(self, observe: Observer) -> Self:
+        """The same client, telling somebody of its requests and retries."""
         client = copy(self)
-        client._on_retry = on_retry  # noqa: SLF001 - of the copy made here
+        client._observe = observe  # noqa: SLF001 - of the copy made here
         return client
 
     async def call(self, operation: str, **params: Any) -> dict[str, Any]:
@@ -212,11 +212,13 @@ class EcrClient:
         request = Request("POST", self.url, self._protocol.headers(operation), body, tls=self.tls, meter=limits.meter)
 
         async def once() -> dict[str, Any]:
+            if self._observe is not None:
+                self._observe(Requested(operation))
             async with limits.slot(operation, rate=QUOTAS.get(operation)):
                 reply = await self._transport.send(await self._session.sign(request), what=what)
                 return self._protocol.decode(operation, reply, what=what)
 
-        answer = await self._retrier.run(what, once, on_retry=self._on_retry)
+        answer = await self._retrier.run(what, once, on_retry=self._observe)
         # What the answer holds is the model's word, which the type of each call repeats.
         return cast("R", answer)
 

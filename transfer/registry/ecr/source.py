@@ -7,13 +7,13 @@ of other repositories.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from transfer.engine.content import Source
-from transfer.engine.events import Retrying
+from transfer.engine.events import Observer, Requested
 from transfer.engine.limits import Flights
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidManifest, NotFound, RateLimited, RegistryError, Unauthorized
@@ -58,14 +58,14 @@ class EcrSource(Source):
         *,
         registry_id: str | None,
         repository: str,
-        on_retry: Callable[[Retrying], None] | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._client = client
         self._transport = transport
         self._retrier = retrier
         self._names = names_of(registry_id, repository)
         self._repository = repository
-        self._on_retry = on_retry
+        self._observe = observe
         self._addresses: dict[Digest, str] = {}
         self._asking = Flights[None]()
         self._read: dict[Digest, Manifest] = {}
@@ -116,7 +116,7 @@ class EcrSource(Source):
             descriptor,
             what=self._layer(descriptor),
             open_range=partial(self._open, descriptor),
-            retry=partial(self._retrier.run, on_retry=self._on_retry),
+            retry=partial(self._retrier.run, on_retry=self._observe),
         )
         return self._client.lanes.read(stream, offset, descriptor.end_of_range(offset, end))
 
@@ -134,6 +134,8 @@ class EcrSource(Source):
             stale = None
             for renewed in (False, True):
                 address = await self._address(descriptor, stale)
+                if self._observe is not None:
+                    self._observe(Requested("DownloadLayer"))
                 request = Request("GET", address, headers, tls=self._client.tls.anonymous(), meter=self._client.meter)
                 reply = await stack.enter_async_context(self._transport.stream(request, what=self._layer(descriptor)))
                 if reply.status in {200, 206}:

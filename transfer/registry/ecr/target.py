@@ -17,6 +17,7 @@ from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
 from transfer.registry.ecr.steps import PART_BYTES
 from transfer.registry.ecr.upload import LayerUpload, UploadSite, missing_layers
+from transfer.registry.known import settle_known
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef, RepositoryTypeDef
@@ -91,10 +92,7 @@ class EcrTarget:
         digests = [blob.digest for blob in blobs if fresh or blob.digest not in self._known]
         batches = [digests[start : start + _BATCH] for start in range(0, len(digests), _BATCH)]
         answers = await gather(missing_layers(self._client, self._site, batch) for batch in batches)
-        missing = set().union(*answers)
-        self._known.update(digest for digest in digests if digest not in missing)
-        self._known.difference_update(missing)
-        return missing
+        return settle_known(self._known, digests, set().union(*answers), fresh=fresh)
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Ask for the repository's settings, which saves sending layers for a tag that will be refused."""

@@ -51,7 +51,7 @@ class LayerUpload:
         self._blob = blob
         self._layer = blob.descriptor
         self._source = source
-        self._client = site.client.reporting(blob.retrying)
+        self._client = site.client.reporting(blob.observe)
         self._key = f"{site.key}@{self._layer.digest}"
         self._sent = 0
         # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.

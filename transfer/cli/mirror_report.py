@@ -1,0 +1,79 @@
+"""What `transfer mirror` says: a line when an image ends, a table or JSON at the end. Knows no registry."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from transfer.cli.text import align, count, display, format_size
+
+if TYPE_CHECKING:
+    from transfer.mirror import ImageReport, MirrorReport
+    from transfer.mirror.report import Status
+
+_ORDER: "tuple[Status, ...]" = ("copied", "planned", "pruned", "unchanged", "stopped", "failed")
+
+
+def image_line(image: "ImageReport") -> str | None:
+    """The line that an image is worth when it ends; None for one that had not changed."""
+    if image.status == "unchanged":
+        return None
+    source = f"{display(image.source)} -> " if image.source else ""
+    line = f"{image.status}: {source}{display(image.target)}"
+    if image.status == "failed":
+        return f"{line}: {display(image.message)} ({image.mapping})"
+    moved = [f"{format_size(size)} {what}" for what, size in _moved(image) if size]
+    return ", ".join([line, *moved, *map(display, image.notes)])
+
+
+def _moved(image: "ImageReport") -> tuple[tuple[str, int], ...]:
+    return ("sent", image.uploaded), ("mounted", image.mounted), ("there", image.present)
+
+
+def report_lines(report: "MirrorReport") -> Iterator[str]:
+    """The table: a row for each image, the failures last and with their reason below."""
+    images = sorted(report.images, key=lambda one: (_ORDER.index(one.status), one.target))
+    rows: list[tuple[str, ...]] = [("STATUS", "TARGET", "SOURCE", "SENT", "MOUNTED", "THERE", "REQUESTS", "SECONDS")]
+    rows += [_row(image) for image in images]
+    yield from align(rows)
+    for image in report.failed:
+        yield f"{display(image.mapping)}: {display(image.target)}: {display(image.message)}"
+
+
+def _row(image: "ImageReport") -> tuple[str, ...]:
+    sizes = [format_size(size).replace(" ", "") if size else "-" for _, size in _moved(image)]
+    return (
+        image.status,
+        display(image.target),
+        display(image.source) or "-",
+        *sizes,
+        str(image.requests or "-"),
+        f"{image.seconds:.1f}",
+    )
+
+
+def summary(report: "MirrorReport") -> str:
+    """One line: how many images of each kind, bytes and seconds."""
+    parts = [f"{report.counts[status]} {status}" for status in _ORDER if report.counts.get(status)]
+    sent, mounted = (sum(getattr(one, name) for one in report.images) for name in ("uploaded", "mounted"))
+    parts += [f"{format_size(sent)} sent"] if sent else []
+    parts += [f"{format_size(mounted)} mounted"] if mounted else []
+    total = count(len(report.images) + len(report.mistakes), "image")
+    return f"{total}: {', '.join([*parts, f'{report.seconds:.1f} s'])}"
+
+
+def report_document(report: "MirrorReport") -> dict[str, Any]:
+    """The report as a JSON document: sizes in bytes, times in seconds."""
+    return {
+        "counts": dict(report.counts),
+        "seconds": report.seconds,
+        "stopped": report.stopped,
+        "warnings": report.warnings,
+        "mistakes": [_image(one) for one in report.mistakes],
+        "images": [_image(one) for one in report.images],
+    }
+
+
+def _image(image: "ImageReport") -> dict[str, Any]:
+    members: dict[str, Any] = msgspec.to_builtins(image, enc_hook=str)
+    return members

@@ -1,0 +1,124 @@
+"""
+Decisions of a mirror: which images there are, which of them must move, and which tags are of no more use.
+
+Pure. Knows what the ends said, not how they were asked.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from transfer.errors import InvalidConfig
+from transfer.mirror.filters import select
+from transfer.mirror.names import TargetTemplate, is_backup
+from transfer.mirror.patterns import glob_or_expression
+from transfer.mirror.settings import Mapping
+from transfer.model.digest import Digest, is_digest_tag
+from transfer.model.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """
+    One image of a mapping and what it is called at its targets.
+
+    Attributes:
+        mapping: the mapping's name in the configuration, for messages.
+        settings: the mapping.
+        source: by tag or digest.
+        targets: each by a tag, or by the source's digest where that has no tag.
+    """
+
+    mapping: str
+    settings: Mapping
+    source: Reference
+    targets: tuple[Reference, ...]
+
+
+def images_of(
+    mapping: str, settings: Mapping, sources: Iterable[Reference], targets: Sequence[TargetTemplate]
+) -> list[Image]:
+    """
+    The images of some sources, with what they are called at their targets.
+
+    Raises:
+        InvalidConfig: a target's template makes no name of one of them.
+    """
+    return [
+        Image(mapping, settings, source, tuple(dict.fromkeys(one.render(source) for one in targets)))
+        for source in sources
+    ]
+
+
+class Claims:
+    """Who writes what: a target's tag belongs to the first image that asks for it."""
+
+    def __init__(self) -> None:
+        self._owners: dict[Reference, Image] = {}
+
+    def rivals(self, image: Image) -> dict[Reference, Image]:
+        """Claim the targets of an image; those that belong to another one already, with that one."""
+        owners = {target: self._owners.setdefault(target, image) for target in image.targets}
+        return {target: owner for target, owner in owners.items() if owner is not image}
+
+
+def must_copy(wanted: Digest, held: Digest | None, settings: Mapping) -> bool:
+    """
+    Whether an image must be looked at more closely than by its digest.
+
+    One that is trimmed to some platforms has another digest than its source; what refers to one may have changed
+    though it has not.
+    """
+    return held != wanted or bool(settings.platforms) or settings.referrers or settings.digest_tags
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """
+    Which tags of a target repository go.
+
+    Attributes:
+        covered: how many of its tags the mapping writes.
+        doomed: those of them that the source no longer has, and that nothing protects.
+    """
+
+    covered: int
+    doomed: tuple[str, ...]
+
+
+def pruning(
+    settings: Mapping,
+    template: TargetTemplate,
+    source: Reference,
+    source_tags: Iterable[str],
+    target_tags: Iterable[str],
+) -> Pruning:
+    """
+    What a mapping removes from a target repository.
+
+    Args:
+        source: the source's repository.
+        source_tags: all of its tags, whether they are wanted or not.
+
+    Raises:
+        InvalidConfig: that would be more than the limit; nothing may be removed then.
+    """
+    prune = settings.prune
+    if prune is None or not prune.enabled:
+        return Pruning(0, ())
+    there, protectors = set(source_tags), [glob_or_expression(pattern) for pattern in prune.protect]
+    covered, doomed = 0, []
+    for tag in target_tags:
+        origin = template.source_tag(tag, source)
+        if origin is None or is_digest_tag(tag) or (settings.backup and is_backup(settings.backup, tag)):
+            continue
+        if origin not in select([origin], settings.tags).names:
+            continue
+        covered += 1
+        if origin not in there and not any(protects(tag) for protects in protectors):
+            doomed.append(tag)
+    if len(doomed) * 100 > prune.limit * covered:
+        raise InvalidConfig(
+            f"{template.text}: {len(doomed)} of {covered} tags are not at {source} any more, "
+            f"and no more than {prune.limit:g} percent may be pruned; nothing was: look why, or raise the limit"
+        )
+    return Pruning(covered, tuple(sorted(doomed)))

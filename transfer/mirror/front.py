@@ -1,0 +1,71 @@
+"""
+`mirror`: the library's way to mirror many images. Puts the configuration, an engine and a run together.
+
+Knows no terminal; of the environment it reads what variables in a configuration name.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from transfer.api import Engine
+from transfer.engine.config import TransferConfig
+from transfer.errors import InvalidConfig
+from transfer.mirror.access import Accesses
+from transfer.mirror.config import load_config
+from transfer.mirror.draft import check
+from transfer.mirror.mistakes import spelled
+from transfer.mirror.report import ImageReport, MirrorReport
+from transfer.mirror.run import MirrorRun
+from transfer.mirror.settings import MirrorConfig
+from transfer.registry.access import RegistryAccess
+from transfer.registry.ecr.aws import AwsCredentials
+
+
+async def mirror(  # noqa: PLR0913 - each is one fact of a run
+    config: MirrorConfig | str | os.PathLike[str],
+    *,
+    limits: TransferConfig | None = None,
+    credentials: AwsCredentials | None = None,
+    accesses: Mapping[str, RegistryAccess] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    jobs: int | None = None,
+    only: frozenset[str] | None = None,
+    fail_fast: bool = False,
+    on_image: Callable[[ImageReport], None] = lambda _: None,
+    on_start: Callable[[MirrorRun], None] = lambda _: None,
+) -> MirrorReport:
+    """
+    Keep the targets of a configuration in step with its sources, once.
+
+    Args:
+        config: what is mirrored, or the file that says so.
+        limits: limits, retry and the place of the journal.
+        credentials: instead of the AWS credential chain's, where the configuration says nothing of a registry.
+        accesses: how registries are reached, by host, instead of what the configuration says of them.
+        jobs: images at once, instead of what the configuration says.
+        environment: what variables in logins stand for.
+        only: of all images, only those with these targets; nothing is pruned then.
+        fail_fast: begin no further image after the first one that failed.
+        on_image: told of each image when it ends.
+        on_start: given the run before it begins, whose `stop` ends it early.
+
+    Raises:
+        InvalidConfig: something in the configuration is wrong; nothing was asked of anybody.
+    """
+    found = _checked(config) if isinstance(config, MirrorConfig) else load_config(config, environment=environment)
+    if jobs is not None:
+        found = msgspec.structs.replace(found, jobs=jobs)
+    reached = Accesses(found, environment, accesses or {})
+    async with Engine(limits, credentials=credentials) as engine:
+        run = MirrorRun(found, engine=engine, accesses=reached, only=only, fail_fast=fail_fast, on_image=on_image)
+        on_start(run)
+        return await run.run()
+
+
+def _checked(config: MirrorConfig) -> MirrorConfig:
+    mistakes = check(config)
+    if mistakes:
+        raise InvalidConfig("\n".join(f"{spelled(mistake.path)}: {mistake.reason}" for mistake in mistakes))
+    return config

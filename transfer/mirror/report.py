@@ -1,0 +1,74 @@
+"""What a mirror did, image by image: frozen values in counts, bytes and seconds. Knows nothing of how it was done."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from transfer.errors import Side
+from transfer.model.digest import Digest
+
+# "planned" is what a dry run would copy, "stopped" what a run that was stopped did not get to.
+Status = Literal["copied", "unchanged", "pruned", "failed", "planned", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReport:
+    """
+    What became of one image at one target.
+
+    Attributes:
+        mapping: which mapping of the configuration it belongs to: `mappings[0]`.
+        source, target: references; a pruned tag has no source.
+        digest: of the image at the target; None where it is not known.
+        error, message, side: why it failed: the kind of the error, and its one line.
+        notes: what else there is to know.
+        uploaded, mounted, present: bytes of its blobs, by how they came to be at the target.
+        requests: what it took at both ends, as far as that was for this image alone.
+        seconds: from its beginning to its end.
+    """
+
+    mapping: str
+    source: str
+    target: str
+    status: Status
+    digest: Digest | None = None
+    error: str | None = None
+    message: str | None = None
+    side: Side | None = None
+    notes: tuple[str, ...] = ()
+    uploaded: int = 0
+    mounted: int = 0
+    present: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorReport:
+    """
+    One run of a mirror.
+
+    Attributes:
+        images: in the order they ended.
+        mistakes: what kept a whole mapping or repository from being looked at, with its mapping's name.
+        warnings: what is worth a look and stopped nothing.
+        seconds: from the call to its end.
+        stopped: it was told to stop before it was through.
+    """
+
+    images: tuple[ImageReport, ...]
+    mistakes: tuple[ImageReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def counts(self) -> Mapping[Status, int]:
+        """How many images have each status; mistakes count as failed."""
+        return Counter(one.status for one in (*self.images, *self.mistakes))
+
+    @property
+    def failed(self) -> tuple[ImageReport, ...]:
+        """What failed."""
+        return tuple(one for one in (*self.images, *self.mistakes) if one.status == "failed")

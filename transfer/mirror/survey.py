@@ -1,0 +1,107 @@
+"""
+Survey: what there is at the ends of a mirror, asked in as few requests as their registries allow.
+
+Only looks. Decides nothing, and keeps nothing but what warns of patterns that fit nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from transfer.api import Engine
+from transfer.engine.tasks import gather
+from transfer.errors import NotFound, TransferError
+from transfer.mirror.access import Accesses
+from transfer.mirror.decide import Image
+from transfer.mirror.filters import RepositoryFilter, known, select, select_repositories
+from transfer.mirror.names import SourceSpec
+from transfer.mirror.settings import Mapping as MappingSettings
+from transfer.model.digest import Digest
+from transfer.model.reference import Reference
+
+Held = Digest | TransferError | None
+
+
+class Survey:
+    """
+    Asks the registries of a mirror.
+
+    Args:
+        warn: told, in one line, of what is worth a look.
+    """
+
+    def __init__(self, engine: Engine, accesses: Accesses, *, warn: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._accesses = accesses
+        self._warn = warn
+
+    async def repositories(self, name: str, mapping: MappingSettings, spec: SourceSpec) -> Sequence[str]:
+        """
+        The repositories that a mapping reads.
+
+        Raises:
+            TransferError: the registry does not tell.
+        """
+        if spec.repository is not None:
+            return [spec.repository]
+        access = self._accesses.to(spec.registry)
+        listed = [one async for one in self._engine.repositories(spec.registry, access=access) if spec.includes(one)]
+        chosen = select_repositories(listed, mapping.repositories or RepositoryFilter())
+        self._unmatched(f"{name}: {mapping.source}", chosen.unmatched)
+        if not chosen.names:
+            self._warn(f"{name}: {mapping.source}: no repository fits")
+        return chosen.names
+
+    async def tags(
+        self, name: str, mapping: MappingSettings, spec: SourceSpec, repository: Reference
+    ) -> tuple[Sequence[str], Sequence[str] | None]:
+        """
+        The tags (or digests) that a mapping wants of a repository; and all that there are, where they were listed.
+
+        Raises:
+            TransferError: the repository is not there, or does not tell.
+        """
+        exact = (spec.choice,) if spec.choice else known(mapping.tags)
+        if exact is not None and mapping.prune is None:
+            return exact, None
+        listed = await self.listed(repository)
+        chosen = select(listed, mapping.tags)
+        self._unmatched(f"{name}: {repository}", chosen.unmatched)
+        if not chosen.names:
+            self._warn(f"{name}: {repository}: no tag fits, of {len(listed)} that there are")
+        return chosen.names, listed
+
+    async def listed(self, repository: Reference) -> list[str]:
+        """Every tag of a repository."""
+        access = self._accesses.to(repository.registry)
+        return [tag async for tag in self._engine.tags(str(repository), access=access)]
+
+    async def held(self, references: Iterable[Reference]) -> Mapping[Reference, Held]:
+        """What references hold, or why that cannot be told; None for those that are not there."""
+        by_repository: dict[Reference, list[Reference]] = {}
+        for one in references:
+            by_repository.setdefault(Reference(one.registry, one.repository), []).append(one)
+        answers = await gather(self._asked(repository, asked) for repository, asked in by_repository.items())
+        return {one: digest for answer in answers for one, digest in answer.items()}
+
+    async def wanted(self, images: Sequence[Image]) -> Mapping[Reference, Digest | TransferError]:
+        """The digest of each image at its source, or why it cannot be told; nobody is asked for one that is named."""
+        found = await self.held(image.source for image in images if image.source.digest is None)
+        return {image.source: image.source.digest or found[image.source] or _absent(image.source) for image in images}
+
+    async def _asked(self, repository: Reference, asked: Sequence[Reference]) -> dict[Reference, Held]:
+        access = self._accesses.to(repository.registry)
+        names = {one: one.tag or one.digest or "" for one in asked}
+        try:
+            found = await self._engine.digests(str(repository), list(names.values()), access=access)
+        except TransferError as error:
+            return dict.fromkeys(asked, error)
+        return {one: found.get(name) for one, name in names.items()}
+
+    def _unmatched(self, where: str, patterns: Sequence[str]) -> None:
+        for pattern in patterns:
+            self._warn(f"{where}: nothing fits {pattern}")
+
+
+def _absent(source: Reference) -> NotFound:
+    return NotFound(
+        f"{source}: there is no such image; check its tag", status=404, code="MANIFEST_UNKNOWN", side="source"
+    )
