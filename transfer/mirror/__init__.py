@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transfer.mirror.front import mirror
     from transfer.mirror.report import ImageReport, MirrorReport
     from transfer.mirror.settings import CreateRepository, Mapping, MirrorConfig, Prune, RegistryConfig
+    from transfer.mirror.watcher import Watch, watch
 
 __all__ = [
     "CreateRepository",
@@ -26,8 +27,10 @@ __all__ = [
     "RegistryConfig",
     "RepositoryFilter",
     "TagFilter",
+    "Watch",
     "load_config",
     "mirror",
+    "watch",
 ]
 
 # Imported when first asked for: a configuration can be read without the engine, which takes a third of a second.
@@ -41,8 +44,10 @@ _PLACES = {
     "RegistryConfig": "settings",
     "RepositoryFilter": "filters",
     "TagFilter": "filters",
+    "Watch": "watcher",
     "load_config": "config",
     "mirror": "front",
+    "watch": "watcher",
 }
 
 
