@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from transfer.cli.config import format_options
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.mirror_options import choice_options, config_of
 from transfer.cli.mirror_report import image_line, report_document, report_lines, summary, write_report
@@ -19,6 +20,7 @@ from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED,
 
 if TYPE_CHECKING:
     from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
+    from transfer.mirror.config import Format
     from transfer.mirror.run import MirrorRun
     from transfer.registry.access import RegistryAccess
 
@@ -92,6 +94,7 @@ _RUN = (
 @click.argument("source", required=False)
 @click.argument("target", required=False)
 @click.option("-c", "--config", "file", metavar="FILE", help="What to mirror: ours, skopeo's or regsync's YAML.")
+@format_options
 @choice_options
 @access_options("src")
 @access_options("dest")
@@ -104,6 +107,9 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     source: str | None,
     target: str | None,
     file: str | None,
+    file_format: "Format | None",
+    destination: str | None,
+    scoped: bool,
     src_access: "RegistryAccess",
     dest_access: "RegistryAccess",
     aws: AwsOptions,
@@ -129,6 +135,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
       transfer mirror registry.example/team/app other.example/app --all-tags --to third.example/app
       transfer mirror 'registry.example/team/*' "$REGISTRY/team/{name}" --tags 'v*' --exclude '*-rc*'
       transfer mirror -c mirror.yaml --failures failed.jsonl --json > report.json
+      transfer mirror -c skopeo-sync.yaml --dest "$REGISTRY/mirror" --scoped
       transfer mirror -c mirror.yaml --watch 30m --listen 127.0.0.1:9090
 
     \b
@@ -136,25 +143,27 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
       0 done   1 an image failed   2 usage or a bad configuration   4 credentials
     """
     options = RunOptions(aws=aws, **{name: arguments.pop(name) for name in _RUN_NAMES})
-    if options.watch is None and options.listen is not None:
-        raise click.UsageError("--listen is for a mirror that goes on: say --watch too")
-    if options.watch is not None and options.failures is not None:
-        raise click.UsageError("--watch and --failures exclude each other: its next run does what failed anyway")
-    if file is not None:
-        if source is not None:
-            raise click.UsageError("SOURCE and TARGET, and a file that names them, exclude each other")
-        from transfer.mirror.config import check_config
+    _check_watch(options)
+    accesses = partial(_accesses, source=src_access, target=dest_access)
+    if file is None:
+        if source is None or target is None:
+            raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
+        config = config_of(source, target, arguments)
+        if options.watch is not None:
+            return watch_mirror(lambda: config, None, accesses, options)
+        return _mirror(config, accesses(config), options)
+    if source is not None:
+        raise click.UsageError("SOURCE and TARGET, and a file that names them, exclude each other")
+    from transfer.mirror.config import check_config
 
-        checked = check_config(file)
-        for warning in checked.warnings:
-            click.echo(f"warning: {checked.told(warning)}", err=True)
-        config = checked.require()
-        return _mirror(config, {}, options) if options.watch is None else watch_mirror(file, {}, options)
-    if source is None or target is None:
-        raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
-    config = config_of(source, target, arguments)
-    accesses = _accesses(config, src_access, dest_access)
-    return _mirror(config, accesses, options) if options.watch is None else watch_mirror(config, accesses, options)
+    check = partial(check_config, file, file_format, target=destination, scoped=scoped)
+    checked = check()
+    for warning in checked.warnings:
+        click.echo(f"warning: {checked.told(warning)}", err=True)
+    config = checked.require()
+    if options.watch is not None:
+        return watch_mirror(lambda: check().require(), file, accesses, options)
+    return _mirror(config, accesses(config), options)
 
 
 for _option in reversed(_RUN):
@@ -162,15 +171,22 @@ for _option in reversed(_RUN):
 _RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name != "aws"]
 
 
+def _check_watch(options: RunOptions) -> None:
+    if options.watch is None and options.listen is not None:
+        raise click.UsageError("--listen is for a mirror that goes on: say --watch too")
+    if options.watch is not None and options.failures is not None:
+        raise click.UsageError("--watch and --failures exclude each other: the next run does what failed anyway")
+
+
 def _accesses(
     config: "MirrorConfig", source: "RegistryAccess", target: "RegistryAccess"
 ) -> dict[str, "RegistryAccess"]:
-    """What was said of each side, by the registries of that side."""
+    """What was said of each side, by those registries of that side of which the configuration says nothing."""
     from transfer.mirror.names import parse_source, parse_target
 
-    (mapping,) = config.mappings
-    found = {parse_target(text).registry: target for text in mapping.targets}
-    return {**found, parse_source(mapping.source).registry: source}
+    found = {parse_target(text).registry: target for mapping in config.mappings for text in mapping.targets}
+    found |= {parse_source(mapping.source).registry: source for mapping in config.mappings}
+    return {host: access for host, access in found.items() if host not in config.registries}
 
 
 def _mirror(config: "MirrorConfig", accesses: dict[str, "RegistryAccess"], options: RunOptions) -> int:

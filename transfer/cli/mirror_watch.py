@@ -1,8 +1,8 @@
 """`transfer mirror --watch`: a mirror that goes on until a signal ends it. Knows no registry; the library watches."""
 
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +15,8 @@ from transfer.cli.text import display
 if TYPE_CHECKING:
     from transfer.cli.mirror import RunOptions
     from transfer.errors import InvalidConfig
-    from transfer.mirror import ImageReport, MirrorConfig, MirrorReport, Watch
+    from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
+    from transfer.mirror.followed import Followed
     from transfer.mirror.health import Health
     from transfer.registry.access import RegistryAccess
 
@@ -35,44 +36,47 @@ def parse_address(text: str) -> tuple[str, int]:
     return bare, int(port)
 
 
-def watch_mirror(config: "MirrorConfig | str", accesses: dict[str, "RegistryAccess"], options: "RunOptions") -> int:
+def watch_mirror(
+    read: Callable[[], "MirrorConfig"],
+    file: str | None,
+    accesses: "Callable[[MirrorConfig], Mapping[str, RegistryAccess]]",
+    options: "RunOptions",
+) -> int:
     """Mirror again and again. Its end is a signal's, and no failure: the reports tell of those."""
-    run(lambda: _watch(config, accesses, options))
+    from transfer.mirror.followed import Followed
+
+    followed = Followed(read, file=file, schedule=options.watch or None, accesses=accesses, jobs=options.jobs)
+    run(lambda: _watch(followed, options))
     return DONE
 
 
-async def _watch(config: "MirrorConfig | str", accesses: dict[str, "RegistryAccess"], options: "RunOptions") -> None:
+async def _watch(followed: "Followed", options: "RunOptions") -> None:
     from transfer.engine.config import TransferConfig
-    from transfer.mirror.watcher import watch
+    from transfer.mirror.watcher import Watch
 
     async with AsyncExitStack() as stack:
-        teller = _Teller(options, await _health(stack, options))
-        handlers = stack.enter_context(ExitStack())
-
-        def started(watching: "Watch") -> None:
-            def stop() -> None:
-                # A second signal ends the program at once.
-                handlers.close()
-                watching.stop(options.grace)
-
-            handle(handlers, signal.SIGINT, stop)
-            handle(handlers, signal.SIGTERM, stop)
-            if hasattr(signal, "SIGHUP"):
-                handle(handlers, signal.SIGHUP, watching.reload)
-
-        await watch(
-            config,
-            schedule=options.watch or None,
+        teller = _Teller(options, followed.file, await _health(stack, options))
+        watching = Watch(
+            followed,
             limits=TransferConfig(state_path=options.state, journal=not options.no_journal),
             credentials=options.aws.credentials(),
-            accesses=accesses,
-            jobs=options.jobs,
             fail_fast=options.fail_fast,
             on_image=teller.image,
             on_report=teller.report,
-            on_reload=partial(teller.reload, config),
-            on_start=started,
+            on_reload=teller.reload,
         )
+        handlers = stack.enter_context(ExitStack())
+
+        def stop() -> None:
+            # A second signal ends the program at once.
+            handlers.close()
+            watching.stop(options.grace)
+
+        handle(handlers, signal.SIGINT, stop)
+        handle(handlers, signal.SIGTERM, stop)
+        if hasattr(signal, "SIGHUP"):  # Windows has none
+            handle(handlers, signal.SIGHUP, watching.reload)
+        await watching.run()
     if not options.quiet:
         click.echo("stopped", err=True)
 
@@ -92,8 +96,9 @@ async def _health(stack: AsyncExitStack, options: "RunOptions") -> "Health | Non
 class _Teller:
     """Says what happens: lines on stderr, reports on stdout and in a file, numbers to whoever asks for them."""
 
-    def __init__(self, options: "RunOptions", health: "Health | None") -> None:
+    def __init__(self, options: "RunOptions", file: str | None, health: "Health | None") -> None:
         self._options = options
+        self._file = file
         self._health = health
 
     def image(self, image: "ImageReport") -> None:
@@ -119,7 +124,7 @@ class _Teller:
             except OSError as error:  # the next one may fit on the disk
                 click.echo(f"report {self._options.report}: {error.strerror}", err=True)
 
-    def reload(self, file: object, error: "InvalidConfig | None") -> None:
+    def reload(self, error: "InvalidConfig | None") -> None:
         if self._health:
             self._health.metrics.reload(error)
         if error is not None:
@@ -127,4 +132,4 @@ class _Teller:
             for line in str(error).splitlines():
                 click.echo(f"  {display(line)}", err=True)
         elif not self._options.quiet:
-            click.echo(f"read {display(file)} again", err=True)
+            click.echo(f"read {display(self._file)} again", err=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transfer.mirror.config import load_config
     from transfer.mirror.filters import RepositoryFilter, TagFilter
+    from transfer.mirror.followed import Followed
     from transfer.mirror.front import mirror
     from transfer.mirror.report import ImageReport, MirrorReport
     from transfer.mirror.settings import CreateRepository, Mapping, MirrorConfig, Prune, RegistryConfig
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CreateRepository",
+    "Followed",
     "ImageReport",
     "Mapping",
     "MirrorConfig",
@@ -36,6 +38,7 @@ __all__ = [
 # Imported when first asked for: a configuration can be read without the engine, which takes a third of a second.
 _PLACES = {
     "CreateRepository": "settings",
+    "Followed": "followed",
     "ImageReport": "report",
     "Mapping": "settings",
     "MirrorConfig": "settings",

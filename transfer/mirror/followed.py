@@ -5,15 +5,13 @@ Knows neither what is done with it nor when. What was read from a file that has 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from transfer.errors import InvalidConfig
 from transfer.mirror.access import Accesses
-from transfer.mirror.config import load_config
-from transfer.mirror.front import checked
 from transfer.mirror.schedule import check_watch
 from transfer.mirror.settings import MirrorConfig
 from transfer.registry.access import RegistryAccess
@@ -44,11 +42,14 @@ class Followed:
     One configuration.
 
     Args:
-        config: it, or the file that holds it.
+        read: gives it as it is now, or raises InvalidConfig.
+        file: what it is read from; None where it cannot change.
         schedule: when to run again, instead of what the configuration says.
-        environment, accesses, jobs: as of `mirror`.
+        accesses: how registries are reached, by host, instead of what a configuration says of them.
+        environment, jobs: as of `mirror`.
 
     Attributes:
+        file: as above.
         current: as it was last read well.
 
     Raises:
@@ -57,19 +58,21 @@ class Followed:
 
     def __init__(
         self,
-        config: MirrorConfig | str | os.PathLike[str],
+        read: Callable[[], MirrorConfig],
         *,
-        schedule: str | None,
-        environment: Mapping[str, str],
-        accesses: Mapping[str, RegistryAccess],
-        jobs: int | None,
+        file: str | None = None,
+        schedule: str | None = None,
+        accesses: Callable[[MirrorConfig], Mapping[str, RegistryAccess]] = lambda _: {},
+        environment: Mapping[str, str] = os.environ,
+        jobs: int | None = None,
     ) -> None:
-        self._config = config
+        self.file = file
+        self._parse = read
         self._schedule = schedule
-        self._environment = environment
         self._said = accesses
+        self._environment = environment
         self._jobs = jobs
-        self._seen: _Prints = {} if isinstance(config, MirrorConfig) else {os.fspath(config): None}
+        self._seen: _Prints = {} if file is None else {file: None}
         self.current = self._read()
 
     def changed(self) -> bool:
@@ -89,26 +92,24 @@ class Followed:
         # Looked at before they are read: who writes meanwhile is seen the next time.
         self._seen = _prints(self._seen)
         config = self._parse()
-        schedule = self._schedule or config.watch
-        if schedule is None:
-            raise InvalidConfig("when to run again is not said: give 30m or '15 3 * * *', or 'watch' in the file")
-        try:
-            check_watch(schedule)
-        except ValueError as error:
-            raise InvalidConfig(f"watch: {error}") from None
+        if self._jobs is not None:
+            config = msgspec.structs.replace(config, jobs=self._jobs)
+        schedule = _checked(self._schedule or config.watch)
         named = _prints(_named(config))
-        accesses = Accesses(config, self._environment, self._said)
-        if not isinstance(self._config, MirrorConfig):
-            file = os.fspath(self._config)
-            self._seen = {file: self._seen[file], **named}
+        accesses = Accesses(config, self._environment, self._said(config))
+        own = {} if self.file is None else {self.file: self._seen[self.file]}
+        self._seen = own | named
         return Loaded(config, accesses, schedule, (_without_images(config), named))
 
-    def _parse(self) -> MirrorConfig:
-        if isinstance(self._config, MirrorConfig):
-            config = checked(self._config)
-        else:
-            config = load_config(self._config, environment=self._environment)
-        return config if self._jobs is None else msgspec.structs.replace(config, jobs=self._jobs)
+
+def _checked(schedule: str | None) -> str:
+    if schedule is None:
+        raise InvalidConfig("when to run again is not said: give 30m or '15 3 * * *', or say 'watch' in the file")
+    try:
+        check_watch(schedule)
+    except ValueError as error:
+        raise InvalidConfig(f"watch: {error}") from None
+    return schedule
 
 
 def _without_images(config: MirrorConfig) -> MirrorConfig:

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 from transfer.api import Engine
 from transfer.engine.config import TransferConfig
 from transfer.errors import InvalidConfig
-from transfer.mirror.followed import Followed, Loaded
+from transfer.mirror.config import load_config
+from transfer.mirror.followed import Followed
+from transfer.mirror.front import checked
 from transfer.mirror.report import ImageReport, MirrorReport
 from transfer.mirror.run import MirrorRun
 from transfer.mirror.schedule import next_run
@@ -50,31 +52,51 @@ class WallClock:
                 await event.wait()
 
 
+class WatchOptions(TypedDict, total=False):
+    """
+    What a watch may be told besides its configuration.
+
+    Attributes:
+        limits, credentials, fail_fast, on_image: as of `mirror`.
+        on_report: told of each run when it ends.
+        on_reload: told when the configuration was read again: None, or why it stays what it was.
+    """
+
+    limits: TransferConfig | None
+    credentials: AwsCredentials | None
+    fail_fast: bool
+    on_image: Callable[[ImageReport], None]
+    on_report: Callable[[MirrorReport], None]
+    on_reload: Callable[[InvalidConfig | None], None]
+
+
 class Watch:
     """
     One mirror that is repeated: at once, and then by its schedule until `stop`.
 
     Args:
-        followed: the configuration; its file is read again when it has changed.
-        engine: makes one, for as long as nothing changes that connections depend on.
-        begin: a run of what was read, on that engine.
-        on_report: told of each run when it ends.
-        on_reload: told when the configuration was read again: None, or why it stays what it was.
+        followed: the configuration; it is read again when its file has changed.
+        clock: tells the time, and waits.
+        others: `WatchOptions`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one fact of a watch
         self,
         followed: Followed,
         *,
-        engine: Callable[[], Engine],
-        begin: Callable[[Loaded, Engine], MirrorRun],
+        limits: TransferConfig | None = None,
+        credentials: AwsCredentials | None = None,
+        fail_fast: bool = False,
+        on_image: Callable[[ImageReport], None] = lambda _: None,
         on_report: Callable[[MirrorReport], None] = lambda _: None,
         on_reload: Callable[[InvalidConfig | None], None] = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         self._followed = followed
-        self._engine = engine
-        self._begin = begin
+        self._limits = limits
+        self._credentials = credentials
+        self._fail_fast = fail_fast
+        self._on_image = on_image
         self._on_report = on_report
         self._on_reload = on_reload
         self._clock = clock or WallClock()
@@ -98,14 +120,21 @@ class Watch:
         """Mirror again and again, until it is stopped; what goes wrong is in the reports."""
         while not self._stopped:
             reached = self._followed.current.reached
-            async with self._engine() as engine:
+            async with Engine(self._limits, credentials=self._credentials) as engine:
                 while not self._stopped and self._followed.current.reached == reached:
                     began = self._clock.now()
                     await self._once(engine)
                     await self._until_next(began)
 
     async def _once(self, engine: Engine) -> None:
-        self._running = self._begin(self._followed.current, engine)
+        loaded = self._followed.current
+        self._running = MirrorRun(
+            loaded.config,
+            engine=engine,
+            accesses=loaded.accesses,
+            fail_fast=self._fail_fast,
+            on_image=self._on_image,
+        )
         try:
             report = await self._running.run()
         finally:
@@ -135,45 +164,37 @@ class Watch:
             self._on_reload(None)
 
 
-async def watch(  # noqa: PLR0913 - each is one fact of a watch
+async def watch(
     config: MirrorConfig | str | os.PathLike[str],
     *,
     schedule: str | None = None,
-    limits: TransferConfig | None = None,
-    credentials: AwsCredentials | None = None,
     accesses: Mapping[str, RegistryAccess] | None = None,
     environment: Mapping[str, str] = os.environ,
     jobs: int | None = None,
-    fail_fast: bool = False,
-    on_image: Callable[[ImageReport], None] = lambda _: None,
-    on_report: Callable[[MirrorReport], None] = lambda _: None,
-    on_reload: Callable[[InvalidConfig | None], None] = lambda _: None,
-    on_start: Callable[[Watch], None] = lambda _: None,
+    **options: Unpack[WatchOptions],
 ) -> None:
     """
-    Keep the targets of a configuration in step with its sources, again and again: at once, and then by a schedule.
+    Keep the targets of a configuration in step with its sources, again and again, until the task is cancelled.
 
     Args:
         config: what is mirrored, or the file that says so; a file is read again when it has changed.
         schedule: an interval such as 30m, or five fields of cron in local time, instead of the configuration's `watch`.
-        limits, credentials, accesses, environment, jobs, fail_fast, on_image: as of `mirror`.
-        on_report: told of each run when it ends.
-        on_reload: told when the configuration was read again: None, or why it stays what it was.
-        on_start: given the watch before it begins, whose `stop` ends it. Until then it goes on.
+        accesses, environment, jobs: as of `mirror`.
+        options: `WatchOptions`, as in `on_report=print`.
 
     Raises:
         InvalidConfig: something in the configuration is wrong, or says nothing of when to run.
     """
-
-    def begin(loaded: Loaded, engine: Engine) -> MirrorRun:
-        return MirrorRun(loaded.config, engine=engine, accesses=loaded.accesses, fail_fast=fail_fast, on_image=on_image)
-
-    watching = Watch(
-        Followed(config, schedule=schedule, environment=environment, accesses=accesses or {}, jobs=jobs),
-        engine=partial(Engine, limits, credentials=credentials),
-        begin=begin,
-        on_report=on_report,
-        on_reload=on_reload,
+    if isinstance(config, MirrorConfig):
+        read, file = partial(checked, config), None
+    else:
+        read, file = partial(load_config, config, environment=environment), os.fspath(config)
+    followed = Followed(
+        read,
+        file=file,
+        schedule=schedule,
+        accesses=lambda _: accesses or {},
+        environment=environment,
+        jobs=jobs,
     )
-    on_start(watching)
-    await watching.run()
+    await Watch(followed, **options).run()
