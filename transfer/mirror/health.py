@@ -5,10 +5,12 @@ Answers from the event loop that the mirror runs in, so that one which hangs doe
 besides the embedded registry; knows nothing of how a mirror runs.
 """
 
+import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
@@ -53,9 +55,8 @@ class Health:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
         try:
             await runner.setup()
-            site = web.TCPSite(runner, host, port)
             try:
-                await site.start()
+                await _whole(web.TCPSite(runner, host, port).start())
             except OSError as error:
                 raise InvalidConfig(f"cannot listen on {_shown(host, port)}: {_reason(error)}; name another") from None
             yield f"http://{_shown(host, runner.addresses[0][1])}"
@@ -73,6 +74,15 @@ class Health:
     async def _metrics(self, request: web.Request) -> web.Response:
         body, media_type = self.metrics.text(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": media_type})
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Finish something even when cancelled: asyncio loses a socket that it is about to listen on."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])
 
 
 def _shown(host: str, port: int) -> str:
