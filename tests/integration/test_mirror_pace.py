@@ -1,4 +1,4 @@
-"""A mirror of many small images into a registry that throttles as ECR does: none fails and hardly any call is refused."""
+"""A mirror of many images into a registry that throttles as ECR does: none fails, and hardly a call is refused."""
 
 import time
 from collections.abc import AsyncIterator

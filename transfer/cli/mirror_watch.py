@@ -51,14 +51,13 @@ def watch_mirror(
 
 
 async def _watch(followed: "Followed", options: "RunOptions") -> None:
-    from transfer.engine.config import TransferConfig
     from transfer.mirror.watcher import Watch
 
     async with AsyncExitStack() as stack:
         teller = _Teller(options, followed.file, await _health(stack, options))
         watching = Watch(
             followed,
-            limits=TransferConfig(state_path=options.state, journal=not options.no_journal),
+            limits=options.config,
             credentials=options.aws.credentials(),
             fail_fast=options.fail_fast,
             on_image=teller.image,

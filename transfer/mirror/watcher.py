@@ -18,7 +18,7 @@ from transfer.engine.config import TransferConfig
 from transfer.errors import InvalidConfig
 from transfer.mirror.config import load_config
 from transfer.mirror.followed import Followed
-from transfer.mirror.front import checked
+from transfer.mirror.front import checked, limits_of
 from transfer.mirror.report import ImageReport, MirrorReport
 from transfer.mirror.run import MirrorRun
 from transfer.mirror.schedule import next_run
@@ -93,7 +93,7 @@ class Watch:
         clock: Clock | None = None,
     ) -> None:
         self._followed = followed
-        self._limits = limits
+        self._limits = limits or TransferConfig()
         self._credentials = credentials
         self._fail_fast = fail_fast
         self._on_image = on_image
@@ -119,9 +119,10 @@ class Watch:
     async def run(self) -> None:
         """Mirror again and again, until it is stopped; what goes wrong is in the reports."""
         while not self._stopped:
-            reached = self._followed.current.reached
-            async with Engine(self._limits, credentials=self._credentials) as engine:
-                while not self._stopped and self._followed.current.reached == reached:
+            loaded = self._followed.current
+            limits = limits_of(loaded.config, self._limits)
+            async with Engine(limits, credentials=self._credentials) as engine:
+                while not self._stopped and self._followed.current.reached == loaded.reached:
                     began = self._clock.now()
                     await self._once(engine)
                     await self._until_next(began)
