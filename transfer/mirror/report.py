@@ -25,6 +25,7 @@ class ImageReport:
         notes: what else there is to know.
         uploaded, mounted, present: bytes of its blobs, by how they came to be at the target.
         requests: what it took at both ends, as far as that was for this image alone.
+        retries: how many of them were tried again.
         seconds: from its beginning to its end.
     """
 
@@ -41,6 +42,7 @@ class ImageReport:
     mounted: int = 0
     present: int = 0
     requests: int = 0
+    retries: int = 0
     seconds: float = 0.0
 
 
