@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transfer.engine.result import BlobResult, PushResult
     from transfer.registry.ecr.aws import AwsCredentials
     from transfer.registry.ecr.client import open_ecr
+    from transfer.registry.ecr.creating import RepositorySettings
     from transfer.server import Server
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "PushResult",
     "RateLimited",
     "RegistryError",
+    "RepositorySettings",
     "Server",
     "TagImmutable",
     "TransferConfig",
@@ -68,6 +70,7 @@ _PLACES = {
     "Engine": "transfer.api",
     "Event": "transfer.engine.events",
     "PushResult": "transfer.engine.result",
+    "RepositorySettings": "transfer.registry.ecr.creating",
     "Server": "transfer.server",
     "TransferConfig": "transfer.engine.config",
     "copy_image": "transfer.api",

@@ -29,6 +29,7 @@ from transfer.model.digest import Digest
 from transfer.places import read_login, read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.ecr.creating import RepositorySettings
 from transfer.registry.login_status import LoginStatus
 
 
@@ -42,7 +43,7 @@ class CopyOptions(TypedDict, total=False):
         source_access, target_access: how a side's registry is reached, and as whom.
         ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
             (`registry`), which mounts blobs of other repositories where the account has that switched on.
-        create_repository: create the repository of ECR when it is missing, with the registry's default settings.
+        create_repository: create the repository of ECR when it is missing: with these settings, or the registry's own.
         referrers: take along what refers to the image: signatures, SBOMs, attestations, and those under cosign's tags.
         include_foreign: take along layers that registries need not hold (Windows base layers), from wherever they are.
         observer: called with each event, in the event loop; it must return at once.
@@ -52,7 +53,7 @@ class CopyOptions(TypedDict, total=False):
     source_access: RegistryAccess
     target_access: RegistryAccess
     ecr_protocol: EcrProtocol
-    create_repository: bool
+    create_repository: bool | RepositorySettings
     referrers: bool
     include_foreign: bool
     observer: Observer | None
@@ -165,7 +166,7 @@ class Engine:
         source_access: RegistryAccess = DEFAULT_ACCESS,
         target_access: RegistryAccess = DEFAULT_ACCESS,
         ecr_protocol: EcrProtocol = "auto",
-        create_repository: bool = False,
+        create_repository: bool | RepositorySettings = False,
         referrers: bool = False,
         include_foreign: bool = False,
         observer: Observer | None = None,

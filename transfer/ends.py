@@ -42,10 +42,11 @@ from transfer.registry.distribution.target import DistributionTarget
 from transfer.registry.ecr import upload as ecr
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.creating import RepositoryCreation, RepositorySettings
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
-from transfer.registry.ecr.names import registry_of
+from transfer.registry.ecr.names import names_of, registry_of
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
@@ -64,12 +65,12 @@ class TargetOptions:
 
     Attributes:
         ecr_protocol: by which of ECR's two.
-        create_repository: create a repository of ECR that is missing.
+        create: what a repository of ECR that is missing is created with; None leaves it missing.
         among: how many targets share the bytes in flight.
     """
 
     ecr_protocol: EcrProtocol = "auto"
-    create_repository: bool = False
+    create: RepositorySettings | None = None
     among: int = 1
 
 
@@ -103,6 +104,7 @@ class Ends:
         self._ecr_registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._known: dict[str, set[Digest]] = {}
+        self._creations: dict[tuple[str, RegistryAccess, RepositorySettings], RepositoryCreation] = {}
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -145,6 +147,8 @@ class Ends:
             case RegistryPlace(reference=reference):
                 yield self._registry_target(self._registry(place, access), reference, tally, options)
             case EcrPlace(reference=reference) if options.ecr_protocol == "registry":
+                if (creation := await self._creation(place, access, options)) is not None:
+                    await creation.look()
                 yield self._registry_target(await self._ecr_registry(place, access), reference, tally, options)
             case EcrPlace():
                 yield await self._ecr_target(place, tally, access, options)
@@ -200,7 +204,7 @@ class Ends:
         self, place: EcrPlace, tally: Tally, access: RegistryAccess, options: TargetOptions
     ) -> EcrTarget:
         client = (await self._client(place, access)).reporting(tally)
-        key = f"{client.url} {place.host.account or ''}/{place.reference.repository}"
+        key = _ecr_key(client, place)
         site = ecr.UploadSite(
             key=key,
             client=client,
@@ -209,7 +213,21 @@ class Ends:
             journal=self._journal,
             bytes_in_flight=self._limits.bytes_for(client.url, among=options.among),
         )
-        return EcrTarget(site, known=self._known.setdefault(key, set()), create_repository=options.create_repository)
+        creation = await self._creation(place, access, options)
+        return EcrTarget(site, known=self._known.setdefault(key, set()), creation=creation)
+
+    async def _creation(
+        self, place: EcrPlace, access: RegistryAccess, options: TargetOptions
+    ) -> RepositoryCreation | None:
+        """How a repository is created, which those share who want it alike."""
+        if options.create is None:
+            return None
+        client = await self._client(place, access)
+        key = (_ecr_key(client, place), access, options.create)
+        if key not in self._creations:
+            names = names_of(place.host.account, place.reference.repository)
+            self._creations[key] = RepositoryCreation(client, names, options.create)
+        return self._creations[key]
 
     def _registry(self, place: RegistryPlace, access: RegistryAccess) -> DistributionClient:
         """The client of a registry, as one side reaches it."""
@@ -263,6 +281,11 @@ class Ends:
         return self._clients[key]
 
 
+def _ecr_key(client: EcrClient, place: EcrPlace) -> str:
+    """Names a repository, and the API that it is reached by."""
+    return f"{client.url} {place.host.account or ''}/{place.reference.repository}"
+
+
 def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
     """Whom to be at an ECR API, and where: what is said of the side, and its host spelled out, come before the rest."""
     if access.anonymous:
@@ -272,7 +295,9 @@ def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAc
         wanted = AwsCredentials(profile=access.profile, region=wanted.region, endpoint_url=wanted.endpoint_url)
     if access.role is not None:
         wanted = replace(wanted, role=access.role)
-    if host.address is None:
+    if access.endpoint_url is not None:
+        wanted = replace(wanted, endpoint_url=access.endpoint_url)
+    if host.address is None or access.endpoint_url is not None:
         return wanted
     plain = access.plain_http or is_loopback(urlsplit(f"//{host.address}").hostname or "")
     return replace(wanted, endpoint_url=f"{'http' if plain else 'https'}://{host.address}")

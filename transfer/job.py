@@ -22,6 +22,7 @@ from transfer.errors import ContentMismatch, InvalidConfig, TransferError
 from transfer.model.platform import parse_platform
 from transfer.places import Place, check_apart, mount_source, named, read_source, read_target, spelled
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
+from transfer.registry.ecr.creating import RepositorySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,20 @@ class Destination:
         access: how its registry is reached, and as whom, where it is no ECR.
         ecr_protocol: how one in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint (`registry`),
             which mounts blobs of other repositories where the account has that switched on.
-        create_repository: create a repository of ECR when it is missing, with the registry's default settings.
+        create_repository: create a repository of ECR when it is missing: with these settings, or the registry's own.
     """
 
     reference: str
     access: RegistryAccess = DEFAULT_ACCESS
     ecr_protocol: EcrProtocol = "auto"
-    create_repository: bool = False
+    create_repository: bool | RepositorySettings = False
+
+    @property
+    def creation(self) -> RepositorySettings | None:
+        """What a missing repository is created with; None where it is not."""
+        if isinstance(self.create_repository, RepositorySettings):
+            return self.create_repository
+        return RepositorySettings() if self.create_repository else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +192,7 @@ class JobRun:
     def _options(self, target: Destination) -> TargetOptions:
         return TargetOptions(
             ecr_protocol=target.ecr_protocol,
-            create_repository=target.create_repository,
+            create=target.creation,
             among=len({place.origin for place in self._to}),
         )
 

@@ -15,7 +15,7 @@ from transfer.api import Engine
 from transfer.engine.tasks import gather, task_group
 from transfer.errors import InvalidConfig, NotFound, TransferError
 from transfer.job import Destination, Job
-from transfer.mirror.access import Accesses
+from transfer.mirror.access import Accesses, settings_of
 from transfer.mirror.decide import Claims, Image, images_of, must_copy, pruning
 from transfer.mirror.ledger import Ledger
 from transfer.mirror.names import SourceSpec, TargetTemplate, backup_tag, parse_source, parse_target
@@ -213,7 +213,7 @@ class MirrorRun:
 
     def _job(self, image: Image, targets: Sequence[Reference]) -> Job:
         settings = image.settings
-        create = settings.create is not None
+        create = settings_of(settings.create) if settings.create else False
         return Job(
             str(image.source),
             tuple(Destination(str(one), self._accesses.to(one.registry), create_repository=create) for one in targets),
