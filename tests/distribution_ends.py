@@ -1,13 +1,14 @@
 """Distribution ends for tests: clients and repositories of a registry at some address."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from transfer.engine.config import TransferConfig
+from transfer.engine.config import UNPACED, Pace, TransferConfig
 from transfer.engine.journal import Journal, NoJournal
 from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
+from transfer.engine.retry import Retrier, Sleep, pause
 from transfer.model.digest import Digest
 from transfer.registry.credentials import Given, Login, Logins
 from transfer.registry.distribution.client import DistributionClient
@@ -54,10 +55,13 @@ async def opened(
     settings: RegistrySettings | None = None,
     journal: Journal | None = None,
     config: TransferConfig = CONFIG,
+    pace: Pace = UNPACED,
+    sleep: Sleep = pause,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Registry]:
     """A client of the registry for as long as the block lasts; retries wait next to nothing."""
-    limits = Limits(config)
+    limits = Limits(config, sleep=sleep, clock=clock)
     async with Transport(config) as connections:
         exchange = Exchange(registry, transport=connections, logins=logins, settings=settings)
-        client = DistributionClient(exchange, retrier=Retrier(config), limits=limits)
+        client = DistributionClient(exchange, retrier=Retrier(config, sleep=sleep), limits=limits, pace=pace)
         yield Registry(client, limits, journal or NoJournal())

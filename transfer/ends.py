@@ -47,6 +47,7 @@ from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
 from transfer.registry.ecr.names import names_of, registry_of
+from transfer.registry.ecr.quotas import DOCKER_QUOTAS
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
@@ -156,7 +157,9 @@ class Ends:
     def with_foreign_layers(self, source: Source, place: Place, tally: Tally) -> Source:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""
         registry = None if isinstance(place, LocalReference) else place.reference.registry
-        return ForeignLayers(source, self._transport, self._retrier, registry=registry, observe=tally)
+        return ForeignLayers(
+            source, self._transport, self._retrier, registry=registry, meter=self._limits.meter(), observe=tally
+        )
 
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""
@@ -239,7 +242,9 @@ class Ends:
                 logins=access.logins(),
                 settings=access.settings(),
             )
-            self._registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+            self._registries[key] = DistributionClient(
+                exchange, retrier=self._retrier, limits=self._limits, pace=access.pace()
+            )
         return self._registries[key]
 
     async def _ecr_registry(self, place: EcrPlace, access: RegistryAccess) -> DistributionClient:
@@ -256,7 +261,9 @@ class Ends:
                 logins=EcrLogins(client),
                 settings=replace(access.settings(), plain_http=not at_aws and endpoint.scheme == "http"),
             )
-            self._ecr_registries[key] = DistributionClient(exchange, retrier=self._retrier, limits=self._limits)
+            self._ecr_registries[key] = DistributionClient(
+                exchange, retrier=self._retrier, limits=self._limits, quotas=DOCKER_QUOTAS, pace=access.pace()
+            )
         return self._ecr_registries[key]
 
     async def _client(self, place: EcrPlace, access: RegistryAccess) -> EcrClient:
@@ -276,6 +283,7 @@ class Ends:
                     transport=self._transport,
                     retrier=self._retrier,
                     limits=self._limits,
+                    pace=access.pace(),
                     tls=access.settings().tls,
                 )
         return self._clients[key]

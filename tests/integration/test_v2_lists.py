@@ -169,3 +169,12 @@ async def test_a_page_of_referrers_fits_into_a_manifest(v2: V2) -> None:
     assert [len(page.json["manifests"]) for page in pages] == [2, 2, 1]
     assert all(len(page.body) <= 4 * 1024 * 1024 for page in pages)
     assert len({entry["digest"] for page in pages for entry in page.json["manifests"]}) == 5
+
+
+async def test_repositories_are_listed_in_linked_pages(v2: V2) -> None:
+    for name in ("c/d", "a", "b"):
+        await v2.image("v1", name=name)
+    first = await v2("GET", "/v2/_catalog", query=[("n", "2")])
+    second = await v2("GET", following(first))
+    assert [page.json["repositories"] for page in (first, second)] == [["a", "b"], ["c/d"]]
+    assert "Link" not in second.headers

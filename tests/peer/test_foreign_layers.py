@@ -10,11 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.clock import Time
 from tests.distribution_ends import CONFIG, opened
 from tests.images import ImageBuilder, blob_file
 from tests.peer.quirky import quirky
 from tests.peer.scripted import Arrived, Peer, Step, answer, broken_off, scripted
+from transfer.engine.config import TransferConfig
 from transfer.engine.content import BlobContext, Source
+from transfer.engine.limits import Limits, Meter
 from transfer.engine.retry import Retrier
 from transfer.errors import ContentMismatch, NotFound
 from transfer.local.layout import LayoutSource
@@ -40,9 +43,11 @@ def layer(*urls: str) -> Descriptor:
 
 
 @asynccontextmanager
-async def foreign(source: Source | None = None, *, registry: str | None = INSIDE) -> AsyncIterator[ForeignLayers]:
+async def foreign(
+    source: Source | None = None, *, registry: str | None = INSIDE, meter: Meter | None = None
+) -> AsyncIterator[ForeignLayers]:
     async with Transport(CONFIG) as transport:
-        yield ForeignLayers(source or MemorySource(), transport, Retrier(CONFIG), registry=registry)
+        yield ForeignLayers(source or MemorySource(), transport, Retrier(CONFIG), registry=registry, meter=meter)
 
 
 async def read(source: Source, blob: Descriptor, offset: int = 0) -> bytes:
@@ -128,6 +133,14 @@ async def test_a_redirect_is_followed_to_the_layer() -> None:
     ):
         assert await read(foreign_too, layer(peer.url)) == CONTENT
     assert len(storage.requests) == 1
+
+
+async def test_what_comes_from_an_address_counts_for_the_bandwidth() -> None:
+    clock = Time(running=True)
+    meter = Limits(TransferConfig(max_bandwidth=1024), sleep=clock.sleep, clock=clock).meter()
+    async with scripted(serve) as peer, foreign(meter=meter) as foreign_too:
+        assert await read(foreign_too, layer(peer.url)) == CONTENT
+    assert clock.now == pytest.approx(len(CONTENT) / 1024 - 0.5)
 
 
 async def test_redirects_without_end_are_given_up() -> None:

@@ -1,6 +1,7 @@
 """Request bodies that are read while they are sent, and places that a request must not reach."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from tests.peer.scripted import Arrived, Step, answer, deaf, drop, early, hasty, scripted, slow
 from transfer.engine.config import TransferConfig
+from transfer.engine.limits import Bucket, Meter
+from transfer.engine.retry import pause
 from transfer.errors import ConnectionFailed, InvalidConfig
 from transfer.registry.body import StreamBody
 from transfer.registry.surroundings import Tls, is_public
@@ -47,9 +50,19 @@ class Content:
         return StreamBody(self.open, self.pieces * MIB if length is None else length)
 
 
-async def put(url: str, body: StreamBody, config: TransferConfig = QUICK) -> Reply:
+async def put(url: str, body: StreamBody, config: TransferConfig = QUICK, meter: Meter | None = None) -> Reply:
     async with Transport(config) as transport:
-        return await transport.send(Request("PUT", url, {}, body), what="PUT upload")
+        return await transport.send(Request("PUT", url, {}, body, meter=meter), what="PUT upload")
+
+
+def limited(rate: int) -> Meter:
+    """A meter that lets so many bytes a second through."""
+    return Meter([Bucket(rate, sleep=pause, clock=time.monotonic)])
+
+
+def used_up() -> Meter:
+    """A meter that lets the first piece of a body through, and the next in an hour."""
+    return Meter([Bucket(128 * 1024, sleep=lambda _: pause(3600), clock=time.monotonic)])
 
 
 async def test_a_streamed_body_arrives_whole_with_its_length() -> None:
@@ -182,3 +195,39 @@ async def test_a_file_of_tls_that_cannot_be_used_is_named(
             request = Request("GET", "https://127.0.0.1:1/", {}, tls=setting(str(file)))
             with pytest.raises(InvalidConfig, match=rf"^{kind} .*some.pem: .*{reason}"):
                 await transport.send(request, what="x")
+
+
+async def test_a_body_that_waits_for_its_bandwidth_is_not_taken_for_one_that_stalls() -> None:
+    content = Content(1)
+    async with scripted(answer(201)) as peer:
+        reply = await put(peer.url, content.body(), meter=limited(2 * MIB - 3 * 256 * 1024))
+    assert (reply.status, len(peer.requests[0].body)) == (201, MIB)
+
+
+async def test_an_answer_in_the_middle_ends_the_wait_for_the_bandwidth() -> None:
+    content = Content(1)
+    async with scripted(early(400, {})) as peer:
+        reply = await asyncio.wait_for(put(peer.url, content.body(), meter=used_up()), 5)
+    assert (reply.status, content.closed) == (400, 1)
+
+
+async def test_a_request_that_waits_for_its_bandwidth_can_be_cancelled() -> None:
+    content = Content(1)
+    async with scripted(answer(201)) as peer:
+        sending = asyncio.create_task(put(peer.url, content.body(), meter=used_up()))
+        await peer.came.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(sending, 5)
+    assert content.closed == 1
+
+
+async def test_an_answer_that_waits_for_its_bandwidth_comes_whole_or_is_left() -> None:
+    async with scripted(answer(200, bytes(300_000))) as peer, Transport(QUICK) as transport:
+        request = Request("GET", peer.url, {}, meter=limited(400_000))
+        async with transport.stream(request, what="GET blob") as reply:
+            assert sum([len(chunk) async for chunk in reply.chunks]) == 300_000
+        slower = Request("GET", peer.url, {}, meter=limited(1000))
+        async with transport.stream(slower, what="GET blob") as reply:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(reply.chunks), 0.05)

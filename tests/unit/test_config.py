@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from transfer.engine.config import TransferConfig
+from transfer.engine.config import Pace, TransferConfig
 from transfer.errors import InvalidConfig
+from transfer.registry.access import RegistryAccess
 
 
 @pytest.mark.parametrize(
@@ -19,9 +20,14 @@ from transfer.errors import InvalidConfig
         (lambda: TransferConfig(upload_chunk_threshold=-1), "upload_chunk_threshold is -1"),
         (lambda: TransferConfig(backoff_base=-1), "backoff_base is -1"),
         (lambda: TransferConfig(connect_timeout=0), "connect_timeout is 0"),
+        (lambda: TransferConfig(max_bandwidth=0), "max_bandwidth is 0"),
+        (lambda: Pace(max_concurrent=0), "max_concurrent is 0"),
+        (lambda: Pace(max_per_second=-1), "max_per_second is -1"),
+        (lambda: Pace(max_per_second=float("nan")), "max_per_second is nan"),
+        (lambda: RegistryAccess(max_bandwidth=0), "max_bandwidth is 0"),
     ],
 )
-def test_a_setting_outside_its_range_is_named(make: Callable[[], TransferConfig], name: str) -> None:
+def test_a_setting_outside_its_range_is_named(make: Callable[[], object], name: str) -> None:
     with pytest.raises(InvalidConfig, match=f"^{name}: must"):
         make()
 

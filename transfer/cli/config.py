@@ -11,38 +11,38 @@ from transfer.cli.run import INVALID
 from transfer.cli.text import count, display
 
 if TYPE_CHECKING:
-    from transfer.mirror.config import ConfigReport
+    from transfer.mirror.config import ConfigReport, Format
     from transfer.mirror.mistakes import Mistake
 
 T = TypeVar("T")
 
 
-def file_options(command: Callable[..., T]) -> Callable[..., T]:
-    """The options that say what a configuration file is; the command gets what was read as its first argument."""
-
-    @functools.wraps(command)
-    def read(*, file: str, **arguments: Any) -> T:
-        from transfer.mirror.config import check_config
-
-        names = ("format", "target", "scoped")
-        return command(check_config(file, **{name: arguments.pop(name) for name in names}), **arguments)
-
-    decorated: Callable[..., T] = read
+def format_options(command: Callable[..., T]) -> Callable[..., T]:
+    """How a configuration file is read: the command gets `file_format`, `destination` and `scoped`."""
     for option in (
         click.option("--scoped", is_flag=True, help="As skopeo's: keep the source's registry and path below --dest."),
+        click.option("--dest", "destination", metavar="HOST[/PATH]", help="Where the images of a skopeo file go."),
         click.option(
-            "--dest",
-            "target",
-            metavar="HOST[/PATH]",
-            help="Where the images of a skopeo file go.",
+            "--format",
+            "file_format",
+            type=click.Choice(["transfer", "skopeo", "regsync"]),
+            help="The file's format; else it is seen.",
         ),
-        click.option(
-            "--format", type=click.Choice(["transfer", "skopeo", "regsync"]), help="The file's format; else it is seen."
-        ),
-        click.argument("file"),
     ):
-        decorated = option(decorated)
-    return decorated
+        command = option(command)
+    return command
+
+
+def file_options(command: Callable[..., T]) -> Callable[..., T]:
+    """A configuration file and how it is read; the command gets what was read as its first argument."""
+
+    @functools.wraps(command)
+    def read(*, file: str, file_format: "Format | None", destination: str | None, scoped: bool, **arguments: Any) -> T:
+        from transfer.mirror.config import check_config
+
+        return command(check_config(file, file_format, target=destination, scoped=scoped), **arguments)
+
+    return format_options(click.argument("file")(read))
 
 
 @click.group()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from transfer.cli.config import format_options
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.mirror_options import choice_options, config_of
 from transfer.cli.mirror_report import image_line, report_document, report_lines, summary
@@ -18,6 +19,7 @@ from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED,
 
 if TYPE_CHECKING:
     from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
+    from transfer.mirror.config import Format
     from transfer.mirror.run import MirrorRun
     from transfer.registry.access import RegistryAccess
 
@@ -76,6 +78,7 @@ _RUN = (
 @click.argument("source", required=False)
 @click.argument("target", required=False)
 @click.option("-c", "--config", "file", metavar="FILE", help="What to mirror: ours, skopeo's or regsync's YAML.")
+@format_options
 @choice_options
 @access_options("src")
 @access_options("dest")
@@ -88,6 +91,9 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     source: str | None,
     target: str | None,
     file: str | None,
+    file_format: "Format | None",
+    destination: str | None,
+    scoped: bool,
     src_access: "RegistryAccess",
     dest_access: "RegistryAccess",
     aws: AwsOptions,
@@ -110,6 +116,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
       transfer mirror registry.example/team/app other.example/app --all-tags --to third.example/app
       transfer mirror 'registry.example/team/*' "$REGISTRY/team/{name}" --tags 'v*' --exclude '*-rc*'
       transfer mirror -c mirror.yaml --failures failed.jsonl --json > report.json
+      transfer mirror -c skopeo-sync.yaml --dest "$REGISTRY/mirror" --scoped
 
     \b
     Exit codes:
@@ -121,10 +128,11 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
             raise click.UsageError("SOURCE and TARGET, and a file that names them, exclude each other")
         from transfer.mirror.config import check_config
 
-        checked = check_config(file)
+        checked = check_config(file, file_format, target=destination, scoped=scoped)
         for warning in checked.warnings:
             click.echo(f"warning: {checked.told(warning)}", err=True)
-        return _mirror(checked.require(), {}, options)
+        config = checked.require()
+        return _mirror(config, _accesses(config, src_access, dest_access), options)
     if source is None or target is None:
         raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
     config = config_of(source, target, arguments)
@@ -139,12 +147,12 @@ _RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name != "aws"]
 def _accesses(
     config: "MirrorConfig", source: "RegistryAccess", target: "RegistryAccess"
 ) -> dict[str, "RegistryAccess"]:
-    """What was said of each side, by the registries of that side."""
+    """What was said of each side, by those registries of that side of which the configuration says nothing."""
     from transfer.mirror.names import parse_source, parse_target
 
-    (mapping,) = config.mappings
-    found = {parse_target(text).registry: target for text in mapping.targets}
-    return {**found, parse_source(mapping.source).registry: source}
+    found = {parse_target(text).registry: target for mapping in config.mappings for text in mapping.targets}
+    found |= {parse_source(mapping.source).registry: source for mapping in config.mappings}
+    return {host: access for host, access in found.items() if host not in config.registries}
 
 
 def _mirror(config: "MirrorConfig", accesses: dict[str, "RegistryAccess"], options: RunOptions) -> int:

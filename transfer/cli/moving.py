@@ -79,6 +79,12 @@ _OPTIONS = (
         f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
     ),
     click.option(
+        "--max-bandwidth",
+        type=SIZE,
+        metavar="SIZE",
+        help="Bytes of blobs that are read from and sent to registries in a second, as in 10MiB.",
+    ),
+    click.option(
         "--state",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="PATH",
@@ -144,6 +150,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         jobs: int,
         bytes_in_flight: int,
         chunk_size: int,
+        max_bandwidth: int | None,
         state: Path | None,
         no_journal: bool,
         progress: str,
@@ -159,6 +166,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
             max_bytes_in_flight=bytes_in_flight,
             upload_chunk_bytes=chunk_size,
             upload_chunk_threshold=chunk_size,
+            max_bandwidth=max_bandwidth,
             state_path=state,
             journal=not no_journal,
         )

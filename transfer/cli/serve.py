@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transfer.cli.options import ACCESS_KEY
+from transfer.cli.options import ACCESS_KEY, Parsed
 from transfer.cli.run import run
 from transfer.cli.text import display
 
@@ -35,6 +35,24 @@ def _account(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     if not (len(value) == 12 and value.isascii() and value.isdigit()):
         raise click.BadParameter(f"{value!r} is not an account id of twelve digits")
     return value
+
+
+def parse_throttle(text: str) -> Mapping[str, float]:
+    """
+    Requests a second by operation, from `OPERATION=RATE` or `ecr`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    from transfer.server.throttle import ECR_QUOTAS
+
+    if text == "ecr":
+        return ECR_QUOTAS
+    operation, _, rate = text.partition("=")
+    try:
+        return {operation: float(rate)}
+    except ValueError:
+        raise ValueError(f"{text!r} is neither OPERATION=RATE, as in PutImage=10, nor ecr") from None
 
 
 @click.command()
@@ -70,6 +88,15 @@ def _account(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     help="Whether a push to /v2/ makes its repository.  [default: yes for oci, no for ecr]",
 )
 @click.option("--blob-mounting", is_flag=True, help="Let the ecr dialect mount blobs, which ECR's accounts opt in to.")
+@click.option(
+    "--throttle",
+    "throttles",
+    type=Parsed("throttle", parse_throttle),
+    multiple=True,
+    metavar="OPERATION=RATE",
+    help="Refuse what comes faster than so many requests a second, as ECR does; ecr stands for the quotas that AWS "
+    "publishes. Several may be given, the later ones count.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="A line on stderr for each request.")
 def serve(  # noqa: PLR0913 -- one argument for each option
     *,
@@ -83,6 +110,7 @@ def serve(  # noqa: PLR0913 -- one argument for each option
     dialect: str,
     create_on_push: bool | None,
     blob_mounting: bool,
+    throttles: tuple[Mapping[str, float], ...],
     verbose: bool,
 ) -> None:
     """Run a registry on this machine that speaks the AWS ECR API and, at /v2/, OCI Distribution.
@@ -97,6 +125,7 @@ def serve(  # noqa: PLR0913 -- one argument for each option
       transfer serve >registry.env &      # then, once it is up:  . ./registry.env
       transfer serve --no-auth --verbose
       transfer serve --dialect ecr --create-on-push
+      transfer serve --throttle ecr --throttle PutImage=2
     """
     from transfer.server import Server
 
@@ -112,6 +141,7 @@ def serve(  # noqa: PLR0913 -- one argument for each option
         dialect=dialect,
         create_on_push=create_on_push,
         blob_mounting=blob_mounting,
+        throttle={operation: rate for one in throttles for operation, rate in one.items()},
     )
     run(lambda: _serve(server, f"{host}:{port}", data, verbose=verbose))
 

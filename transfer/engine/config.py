@@ -4,12 +4,46 @@ TransferConfig: every limit, timeout and retry setting in one frozen value.
 Does not know the environment or any file: the command line passes what its flags say.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.errors import InvalidConfig
 
 MIB = 1024 * 1024
+
+
+def _check_rate(name: str, value: float | None) -> None:
+    if value is not None and not 0 < value < math.inf:
+        raise InvalidConfig(f"{name} is {value}: must be more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    How fast one registry may be asked, at most; None is as fast as it goes.
+
+    Attributes:
+        max_concurrent: requests at once, of those that read and of those that write; a blob that is being read counts
+            until its first byte.
+        max_per_second: requests a second.
+        max_bandwidth: bytes of blobs a second, both ways together.
+
+    Raises:
+        InvalidConfig: one of them is not more than 0.
+    """
+
+    max_concurrent: int | None = None
+    max_per_second: float | None = None
+    max_bandwidth: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_concurrent", "max_per_second", "max_bandwidth"):
+            _check_rate(name, getattr(self, name))
+
+
+# As fast as it goes.
+UNPACED = Pace()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +74,7 @@ class TransferConfig:
         upload_chunk_bytes: bytes of a chunk, where a registry takes blobs in chunks; what a kill costs at most. Each
             costs one round trip, and ECR and S3 want at least 5 MiB.
         upload_chunk_threshold: blobs up to this many bytes are sent in one request, and not resumed.
+        max_bandwidth: bytes of blobs a second, from and to all registries together; None is as many as there come.
         patience: seconds that targets fed from one read wait for the slowest of them, before it reads on by itself.
         state_path: the journal's file; None for the platform's state folder.
         journal: False keeps no journal, so nothing is resumed.
@@ -55,6 +90,7 @@ class TransferConfig:
     read_timeout: float = 300.0
     upload_chunk_bytes: int = 32 * MIB
     upload_chunk_threshold: int = 32 * MIB
+    max_bandwidth: int | None = None
     patience: float = 30.0
     state_path: Path | None = None
     journal: bool = True
@@ -66,6 +102,7 @@ class TransferConfig:
         for name in ("backoff_base", "backoff_max", "upload_chunk_threshold", "max_read_ahead_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
+        _check_rate("max_bandwidth", self.max_bandwidth)
         for name in ("connect_timeout", "read_timeout", "patience"):
             if getattr(self, name) <= 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be more than 0 seconds")

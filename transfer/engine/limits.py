@@ -5,20 +5,19 @@ Everything that bounds memory and concurrency is here; nothing here knows what i
 """
 
 import asyncio
+import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, Self, TypeVar
 
-from transfer.engine.config import TransferConfig
+from transfer.engine.config import UNPACED, Pace, TransferConfig
 from transfer.engine.retry import Sleep, pause
 from transfer.errors import RateLimited
 
 T = TypeVar("T")
 
-# Requests that were already on their way when the first one was throttled say nothing new: one cut per epoch.
-_EPOCH = 0.1
 _WIDEST_WINDOW = 64.0
 _FIRST_WINDOW = 32.0
 
@@ -135,23 +134,44 @@ class Share:
 
 
 class Bucket:
-    """A token bucket: at most `rate` a second, with a burst of one second's worth."""
+    """
+    A token bucket: at most `rate` a second, with half a second's worth saved up, and never less than one.
+
+    Whoever counts at the other end sees requests as the network bunches them. Where a whole second's worth is saved up
+    there, what was let through here passes, as long as no request is half a second later than another.
+    """
 
     def __init__(self, rate: float, *, sleep: Sleep, clock: Callable[[], float]) -> None:
         self._rate = rate
         self._sleep = sleep
         self._clock = clock
-        self._tokens = rate
+        self._most = max(1.0, rate / 2)
+        self._tokens = self._most
         self._filled_at = clock()
 
-    async def take(self) -> None:
-        """Take a token that may lie in the future, and wait until then: takers keep their order."""
+    async def take(self, amount: float = 1) -> None:
+        """Take tokens that may lie in the future, and wait until then: takers keep their order."""
         now = self._clock()
-        self._tokens = min(self._rate, self._tokens + (now - self._filled_at) * self._rate)
+        self._tokens = min(self._most, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now
-        self._tokens -= 1
+        self._tokens -= amount
         if self._tokens < 0:
-            await self._sleep(-self._tokens / self._rate)
+            try:
+                await self._sleep(-self._tokens / self._rate)
+            except asyncio.CancelledError:
+                self._tokens += amount
+                raise
+
+
+class Meter:
+    """Counts bytes that pass, in several buckets at once, and has them wait until each of those lets them through."""
+
+    def __init__(self, buckets: Sequence[Bucket]) -> None:
+        self._buckets = buckets
+
+    async def take(self, amount: float) -> None:
+        for bucket in self._buckets:
+            await bucket.take(amount)
 
 
 class Window:
@@ -160,16 +180,16 @@ class Window:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self.gate = Gate(_FIRST_WINDOW)
         self._clock = clock
-        self._cut_at = -_EPOCH
+        self._cut_at = -math.inf
 
     def succeeded(self) -> None:
         self.gate.capacity = min(_WIDEST_WINDOW, self.gate.capacity + 1 / self.gate.capacity)
         self.gate.wake()
 
-    def throttled(self) -> None:
-        now = self._clock()
-        if now - self._cut_at >= _EPOCH:
-            self._cut_at = now
+    def throttled(self, begun_at: float) -> None:
+        """One that began then was throttled: those that were on their way at the last cut say nothing new."""
+        if begun_at > self._cut_at:
+            self._cut_at = self._clock()
             self.gate.capacity = max(1.0, self.gate.capacity / 2)
 
 
@@ -224,6 +244,32 @@ class Flights(Generic[T]):
         return result
 
 
+class RegistryLimits:
+    """
+    What limits the requests to one registry.
+
+    Attributes:
+        meter: counts the bytes of blobs that come from there or go there; None where nothing limits them.
+    """
+
+    def __init__(self, registry: str, pace: Pace, limits: "Limits") -> None:
+        self._registry = registry
+        self._limits = limits
+        self._turns = limits.bucket(pace.max_per_second)
+        # Apart, since what is sent may be waiting for what is read: with one gate, all places could go to the former.
+        most = pace.max_concurrent or math.inf
+        self._gates = {reads: Gate(most) for reads in (True, False)}
+        self.meter = limits.meter(limits.bucket(pace.max_bandwidth))
+
+    @asynccontextmanager
+    async def slot(self, action: str, *, rate: float | None = None, reads: bool = False) -> AsyncIterator[None]:
+        """One request of `action`; as of `Limits.slot`, and within the registry's own pace."""
+        if self._turns is not None:
+            await self._turns.take()
+        async with self._limits.slot(self._registry, action, rate=rate), self._gates[reads].hold():
+            yield
+
+
 class Limits:
     """
     All limits of one engine; the formula for peak memory stands in `TransferConfig`.
@@ -248,6 +294,24 @@ class Limits:
         self._clock = clock
         self._windows: dict[tuple[str, str], Window] = {}
         self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._registries: dict[tuple[str, Pace], RegistryLimits] = {}
+        self._bandwidth = self.bucket(config.max_bandwidth)
+
+    def bucket(self, rate: float | None) -> Bucket | None:
+        """A new bucket, where there is a rate."""
+        return None if rate is None else Bucket(rate, sleep=self._sleep, clock=self._clock)
+
+    def meter(self, own: Bucket | None = None) -> Meter | None:
+        """Counts bytes of blobs among those of all ends, and in a bucket of their own; None where there is no limit."""
+        buckets = [bucket for bucket in (self._bandwidth, own) if bucket is not None]
+        return Meter(buckets) if buckets else None
+
+    def registry(self, name: str, pace: Pace = UNPACED) -> RegistryLimits:
+        """What limits the requests to a registry that may be asked at this pace; the same for who asks again."""
+        key = (name, pace)
+        if key not in self._registries:
+            self._registries[key] = RegistryLimits(name, pace, self)
+        return self._registries[key]
 
     def blobs(self, registry: str) -> Gate:
         """Blobs in work into one registry; each has a gate of its own, so that one that stalls stops no other."""
@@ -273,9 +337,10 @@ class Limits:
             await self._buckets[key].take()
         window = self._windows.setdefault(key, Window(clock=self._clock))
         async with window.gate.hold():
+            begun_at = self._clock()
             try:
                 yield
             except RateLimited:
-                window.throttled()
+                window.throttled(begun_at)
                 raise
             window.succeeded()

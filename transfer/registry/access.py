@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
+from transfer.engine.config import Pace
 from transfer.errors import InvalidConfig
 from transfer.registry.credentials import Anonymous, Given, Logins, StoredLogins, parse_login
 from transfer.registry.distribution.exchange import RegistrySettings
@@ -17,7 +18,7 @@ class RegistryAccess:
     What is said of one side's registry, instead of what is found out.
 
     Raises:
-        InvalidConfig: a login and none at all are wanted, or a token host is none.
+        InvalidConfig: a login and none at all are wanted, a token host is none, or a limit is not more than 0.
 
     Attributes:
         login: `USER:PASSWORD`; else the logins of docker and podman are looked through.
@@ -30,6 +31,9 @@ class RegistryAccess:
         verify: False takes any certificate.
         ca: a file of CA certificates to trust besides the system's.
         certificate, key: files of a client certificate and its key, which may lie in one.
+        max_concurrent: requests at once, of those that read and of those that write.
+        max_per_second: requests a second.
+        max_bandwidth: bytes of blobs a second, both ways together.
     """
 
     login: str | None = field(default=None, repr=False)
@@ -43,6 +47,9 @@ class RegistryAccess:
     ca: str | None = None
     certificate: str | None = None
     key: str | None = None
+    max_concurrent: int | None = None
+    max_per_second: float | None = None
+    max_bandwidth: int | None = None
 
     def __post_init__(self) -> None:
         if self.anonymous and (self.login, self.profile, self.role) != (None, None, None):
@@ -50,6 +57,21 @@ class RegistryAccess:
         for host in self.token_hosts:
             if not _HOST.fullmatch(host):
                 raise InvalidConfig(f"token host {host[:200]!a}: expected a host alone, in lower case, as auth.example")
+
+        self.pace()
+
+    def pace(self) -> Pace:
+        """
+        How fast the registry may be asked.
+
+        Raises:
+            InvalidConfig: a limit is not more than 0.
+        """
+        return Pace(
+            max_concurrent=self.max_concurrent,
+            max_per_second=self.max_per_second,
+            max_bandwidth=self.max_bandwidth,
+        )
 
     def logins(self) -> Logins:
         """

@@ -12,29 +12,35 @@ from hashlib import sha256
 from typing import Self
 
 from transfer.engine.config import MIB
+from transfer.engine.limits import Meter
 
 # aiohttp writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation.
 _SLICE = MIB
+# Where bytes wait for their turn: many bodies that take turns at a low rate must all be seen to move.
+_METERED_SLICE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them."""
+    """
+    The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them.
+
+    `blob_bytes` is how many bytes of a blob they stand for.
+    """
 
     chunks: Sequence[bytes | memoryview] = field(repr=False)
     length: int
     sha256: str
+    blob_bytes: int = 0
 
     @classmethod
     def of(cls, content: bytes) -> Self:
         return cls((content,), len(content), sha256(content).hexdigest())
 
-    def slices(self) -> Iterator[memoryview]:
-        """All bytes in order, without a copy, in pieces that are small enough to be cancelled between."""
+    def slices(self, size: int) -> Iterator[memoryview]:
+        """All bytes in order, without a copy, in pieces of at most this size."""
         for chunk in self.chunks:
-            view = memoryview(chunk)
-            for start in range(0, len(view), _SLICE):
-                yield view[start : start + _SLICE]
+            yield from _slices(chunk, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,26 @@ class StreamBody:
     open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]] = field(repr=False)
     length: int
 
+    @property
+    def blob_bytes(self) -> int:
+        """All of it is a blob's."""
+        return self.length
+
 
 class Upload:
-    """A body on its way: hands out one piece after the other, and moves a deadline ahead with each."""
+    """
+    A body on its way: hands out one piece after the other, and moves a deadline ahead with each.
 
-    def __init__(self, body: RequestBody | StreamBody, patience: float) -> None:
-        self._pieces = _pieces(body)
+    Args:
+        body: what is sent.
+        patience: seconds that a piece may take to be sent.
+        meter: counts the bytes of blobs, each piece before it is handed out.
+    """
+
+    def __init__(self, body: RequestBody | StreamBody, patience: float, meter: Meter | None = None) -> None:
+        self._meter = meter if body.blob_bytes else None
+        self._pieces = _pieces(body, _METERED_SLICE if self._meter else _SLICE)
+        self._share = body.blob_bytes / max(1, body.length)
         self._deadline: asyncio.Timeout | None = None
         self._patience = patience
         self._idle = asyncio.Event()
@@ -65,12 +85,14 @@ class Upload:
         return self
 
     async def __anext__(self) -> bytes | memoryview:
-        # While the source is read, its own patience counts; after the last piece, the HTTP client's read timeout,
-        # which does not watch an upload that stalls.
+        # While the source is read, its own patience counts, and while a piece waits for its turn, none; after the last
+        # piece, the HTTP client's read timeout, which does not watch an upload that stalls.
         self._wait_until(None)
         self._idle.clear()
         try:
             piece = await anext(self._pieces)
+            if self._meter is not None:
+                await self._meter.take(len(piece) * self._share)
         except StopAsyncIteration:
             raise
         except Exception as error:
@@ -109,9 +131,15 @@ def watching(upload: Upload | None) -> Iterator[asyncio.Timeout]:
         upload.watch(None)
 
 
-async def _pieces(body: RequestBody | StreamBody) -> AsyncGenerator[bytes | memoryview]:
+def _slices(content: bytes | memoryview, size: int) -> Iterator[memoryview]:
+    view = memoryview(content)
+    for start in range(0, len(view), size):
+        yield view[start : start + size]
+
+
+async def _pieces(body: RequestBody | StreamBody, size: int) -> AsyncGenerator[bytes | memoryview]:
     if isinstance(body, RequestBody):
-        for piece in body.slices():
+        for piece in body.slices(size):
             yield piece
         return
     left = body.length
@@ -120,6 +148,7 @@ async def _pieces(body: RequestBody | StreamBody) -> AsyncGenerator[bytes | memo
             left -= len(chunk)
             if left < 0:
                 break
-            yield chunk
+            for piece in _slices(chunk, size):
+                yield piece
     if left:
         raise RuntimeError(f"a body of {body.length} bytes is {left} bytes short")

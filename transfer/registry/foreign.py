@@ -6,6 +6,7 @@ the answer (CVE-2020-15157), redirects are followed by the rules of registries' 
 network is reached but for an image that comes from inside. Does not verify the digest: whoever uses the bytes does.
 """
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from transfer.engine.content import Source
 from transfer.engine.events import Observer
+from transfer.engine.limits import Meter
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidLayout, NotFound, RateLimited, RegistryError, TransferError
 from transfer.model.descriptor import Descriptor
@@ -23,6 +25,7 @@ from transfer.registry.challenge import is_private
 from transfer.registry.distribution.exchange import host_of
 from transfer.registry.distribution.headers import resolve_url
 from transfer.registry.reading import BlobStream, range_header
+from transfer.registry.replies import retry_after
 from transfer.registry.transport import Request, StreamReply, Transport, origin
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -37,7 +40,8 @@ class ForeignLayers:
         source: where everything else is.
         transport: the connections.
         registry: the source's registry, by whose place it is judged what may be reached; None for a local end.
-        observe: told of requests, and of what is tried again.
+        meter: counts the bytes of layers that come from those addresses.
+        observe: told of what is tried again.
     """
 
     def __init__(
@@ -47,12 +51,14 @@ class ForeignLayers:
         retrier: Retrier,
         *,
         registry: str | None,
+        meter: Meter | None = None,
         observe: Observer | None = None,
     ) -> None:
         self._source = source
         self._transport = transport
         self._retrier = retrier
         self._registry_host = None if registry is None else urlsplit(f"//{host_of(registry)}").hostname or ""
+        self._meter = meter
         self._observe = observe
         # What the source was asked for already, and does not have.
         self._elsewhere: set[Digest] = set()
@@ -145,13 +151,13 @@ class ForeignLayers:
         for _ in range(_MOST_HOPS + 1):
             public_only = self._registry_host is None or self._transport.is_public(self._registry_host)
             _check_address(url, what, public_only=public_only)
-            request = Request("GET", url, headers, public_only=public_only)
+            request = Request("GET", url, headers, public_only=public_only, meter=self._meter)
             async with self._transport.stream(request, what=what) as reply:
                 if reply.status in {200, 206}:
                     yield reply
                     return
                 if reply.status not in _REDIRECTS:
-                    raise _refused(what, url, reply.status)
+                    raise _refused(what, url, reply)
                 location = reply.headers.get("location", "")
             url = resolve_url(url, location, what=what, status=reply.status)
         raise RegistryError(f"{what}: more than {_MOST_HOPS} redirects", status=302, code="REDIRECTS")
@@ -175,6 +181,11 @@ def _check_address(url: str, what: str, *, public_only: bool) -> None:
         )
 
 
-def _refused(what: str, url: str, status: int) -> RegistryError:
-    kind = NotFound if status == 404 else RateLimited if status == 429 else RegistryError
-    return kind(f"{what}: {origin(url)} answered {status}", status=status, code=str(status))
+def _refused(what: str, url: str, reply: StreamReply) -> RegistryError:
+    kind = NotFound if reply.status == 404 else RateLimited if reply.status == 429 else RegistryError
+    return kind(
+        f"{what}: {origin(url)} answered {reply.status}",
+        status=reply.status,
+        code=str(reply.status),
+        retry_after=retry_after(reply.headers, now=time.time()),
+    )

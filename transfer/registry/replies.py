@@ -7,6 +7,7 @@ Pure. Knows no registry's error codes.
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 # No registry means more than a day.
@@ -19,7 +20,9 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value):
         return min(float(value), _LONGEST_WAIT)
     try:
-        seconds = parsedate_to_datetime(value).timestamp() - now
+        moment = parsedate_to_datetime(value)
+        # Of the three forms that a date has in HTTP, one names no zone; all are in UTC.
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), _LONGEST_WAIT)

@@ -22,6 +22,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from transfer.engine.config import MIB, TransferConfig
+from transfer.engine.limits import Meter
 from transfer.errors import ConnectionFailed
 from transfer.registry.body import RequestBody, StreamBody, Upload, watching
 from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
@@ -32,7 +33,13 @@ _LARGEST_ERROR = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `public_only` lets it reach no address of a private network, where no proxy lies between."""
+    """
+    One request.
+
+    Attributes:
+        public_only: reach no address of a private network, where no proxy lies between.
+        meter: counts the bytes of the blob that is its body, or else the answer's.
+    """
 
     method: str
     url: str
@@ -40,6 +47,7 @@ class Request:
     body: RequestBody | StreamBody | None = None
     tls: Tls = SYSTEM_TLS
     public_only: bool = False
+    meter: Meter | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {origin(self.url)})"
@@ -188,7 +196,7 @@ class Transport:
     @asynccontextmanager
     async def _open(self, request: Request, what: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """An exchange as far as the answer's head; all of it is over when the block is left."""
-        upload = None if request.body is None else Upload(request.body, self._config.read_timeout)
+        upload = None if request.body is None else Upload(request.body, self._config.read_timeout, request.meter)
         try:
             response = await self._exchange(request, upload, what)
             try:
@@ -235,11 +243,14 @@ class Transport:
             )
 
     async def _chunks(self, response: aiohttp.ClientResponse, request: Request, what: str) -> AsyncGenerator[bytes]:
+        meter = request.meter if request.body is None else None
         while True:
             with self._translated(request, what):
                 chunk = await response.content.readany()
             if not chunk:
                 return
+            if meter is not None:
+                await meter.take(len(chunk))
             yield chunk
 
     async def _surroundings(self, request: Request) -> Surroundings:

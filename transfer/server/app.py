@@ -6,6 +6,7 @@ Does not know what is asked of it.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,13 +22,14 @@ from transfer.server.distribution.endpoint import PATH as V2_PATH
 from transfer.server.distribution.endpoint import DistributionEndpoint
 from transfer.server.distribution.oci import OCI
 from transfer.server.download import PATH, Downloads
-from transfer.server.ecr.operations import Registry
+from transfer.server.ecr.operations import OPERATIONS, Registry
 from transfer.server.endpoint import Endpoint
 from transfer.server.log import RequestLog
 from transfer.server.served import tell_promised
 from transfer.server.settings import MIB, Settings
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files
+from transfer.server.throttle import Throttle
 
 # How long requests that are under way may take to end when the server stops. Clients resume; people do not wait.
 _GRACE_SECONDS = 0.1
@@ -80,6 +82,9 @@ class Server:
         create_on_push: whether a push to `/v2/` makes the repository it names. None means yes for `oci`, since what
             people push with cannot create one, and no for `ecr`, which has it off.
         blob_mounting: whether the `ecr` dialect mounts blobs: ECR's account setting, which is off at first.
+        throttle: requests a second that are served, by the API's name of the operation, as in `{"PutImage": 10}`, with
+            one second's worth saved up at most; what comes on top is refused as ECR does. What `/v2/` is asked counts
+            as what ECR's Docker endpoint does for it. `ECR_QUOTAS` of `transfer.server.throttle` are ECR's own.
 
     Raises:
         InvalidConfig: a value is outside its range, or, on entering, the data folder is another server's.
@@ -104,6 +109,7 @@ class Server:
         dialect: str = "oci",
         create_on_push: bool | None = None,
         blob_mounting: bool = False,
+        throttle: Mapping[str, float] | None = None,
     ) -> None:
         self._settings = Settings(
             account=account,
@@ -119,6 +125,7 @@ class Server:
             create_on_push=dialect == "oci" if create_on_push is None else create_on_push,
             blob_mounting=blob_mounting,
         )
+        self._throttle = Throttle(throttle or {}, OPERATIONS)
         self._host = host
         self._port = port
         self._data = data
@@ -171,7 +178,7 @@ class Server:
         database = Database(data / "registry.sqlite")
         resources.push_async_callback(database.close)
         await database.open()
-        registry = Registry(self._settings, database, files)
+        registry = Registry(self._settings, self._throttle, database, files)
         await registry.upload_store.start(time.time())
         return registry
 

@@ -19,7 +19,7 @@ from aiohttp import web
 from transfer.server.body import Body, PartBody, PlainBody, drain, receive
 from transfer.server.ecr.operations import PART_OPERATION, TARGETS, Answer, Call, Registry
 from transfer.server.ecr.uploads import Part
-from transfer.server.errors import ApiError
+from transfer.server.errors import ApiError, throttled
 from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord, facts
 from transfer.server.settings import LARGEST_PART
 from transfer.server.sigv4 import Key, Signature, SignedRequest, read_header
@@ -115,6 +115,8 @@ class Endpoint:
         exchange.facts |= _facts(document)
         if signature is not None:
             signature.check(signed, payload)
+        if not self._registry.throttle.admits(exchange.operation):
+            raise throttled()
         part = Part(spool.file, exchange.body.blob_bytes) if spool and isinstance(exchange.body, PartBody) else None
         return await self._registry.perform(exchange.operation, Call(document, request.host, now, part))
 

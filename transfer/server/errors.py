@@ -36,3 +36,8 @@ def invalid_parameter(name: str, constraint: str) -> ApiError:
 def not_json(reason: str) -> ApiError:
     """A body that is not the JSON document of its operation."""
     return ApiError("SerializationException", reason)
+
+
+def throttled() -> ApiError:
+    """Too many requests of an operation: not in the service model, and the spelling that AWS's own clients know."""
+    return ApiError("ThrottlingException", "Rate exceeded")

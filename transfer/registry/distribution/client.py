@@ -9,9 +9,11 @@ know what a copy is, nor which way bytes go.
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from copy import copy
+from types import MappingProxyType
 from typing import Self, TypeVar
 from urllib.parse import quote
 
+from transfer.engine.config import UNPACED, Pace
 from transfer.engine.events import Observer, Requested
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier, retryable
@@ -49,11 +51,12 @@ _NO_SUCH_API = frozenset({400, 405, 406, 415})
 _PUSH = "pull,push"
 _CATALOG = Access("", "catalog")
 _LARGEST_ERROR = 64 * 1024
+NO_QUOTAS: Mapping[str, float] = MappingProxyType({})
 
 
 class DistributionClient:
     """
-    One registry.
+    One registry; `quotas` are the requests a second that it is known to take, by their action.
 
     Every call raises RegistryError or one of its kinds for what the registry refuses, ConnectionFailed when no answer
     is to be had, and CredentialsMissing or InvalidConfig when no login can be found out.
@@ -65,12 +68,14 @@ class DistributionClient:
         *,
         retrier: Retrier,
         limits: Limits,
-        observe: Observer | None = None,
+        quotas: Mapping[str, float] = NO_QUOTAS,
+        pace: Pace = UNPACED,
     ) -> None:
         self._exchange = exchange
         self._retrier = retrier
-        self._limits = limits
-        self._observe = observe
+        self._limits = limits.registry(exchange.registry, pace)
+        self._quotas = quotas
+        self._observe: Observer | None = None
         self._tries_once = False
         self.habits = Habits()
         self.lanes = Lanes(limits.read_ahead)
@@ -108,7 +113,7 @@ class DistributionClient:
 
     async def ping(self, repository: str) -> None:
         """Be let in at all, with what a pull from the repository needs; it may be empty."""
-        await self._call(Call("GET", "/v2/", f"GET /v2/ of {self.registry}", Access(repository), _OK), _nothing)
+        await self._call(Call("GET base", "/v2/", f"GET /v2/ of {self.registry}", Access(repository), _OK), _nothing)
 
     async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
         """A manifest by tag or digest, at most 4 MiB; not verified against anything."""
@@ -188,7 +193,7 @@ class DistributionClient:
         call = self._blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
         async with AsyncExitStack() as stack:
             # Only the request takes a slot: the body may take hours, and its reader may wait for others.
-            async with self._slot("GET blob"):
+            async with self._slot(call):
                 answer = await stack.enter_async_context(self._exchange.open(call))
             yield answer
 
@@ -200,14 +205,14 @@ class DistributionClient:
     async def start_upload(self, repository: str) -> Upload:
         """A new upload session."""
         what = f"POST upload to {self._name(repository)}"
-        call = Call("POST", f"/v2/{repository}/blobs/uploads/", what, _push(repository), frozenset({202}))
+        call = Call("POST upload", f"/v2/{repository}/blobs/uploads/", what, _push(repository), frozenset({202}))
         return await self._call(call, opened(repository, what))
 
     async def mount_blob(self, repository: str, digest: Digest, from_repository: str) -> Upload | None:
         """Have a blob of another repository here too: None when that is done, else a session to upload it by."""
         what = f"POST mount of {digest} to {self._name(repository)}"
         path = with_query(f"/v2/{repository}/blobs/uploads/", mount=digest, **{"from": from_repository})
-        call = Call("POST", path, what, Access(repository, _PUSH, from_repository), frozenset({201, 202}))
+        call = Call("POST upload", path, what, Access(repository, _PUSH, from_repository), frozenset({201, 202}))
 
         async def take(answer: Answer) -> Upload | None:
             if answer.status == 201:
@@ -225,7 +230,7 @@ class DistributionClient:
         }
         # ECR answers 201 instead of 202.
         call = self._upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body)
-        async with self._slot(call.method), self._exchange.open(call) as answer:
+        async with self._slot(call), self._exchange.open(call) as answer:
             return moved(upload, answer, call.what)
 
     async def finish_upload(self, upload: Upload, digest: Digest, body: StreamBody | None = None) -> None:
@@ -242,7 +247,7 @@ class DistributionClient:
             headers={"Content-Type": "application/octet-stream"},
             body=body or RequestBody.of(b""),
         )
-        async with self._slot(call.method), self._exchange.open(call) as answer:
+        async with self._slot(call), self._exchange.open(call) as answer:
             await stored(call.what, digest)(answer)
 
     async def upload_status(self, upload: Upload, most: int) -> tuple[Upload, int]:
@@ -274,7 +279,7 @@ class DistributionClient:
     async def cancel_upload(self, upload: Upload) -> None:
         """Give a session up, tried once; it is no harm if that fails, since the registry ends it some day."""
         call = self._upload("DELETE", upload, frozenset({200, 202, 204, 404}))
-        async with self._slot(call.method), self._exchange.open(call):
+        async with self._slot(call), self._exchange.open(call):
             pass
 
     def tags(self, repository: str) -> AsyncGenerator[str]:
@@ -311,7 +316,7 @@ class DistributionClient:
         return await self._page(Access(repository), url, what)
 
     async def _page(self, access: Access, url: str, what: str) -> Page:
-        call = Call("GET", url, what, access, frozenset({200, 404}), {"Accept": "*/*"})
+        call = Call("GET list", url, what, access, frozenset({200, 404}), {"Accept": "*/*"})
 
         async def take(answer: Answer) -> Page:
             body = await answer.read(MAX_DOCUMENT_BYTES if answer.status == 200 else _LARGEST_ERROR, what=what)
@@ -319,15 +324,15 @@ class DistributionClient:
 
         return await self._call(call, take)
 
-    def _slot(self, action: str) -> AbstractAsyncContextManager[None]:
-        """One request's turn."""
+    def _slot(self, call: Call) -> AbstractAsyncContextManager[None]:
         if self._observe is not None:
-            self._observe(Requested(action))
-        return self._limits.slot(self.registry, action)
+            self._observe(Requested(call.action))
+        reads = call.method in {"GET", "HEAD"}
+        return self._limits.slot(call.action, rate=self._quotas.get(call.action), reads=reads)
 
     async def _call(self, call: Call, take: Callable[[Answer], Awaitable[T]]) -> T:
         async def once() -> T:
-            async with self._slot(call.method), self._exchange.open(call) as answer:
+            async with self._slot(call), self._exchange.open(call) as answer:
                 return await take(answer)
 
         return await self.retry(call.what, once)
@@ -345,7 +350,7 @@ class DistributionClient:
         actions = {"PUT": _PUSH, "DELETE": "delete"}.get(method, "pull")
         path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
         what = f"{method} manifest {reference} of {self._name(repository)}"
-        return Call(method, path, what, Access(repository, actions), expected, headers or {}, body)
+        return Call(f"{method} manifest", path, what, Access(repository, actions), expected, headers or {}, body)
 
     def _blob(
         self,
@@ -359,7 +364,8 @@ class DistributionClient:
     ) -> Call:
         what = f"{method} blob {digest} of {self._name(repository)}"
         path = f"/v2/{repository}/blobs/{digest}"
-        return Call(method, path, what, Access(repository, actions), expected, headers or {})
+        meter = self._limits.meter if method == "GET" else None
+        return Call(f"{method} blob", path, what, Access(repository, actions), expected, headers or {}, meter=meter)
 
     def _upload(
         self,
@@ -371,7 +377,8 @@ class DistributionClient:
         body: RequestBody | StreamBody | None = None,
     ) -> Call:
         what = f"{method} upload to {self._name(upload.repository)}"
-        return Call(method, upload.url, what, _push(upload.repository), expected, headers or {}, body)
+        access, meter = _push(upload.repository), self._limits.meter if body else None
+        return Call(f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter)
 
     def _name(self, repository: str) -> str:
         return f"{self.registry}/{repository}"

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from transfer.engine.limits import Meter
 from transfer.errors import ConnectionFailed, RegistryError
 from transfer.model.reference import DOCKER_HUB
 from transfer.registry.auth import Access, Authenticator
@@ -52,19 +53,26 @@ class Call:
     One request.
 
     Attributes:
-        method, path: the path from `/v2/` on, or the whole URL of an upload session.
+        action: the method, then what it is done to: "GET blob"; what is limited together has the same.
+        path: the path from `/v2/` on, or the whole URL of an upload session.
         what: what this is, for an error: "GET blob sha256:… of registry.example/app".
         access: what a token must allow.
         expected: the statuses that are an answer; every other one is an error.
+        meter: counts the bytes of the blob that it brings or asks for.
     """
 
-    method: str
+    action: str
     path: str
     what: str
     access: Access
     expected: frozenset[int]
     headers: Mapping[str, str] = field(default_factory=dict)
     body: RequestBody | StreamBody | None = None
+    meter: Meter | None = None
+
+    @property
+    def method(self) -> str:
+        return self.action.partition(" ")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +186,7 @@ class Exchange:
         for challenged in (False, True):
             header = await auth.header(call.access, what=call.what) if auth else None
             headers = {**call.headers, "Authorization": header} if header else dict(call.headers)
-            request = Request(call.method, url, headers, call.body, tls=self._tls(url))
+            request = Request(call.method, url, headers, call.body, tls=self._tls(url), meter=call.meter)
             async with AsyncExitStack() as one:
                 reply = await one.enter_async_context(self._transport.stream(request, what=call.what))
                 if challenged or auth is None or not await self._may_again(call, auth, header, reply):

@@ -12,15 +12,16 @@ from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from transfer.engine.config import TransferConfig
+from transfer.engine.config import UNPACED, Pace, TransferConfig
 from transfer.engine.events import Observer, Requested
-from transfer.engine.limits import Limits
+from transfer.engine.limits import Limits, Meter, RegistryLimits
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidConfig
 from transfer.registry.body import RequestBody
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
+from transfer.registry.ecr.quotas import QUOTAS
 from transfer.registry.ranges import Lanes
 from transfer.registry.surroundings import SYSTEM_TLS, Tls
 from transfer.registry.transport import Request, Transport, origin
@@ -31,18 +32,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ecr import type_defs as t
 
 R = TypeVar("R")
-
-# Requests a second, for an account in a region ("Amazon ECR service quotas"); those of the others are not published.
-QUOTAS: Mapping[str, float] = {
-    "BatchCheckLayerAvailability": 1000,
-    "BatchGetImage": 2000,
-    "CompleteLayerUpload": 100,
-    "GetAuthorizationToken": 500,
-    "GetDownloadUrlForLayer": 3000,
-    "InitiateLayerUpload": 100,
-    "PutImage": 10,
-    "UploadLayerPart": 500,
-}
 
 
 class EcrClient:
@@ -60,15 +49,16 @@ class EcrClient:
         transport: Transport,
         retrier: Retrier,
         limits: Limits,
+        pace: Pace = UNPACED,
         tls: Tls = SYSTEM_TLS,
-        observe: Observer | None = None,
     ) -> None:
         self.tls = tls
         self._session = session
         self._transport = transport
         self._retrier = retrier
         self._limits = limits
-        self._observe = observe
+        self._pace = pace
+        self._observe: Observer | None = None
         self._protocol = EcrProtocol(session.model)
         self.lanes = Lanes(limits.read_ahead)
 
@@ -89,6 +79,11 @@ class EcrClient:
     def credentials_source(self) -> str:
         """How the credentials were found, as botocore calls it."""
         return self._session.credentials_source
+
+    @property
+    def meter(self) -> Meter | None:
+        """What counts the bytes of layers that this registry sends from elsewhere."""
+        return self._registry_limits().meter
 
     def reporting(self, observe: Observer) -> Self:
         """The same client, telling somebody of its requests and retries."""
@@ -213,19 +208,22 @@ class EcrClient:
         return await self._run(operation, body, _what(operation, params))
 
     async def _run(self, operation: str, body: RequestBody, what: str) -> R:
-        request = Request("POST", self.url, self._protocol.headers(operation), body, tls=self.tls)
-        place = origin(self.url)
+        limits = self._registry_limits()
+        request = Request("POST", self.url, self._protocol.headers(operation), body, tls=self.tls, meter=limits.meter)
 
         async def once() -> dict[str, Any]:
             if self._observe is not None:
                 self._observe(Requested(operation))
-            async with self._limits.slot(place, operation, rate=QUOTAS.get(operation)):
+            async with limits.slot(operation, rate=QUOTAS.get(operation)):
                 reply = await self._transport.send(await self._session.sign(request), what=what)
                 return self._protocol.decode(operation, reply, what=what)
 
         answer = await self._retrier.run(what, once, on_retry=self._observe)
         # What the answer holds is the model's word, which the type of each call repeats.
         return cast("R", answer)
+
+    def _registry_limits(self) -> RegistryLimits:
+        return self._limits.registry(origin(self.url), self._pace)
 
     def _pages(self, operation: str, params: Mapping[str, Any]) -> Pages:
         paginator = self._session.paginators.get(operation)

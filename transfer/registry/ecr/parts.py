@@ -71,7 +71,8 @@ class _BodyBuilder:
             "partLastByte": end - 1,
         }
         self._head = msgspec.json.encode(members)[:-1] + b',"layerPartBlob":"'
-        self._text = _memory(-(-(end - first) // 3) * 4)
+        self._size = end - first
+        self._text = _memory(-(-self._size // 3) * 4)
         self._sha256 = sha256(self._head)
 
     def feed(self, data: bytes) -> None:
@@ -83,7 +84,7 @@ class _BodyBuilder:
         tail = b'"}'
         self._sha256.update(tail)
         chunks = (self._head, memoryview(self._text), tail)
-        return RequestBody(chunks, sum(map(len, chunks)), self._sha256.hexdigest())
+        return RequestBody(chunks, sum(map(len, chunks)), self._sha256.hexdigest(), self._size)
 
 
 def _memory(size: int) -> mmap.mmap:

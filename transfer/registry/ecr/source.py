@@ -6,6 +6,7 @@ own permission: it is fetched without credentials, asked for again when it has e
 of other repositories.
 """
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -15,7 +16,7 @@ from transfer.engine.content import Source
 from transfer.engine.events import Observer, Requested
 from transfer.engine.limits import Flights
 from transfer.engine.retry import Retrier
-from transfer.errors import InvalidManifest, NotFound, RegistryError, Unauthorized
+from transfer.errors import InvalidManifest, NotFound, RateLimited, RegistryError, Unauthorized
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
@@ -23,6 +24,7 @@ from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.names import names_of
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.reading import BlobStream, range_header
+from transfer.registry.replies import retry_after
 from transfer.registry.side import on_side
 from transfer.registry.transport import Request, StreamReply, Transport
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 # S3 answers 403 for an address that has expired.
 _EXPIRED = frozenset({401, 403})
+_KINDS = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 429: RateLimited}
 # ListImageReferrers lists at most so many (service model).
 _REFERRERS_PAGE = 50
 # Manifests of 4 MiB each, as much as one answer may hold.
@@ -133,13 +136,13 @@ class EcrSource(Source):
                 address = await self._address(descriptor, stale)
                 if self._observe is not None:
                     self._observe(Requested("DownloadLayer"))
-                request = Request("GET", address, headers, tls=self._client.tls.anonymous())
+                request = Request("GET", address, headers, tls=self._client.tls.anonymous(), meter=self._client.meter)
                 reply = await stack.enter_async_context(self._transport.stream(request, what=self._layer(descriptor)))
                 if reply.status in {200, 206}:
                     yield reply
                     return
                 if renewed or reply.status not in _EXPIRED:
-                    raise self._refused(descriptor, reply.status)
+                    raise self._refused(descriptor, reply)
                 stale = address
 
     def _layer(self, descriptor: Descriptor) -> str:
@@ -202,12 +205,12 @@ class EcrSource(Source):
                 found.append(parse_manifest(image["imageManifest"].encode(), media_type=media_type))
         return [manifest for manifest in found if manifest.digest in digests]
 
-    def _refused(self, descriptor: Descriptor, status: int) -> RegistryError:
-        kind = Unauthorized if status in _EXPIRED else NotFound if status == 404 else RegistryError
-        return kind(
-            f"{self._layer(descriptor)}: its address answered {status}; try again",
-            status=status,
-            code=str(status),
+    def _refused(self, descriptor: Descriptor, reply: StreamReply) -> RegistryError:
+        return _KINDS.get(reply.status, RegistryError)(
+            f"{self._layer(descriptor)}: its address answered {reply.status}; try again",
+            status=reply.status,
+            code=str(reply.status),
+            retry_after=retry_after(reply.headers, now=time.time()),
             side="source",
         )
 

@@ -68,6 +68,8 @@ class DistributionEndpoint:
         self._let_in(ex)  # before any refusal: a stranger learns nothing of what is here
         if lost is not None:
             raise lost
+        if not self._registry.throttle.admits(ex.route.operation):
+            raise errors.throttled()
         return await self._dialect.handlers[ex.route.operation](ex)
 
     def _let_in(self, ex: Exchange) -> None:

@@ -82,6 +82,11 @@ def tag_immutable(tag: str, name: str) -> Refusal:
     return Refusal(412, "PRECONDITION", f"the tag {tag} of {name} is immutable and names another manifest")
 
 
+def throttled() -> Refusal:
+    """As ECR's Docker endpoint answers (ECR user guide, "Troubleshooting errors"): 429, and no word of when."""
+    return Refusal(429, "TOOMANYREQUESTS", "Rate exceeded")
+
+
 def unsupported(message: str, *, status: int = 405, headers: Mapping[str, str] | None = None) -> Refusal:
     return Refusal(status, "UNSUPPORTED", message, headers=headers)
 

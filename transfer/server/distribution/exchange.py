@@ -70,9 +70,9 @@ class Exchange:
         return self.route.name
 
     def location(self, path: str) -> str:
-        """A place in this repository as a Location header names it."""
+        """A place in this repository, or in the registry, as a Location header names it."""
         host = f"http://{self.request.host}" if self.dialect.absolute else ""
-        return f"{host}/v2/{self.name}/{path}"
+        return f"{host}/v2/{self.name}/{path}" if self.name else f"{host}/v2/{path}"
 
     def open_session(self) -> OpenSession:
         return self.registry.session(Call(b"", self.request.host, self.now))

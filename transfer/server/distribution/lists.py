@@ -1,4 +1,8 @@
-"""Content discovery: a repository's tags and a manifest's referrers, in pages. Does not know how they got there."""
+"""
+Content discovery: repositories, a repository's tags and a manifest's referrers, in pages.
+
+Does not know how they got there.
+"""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +20,7 @@ from transfer.server.store import images, repositories
 
 # What one answer lists at most, whatever a client asks for; behind it is a Link.
 _MOST_TAGS = 10_000
+_MOST_REPOSITORIES = 1_000
 _MOST_REFERRERS = 1_000
 
 
@@ -32,6 +37,18 @@ async def tags(ex: Exchange) -> web.Response:
     answer = web.json_response({"name": ex.name, "tags": names})
     if names and len(found) > count:
         answer.headers["Link"] = link(ex, "tags/list", n=count, last=names[-1])
+    return answer
+
+
+async def catalog(ex: Exchange) -> web.Response:
+    """GET _catalog: the repositories behind `last`, `n` of them (CNCF Distribution's; the specification has none)."""
+    after = ex.request.query.get("last", "")
+    count = min(page_size(ex.request.query.get("n"), _MOST_REPOSITORIES), _MOST_REPOSITORIES)
+    found = await ex.run(lambda session: repositories.page(session.connection, after, count + 1))
+    names = [repository.name for repository in found[:count]]
+    answer = web.json_response({"repositories": names})
+    if names and len(found) > count:
+        answer.headers["Link"] = link(ex, "_catalog", n=count, last=names[-1])
     return answer
 
 

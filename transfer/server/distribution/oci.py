@@ -40,6 +40,7 @@ OCI = Dialect(
         "PatchUpload": uploads.patch,
         "PutUpload": uploads.put,
         "DeleteUpload": uploads.cancel,
+        "ListRepositories": lists.catalog,
         "ListTags": lists.tags,
         "ListReferrers": lists.referrers,
     },

@@ -17,6 +17,7 @@ _LONGEST_NAME = 256  # ECR service model: repositoryName, max; the same store ho
 _READ = ("GET", "HEAD")
 _PATHS: tuple[tuple[re.Pattern[str], dict[str, str]], ...] = (
     (re.compile(r"/v2/?"), dict.fromkeys(_READ, "GetBase")),
+    (re.compile(r"/v2/_catalog"), dict.fromkeys(_READ, "ListRepositories")),
     (re.compile(r"/v2/(?P<name>(?s:.+))/tags/list"), dict.fromkeys(_READ, "ListTags")),
     (
         re.compile(r"/v2/(?P<name>(?s:.+))/manifests/(?P<about>[^/]+)"),

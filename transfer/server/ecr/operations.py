@@ -21,6 +21,7 @@ from transfer.server.store import blobs
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files
 from transfer.server.store.uploads import UploadStore
+from transfer.server.throttle import Throttle
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -46,8 +47,9 @@ Operation = Callable[["Registry", Call], Awaitable[Answer]]
 class Registry:
     """All state of one registry, and the operations on it."""
 
-    def __init__(self, settings: Settings, database: Database, files: Files) -> None:
+    def __init__(self, settings: Settings, throttle: Throttle, database: Database, files: Files) -> None:
         self.settings = settings
+        self.throttle = throttle
         self.database = database
         self.files = files
         self.upload_store = UploadStore(database, files, settings.upload_ttl)

@@ -1,0 +1,241 @@
+"""`transfer mirror` as people type it: arguments, other tools' files, failures, and what a program reads of it."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.command import Command, served, started
+from tests.images import ImageBuilder
+from transfer.server import Server
+
+LOGIN = ("--src-creds", "transfer:transfer", "--dest-creds", "transfer:transfer")
+
+# docs/examples/regsync.yml of regclient, its hosts pointed at SOURCE and TARGET.
+REGSYNC = r"""
+version: 1
+creds:
+  - registry: TARGET
+    tls: disabled
+    user: transfer
+    pass: transfer
+  - registry: SOURCE
+    tls: disabled
+    user: "{{env \"HUB_USER\"}}"
+    pass: "{{file \"TOKEN\"}}"
+defaults:
+  ratelimit:
+    min: 100
+    retry: 15m
+  parallel: 2
+  interval: 60m
+  backup: "bkup-{{.Ref.Tag}}"
+sync:
+  - source: SOURCE/library/busybox:latest
+    target: TARGET/library/busybox:latest
+    type: image
+  - source: SOURCE/library/alpine
+    target: TARGET/library/alpine
+    type: repository
+    tags:
+      allow:
+      - "latest"
+      - "3"
+      - "3.\\d+"
+  - source: SOURCE/library/debian
+    target: TARGET/library/debian
+    type: repository
+    tags:
+      allow:
+      - "\\d+"
+    mediaTypes:
+      - "application/vnd.docker.distribution.manifest.v1+json"
+      - "application/vnd.oci.image.index.v1+json"
+  - source: SOURCE/regclient/regctl:latest
+    target: TARGET/regclient/regctl:latest
+    type: image
+"""
+
+# skopeo-sync(1), EXAMPLES, its hosts pointed at SOURCE.
+SKOPEO = r"""
+SOURCE:
+    images:
+        busybox: []
+        redis:
+            - "1.0"
+            - "2.0"
+    images-by-tag-regex:
+        nginx: ^1\.13\.[12]-alpine-perl$
+    images-by-semver:
+        alpine: ">= 3.12.0"
+    credentials:
+        username: transfer
+        password: transfer
+    tls-verify: false
+"""
+
+
+@dataclass
+class Registries:
+    """Two embedded registries, by their hosts."""
+
+    command: Command
+    layout: ImageBuilder
+    source: str
+    target: str
+
+    def fill(self, **repositories: str) -> None:
+        """Put small images into repositories of the source: `app="v1 v2"`; `__` is a slash."""
+        for name, tags in repositories.items():
+            for number, tag in enumerate(tags.split()):
+                image = self.layout.image((200,), seed=number, tag=f"t{number}")
+                place = f"{self.source}/{name.replace('__', '/')}:{tag}"
+                self.command.ok("push", "--dest-creds", "transfer:transfer", image.source, place, "-q")
+
+    def tags(self, repository: str) -> set[str]:
+        ended = self.command("tags", f"{self.target}/{repository}", "--creds", "transfer:transfer")
+        return set(ended.out.split())
+
+
+@pytest.fixture
+def registries(command: Command, layout: ImageBuilder) -> Iterator[Registries]:
+    with ExitStack() as stack:
+        servers: list[Server] = [stack.enter_context(served()) for _ in range(2)]
+        source, target = (server.url.removeprefix("http://") for server in servers)
+        yield Registries(command, layout, source, target)
+
+
+def test_tags_are_chosen_by_arguments_and_the_report_is_a_table(registries: Registries) -> None:
+    registries.fill(team__app="v1.0 v1.1 v2.0 latest")
+    ended = registries.command(
+        *("mirror", f"{registries.source}/team/app", f"{registries.target}/mirror/"),
+        *("--semver", ">=1.1", "--exclude", "*2*", *LOGIN, "--no-journal"),
+    )
+    assert ended.code == 0, ended.err
+    assert registries.tags("mirror/team/app") == {"v1.1"}
+    header, row = ended.out.splitlines()
+    assert header.split()[:3] == ["STATUS", "TARGET", "SOURCE"]
+    assert row.split()[:2] == ["copied", f"{registries.target}/mirror/team/app:v1.1"]
+    assert ended.err.splitlines()[-1].startswith("1 image: 1 copied, ")
+
+
+def test_a_repository_needs_a_choice_of_tags(registries: Registries) -> None:
+    ended = registries.command("mirror", f"{registries.source}/team/app", f"{registries.target}/mirror/")
+    assert ended.code == 2
+    assert "--all-tags" in ended.err
+
+
+def test_a_filter_that_fits_nothing_is_told(registries: Registries) -> None:
+    registries.fill(app="v1")
+    ended = registries.command(
+        "mirror", f"{registries.source}/app", f"{registries.target}/app", "--tags", "x*", *LOGIN, "--no-journal"
+    )
+    assert ended.code == 0
+    assert "nothing fits glob 'x*'" in ended.err
+
+
+def test_what_failed_is_left_for_the_next_run_to_do_alone(registries: Registries, tmp_path: Path) -> None:
+    registries.fill(app="v1 v2")
+    failures, report = tmp_path / "failed.jsonl", tmp_path / "report.json"
+    config = tmp_path / "mirror.yaml"
+    config.write_text(
+        f"""
+registries:
+  {registries.source}: {{username: transfer, password: transfer}}
+  {registries.target}: {{username: transfer, password: transfer}}
+mappings:
+  - source: {registries.source}/app
+    targets: ['{registries.target}/app']
+    tags: {{exact: [v1, v2, v3]}}
+"""
+    )
+    arguments = ("mirror", "-c", config, "--failures", failures, "--report", report, "--json", "--no-journal")
+    ended = registries.command(*arguments)
+    assert ended.code == 1
+    assert json.loads(ended.out) == json.loads(report.read_text())
+    assert json.loads(ended.out)["counts"] == {"copied": 2, "failed": 1}
+    (left,) = map(json.loads, failures.read_text().splitlines())
+    assert (left["target"], left["error"]) == (f"{registries.target}/app:v3", "NotFound")
+
+    registries.fill(app="v1 v2 v3")
+    ended = registries.command(*arguments)
+    assert (ended.code, json.loads(ended.out)["counts"]) == (0, {"copied": 1})
+    assert not failures.exists()
+    ended = registries.command(*arguments)
+    assert (ended.code, json.loads(ended.out)["counts"]) == (0, {"unchanged": 3})
+
+
+def test_a_bad_file_names_every_mistake_and_moves_nothing(registries: Registries, tmp_path: Path) -> None:
+    config = tmp_path / "mirror.yaml"
+    config.write_text(
+        "mappings:\n  - {source: a/b:c:d, targets: [x], tagz: []}\n  - {source: a, targets: ['m.example/{nam}']}\n"
+    )
+    ended = registries.command("mirror", "-c", config)
+    assert ended.code == 2
+    assert "tagz" in ended.err
+    assert "{nam}" in ended.err
+    assert ended.out == ""
+
+
+def test_refused_credentials_end_with_4(registries: Registries) -> None:
+    registries.fill(app="v1")
+    wrong = ("--src-creds", "transfer:transfer", "--dest-creds", "transfer:canary-77aa")
+    ended = registries.command(
+        "mirror", f"{registries.source}/app:v1", f"{registries.target}/app", *wrong, "--no-journal"
+    )
+    assert ended.code == 4
+    assert "canary-77aa" not in ended.err + ended.out
+
+
+def test_a_regsync_file_runs_as_it_is(registries: Registries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registries.fill(
+        library__busybox="latest",
+        library__alpine="latest 3 3.19 edge",
+        library__debian="12 sid",
+        regclient__regctl="latest",
+    )
+    token, file = tmp_path / "hub_token", tmp_path / "regsync.yml"
+    token.write_text("transfer\n")
+    monkeypatch.setenv("HUB_USER", "transfer")
+    text = REGSYNC.replace("SOURCE", registries.source).replace("TARGET", registries.target)
+    file.write_text(text.replace("TOKEN", str(token)))
+    ended = registries.command("mirror", "-c", file, "--no-journal")
+    assert ended.code == 0, ended.err
+    assert registries.tags("library/alpine") == {"latest", "3", "3.19"}
+    assert registries.tags("library/debian") == {"12"}
+    assert registries.tags("library/busybox") == registries.tags("regclient/regctl") == {"latest"}
+
+
+def test_a_file_of_skopeo_sync_runs_as_it_is(registries: Registries, tmp_path: Path) -> None:
+    registries.fill(
+        busybox="1 2", redis="1.0 2.0 3.0", nginx="1.13.1-alpine-perl 1.13.3-alpine-perl", alpine="3.11.0 3.12.0 3.19.1"
+    )
+    file = tmp_path / "sync.yml"
+    file.write_text(SKOPEO.replace("SOURCE", registries.source))
+    ended = registries.command(*("mirror", "-c", file, "--dest", f"{registries.target}/repo", "--no-journal", *LOGIN))
+    assert ended.code == 0, ended.err
+    assert registries.tags("repo/busybox") == {"1", "2"}
+    assert registries.tags("repo/redis") == {"1.0", "2.0"}
+    assert registries.tags("repo/nginx") == {"1.13.1-alpine-perl"}
+    assert registries.tags("repo/alpine") == {"3.12.0", "3.19.1"}
+
+
+def test_a_terminated_mirror_writes_its_report(registries: Registries, tmp_path: Path) -> None:
+    registries.fill(app=" ".join(f"v{number}" for number in range(30)))
+    report = tmp_path / "report.json"
+    arguments = ("mirror", f"{registries.source}/app", f"{registries.target}/app", "--all-tags", *LOGIN)
+    with started(*arguments, "--report", report, "-j", "1", "--state", tmp_path / "state") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("copied: ")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    found = json.loads(report.read_text())
+    assert found["stopped"]
+    assert found["counts"]["copied"] + found["counts"]["stopped"] == 30
+    assert len(registries.tags("app")) == found["counts"]["copied"]
+    assert out.splitlines()[0].startswith("STATUS")

@@ -1,0 +1,339 @@
+"""A mirror between embedded registries: what it asks, what it moves, and what becomes of images that fail."""
+
+import asyncio
+import json
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.images import BuiltImage, ImageBuilder
+from tests.v2_calls import V2
+from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, open_ecr
+from transfer.mirror import (
+    CreateRepository,
+    ImageReport,
+    Mapping,
+    MirrorConfig,
+    MirrorReport,
+    Prune,
+    RegistryConfig,
+    TagFilter,
+    mirror,
+)
+from transfer.mirror.run import MirrorRun
+from transfer.registry.access import RegistryAccess
+
+MIB = 1024 * 1024
+LOGIN = RegistryAccess(login="transfer:transfer")
+TAGS = 20
+FAST = TransferConfig(journal=False, backoff_base=0.01, backoff_max=0.05)
+
+
+@dataclass
+class Site:
+    """A source and two targets, all empty."""
+
+    source: Server
+    target: Server
+    other: Server
+    layout: ImageBuilder
+
+    @property
+    def credentials(self) -> AwsCredentials:
+        return AwsCredentials(
+            access_key_id="transfer", secret_access_key="transfer", endpoint_url=self.target.url, region="us-east-1"
+        )
+
+    @property
+    def registries(self) -> dict[str, RegistryConfig]:
+        login = RegistryConfig(username="transfer", password="transfer")
+        return {host(one): login for one in (self.source, self.target, self.other)}
+
+    async def fill(self, repository: str, tags: Sequence[str], *, sizes: Sequence[int] = (300,)) -> list[BuiltImage]:
+        """Put an image for each tag into a repository of the source, all with one layer in common."""
+        shared = self.layout.layer(5000, seed=5)
+        images = [
+            self.layout.image(sizes, seed=(seed := seed_of(repository + tag)), tag=f"t{seed}", layers=[shared])
+            for tag in tags
+        ]
+        async with Engine(FAST) as engine:
+            for tag, image in zip(tags, images, strict=True):
+                await engine.push(image.source, f"{host(self.source)}/{repository}:{tag}", target_access=LOGIN)
+        self.source.requests.clear()
+        return images
+
+    async def run(self, *mappings: Mapping, jobs: int | None = None, **options: Any) -> MirrorReport:
+        config = MirrorConfig(mappings=mappings, registries=self.registries, jobs=jobs)
+        return await mirror(config, limits=FAST, credentials=self.credentials, **options)
+
+    async def tags(self, server: Server, repository: str) -> dict[str, str]:
+        """The tags of a repository, and what they hold."""
+        async with Engine(FAST) as engine:
+            place = f"{host(server)}/{repository}"
+            names = [tag async for tag in engine.tags(place, access=LOGIN)]
+            return {tag: str(one) for tag, one in (await engine.digests(place, names, access=LOGIN)).items()}
+
+    def clear(self) -> None:
+        for server in (self.source, self.target, self.other):
+            server.requests.clear()
+
+
+def host(server: Server) -> str:
+    return server.url.removeprefix("http://")
+
+
+def seed_of(text: str) -> int:
+    return zlib.crc32(text.encode()) % 1_000_000
+
+
+def asked(server: Server) -> Counter[str]:
+    """Requests by operation, those that were only challenged left out."""
+    return Counter(record.operation for record in server.requests if record.status != 401)
+
+
+@pytest_asyncio.fixture
+async def site(layout: ImageBuilder) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        source, target, other = [await stack.enter_async_context(Server()) for _ in range(3)]
+        yield Site(source, target, other, layout)
+
+
+def everything(site: Site, *targets: str, repository: str = "team/app", **settings: Any) -> Mapping:
+    return Mapping(source=f"{host(site.source)}/{repository}", targets=targets, **settings)
+
+
+async def test_an_unchanged_mirror_into_ecr_costs_one_head_a_tag_and_one_call(site: Site) -> None:
+    images = await site.fill("team/app", [f"v{number}" for number in range(TAGS)])
+    mapping = everything(site, f"{site.target.registry}/mirror/{{name}}", create=CreateRepository())
+    report = await site.run(mapping)
+    assert report.counts == {"copied": TAGS}
+    blobs = {blob.digest for image in images for blob in image.blobs}
+    assert Counter(record.digest for record in site.source.requests.of("GetBlob")) == Counter(dict.fromkeys(blobs, 1))
+    assert asked(site.target)["CompleteLayerUpload"] == len(blobs)
+
+    site.clear()
+    report = await site.run(mapping)
+    assert report.counts == {"unchanged": TAGS}
+    assert {one.digest for one in report.images} == {image.root.digest for image in images}
+    assert asked(site.source) == {"ListTags": 1, "HeadManifest": TAGS}
+    assert asked(site.target) == {"BatchGetImage": 1}
+
+
+async def test_tags_that_are_named_are_not_listed(site: Site) -> None:
+    await site.fill("team/app", ["v1", "v2", "v3"])
+    target = f"{host(site.target)}/mirror/"
+    report = await site.run(everything(site, target, tags=(TagFilter(exact=("v1", "v3")),)))
+    assert report.counts == {"copied": 2}
+    assert asked(site.source)["ListTags"] == 0
+    assert set(await site.tags(site.target, "mirror/team/app")) == {"v1", "v3"}
+
+
+async def test_repositories_are_found_by_a_pattern_and_tags_chosen_by_filters(site: Site) -> None:
+    for repository in ("team/app", "team/tool", "other/app"):
+        await site.fill(repository, ["1.0.0", "1.2.0", "2.0.0", "2.0.0-rc1", "latest"])
+    mapping = Mapping(
+        source=f"{host(site.source)}/team/*",
+        targets=(f"{host(site.target)}/mirror/{{name}}",),
+        tags=(TagFilter(semver=(">=1.1",), newest=2),),
+    )
+    report = await site.run(mapping)
+    assert report.counts == {"copied": 4}
+    for name in ("app", "tool"):
+        assert set(await site.tags(site.target, f"mirror/{name}")) == {"1.2.0", "2.0.0"}
+
+
+async def test_several_targets_each_get_every_image(site: Site) -> None:
+    images = await site.fill("team/app", ["v1", "v2"])
+    targets = [f"{host(server)}/mirror/{{name}}" for server in (site.target, site.other)]
+    report = await site.run(everything(site, *targets))
+    assert report.counts == {"copied": 4}
+    reads = Counter(record.digest for record in site.source.requests.of("GetBlob"))
+    assert reads == Counter({blob.digest: 1 for image in images for blob in image.blobs})
+    assert await site.tags(site.target, "mirror/app") == await site.tags(site.other, "mirror/app")
+
+
+async def test_one_bad_image_stops_no_other_one_and_the_next_run_does_only_those(site: Site, tmp_path: Path) -> None:
+    tags = [f"v{number}" for number in range(8)]
+    await site.fill("team/app", tags)
+    missing = Mapping(
+        source=f"{host(site.source)}/team/app",
+        targets=(f"{host(site.target)}/mirror/app",),
+        tags=(TagFilter(exact=(*tags, "absent", "v100")),),
+    )
+    told: list[ImageReport] = []
+    report = await site.run(missing, on_image=told.append)
+    assert report.counts == {"copied": 8, "failed": 2}
+    assert list(report.images) == told
+    assert {(one.error, one.side) for one in report.failed} == {("NotFound", "source")}
+    assert all("there is no such image" in (one.message or "") for one in report.failed)
+    site.clear()
+    await site.fill("team/app", ["absent"])
+    report = await site.run(missing, only=frozenset(one.target for one in report.failed))
+    assert report.counts == {"copied": 1, "failed": 1}
+    assert asked(site.target)["PutManifest"] == 1
+
+
+async def test_a_mapping_that_cannot_be_read_is_a_mistake_and_the_others_run(site: Site) -> None:
+    await site.fill("team/app", ["v1"])
+    target = f"{host(site.target)}/mirror/"
+    gone = Mapping(source=f"{host(site.source)}/team/gone", targets=(target,))
+    report = await site.run(gone, everything(site, target))
+    assert report.counts == {"copied": 1, "failed": 1}
+    (mistake,) = report.mistakes
+    assert (mistake.mapping, mistake.error) == ("mappings[0]", "NotFound")
+
+
+async def test_fail_fast_begins_nothing_more(site: Site) -> None:
+    await site.fill("team/app", [f"v{number}" for number in range(6)])
+    mapping = everything(site, f"{host(site.target)}/mirror/app", tags=(TagFilter(glob=("v*",), exact=("absent",)),))
+    report = await site.run(mapping, fail_fast=True, jobs=1)
+    assert report.counts["failed"] == 1
+    assert report.counts["stopped"] == 6
+
+
+async def test_two_mappings_that_write_one_tag_from_two_sources_are_told(site: Site) -> None:
+    await site.fill("team/app", ["v1"])
+    await site.fill("team/tool", ["v1"])
+    target = f"{host(site.target)}/mirror/one"
+    first = Mapping(source=f"{host(site.source)}/team/app", targets=(target,))
+    second = Mapping(source=f"{host(site.source)}/team/tool", targets=(target,))
+    report = await site.run(first, second)
+    assert report.counts == {"copied": 1, "failed": 1}
+    (failed,) = report.failed
+    assert "writes it too" in (failed.message or "")
+    assert "mappings[" in (failed.message or "")
+
+
+async def test_what_is_wrong_in_a_configuration_is_refused_before_anything_is_asked(site: Site) -> None:
+    with pytest.raises(InvalidConfig, match=r"mappings\[0\]\.targets"):
+        await site.run(Mapping(source=f"{host(site.source)}/team/app", targets=()))
+    assert len(site.source.requests) == 0
+
+
+async def test_a_missing_repository_of_ecr_is_an_error_that_says_what_to_do(site: Site) -> None:
+    await site.fill("team/app", ["v1"])
+    report = await site.run(everything(site, f"{site.target.registry}/absent"))
+    (failed,) = report.failed
+    assert (failed.error, failed.side) == ("NotFound", None) or failed.error == "NotFound"
+    assert any("create" in note for note in failed.notes)
+    assert asked(site.target)["InitiateLayerUpload"] == 0
+
+
+async def test_a_stopped_mirror_ends_what_is_in_work_and_reports_the_rest(site: Site) -> None:
+    await site.fill("team/app", [f"v{number}" for number in range(12)])
+    running: list[MirrorRun] = []
+
+    def stop(report: ImageReport) -> None:
+        running[0].stop(grace=30)
+
+    report = await site.run(
+        everything(site, f"{host(site.target)}/mirror/app"), jobs=2, on_start=running.append, on_image=stop
+    )
+    assert report.stopped
+    assert report.counts["copied"] >= 1
+    assert report.counts["copied"] + report.counts["stopped"] == 12
+    assert len(await site.tags(site.target, "mirror/app")) == report.counts["copied"]
+
+
+async def test_a_mirror_that_is_cut_off_leaves_nothing_behind(site: Site) -> None:
+    await site.fill("team/app", [f"v{number}" for number in range(6)], sizes=[3 * MIB])
+    running: list[MirrorRun] = []
+    task = asyncio.create_task(site.run(everything(site, f"{host(site.target)}/mirror/app"), on_start=running.append))
+    while not site.target.requests.count("PostUpload", 202):
+        await asyncio.sleep(0.001)
+    running[0].stop(grace=0)
+    report = await task
+    assert report.stopped
+    assert report.counts["copied"] + report.counts["stopped"] == 6
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_cancelled_mirror_leaves_nothing_behind(site: Site) -> None:
+    await site.fill("team/app", ["v1", "v2"], sizes=[3 * MIB])
+    task = asyncio.create_task(site.run(everything(site, f"{host(site.target)}/mirror/app")))
+    while not site.target.requests.count("PostUpload", 202):
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_pruning_removes_only_what_the_source_no_longer_has(site: Site) -> None:
+    await site.fill("team/app", [f"v{number}" for number in range(11)])
+    mapping = everything(site, f"{host(site.target)}/mirror/app", prune=Prune(limit=10))
+    await site.run(mapping)
+    async with Engine(FAST) as engine:
+        await engine.delete(f"{host(site.source)}/team/app:v10", access=LOGIN)
+    report = await site.run(mapping)
+    assert report.counts == {"unchanged": 10, "pruned": 1}
+    assert set(await site.tags(site.target, "mirror/app")) == {f"v{number}" for number in range(10)}
+    async with Engine(FAST) as engine:
+        for number in (3, 4):
+            await engine.delete(f"{host(site.source)}/team/app:v{number}", access=LOGIN)
+    report = await site.run(mapping)
+    assert report.counts == {"unchanged": 8, "failed": 1}
+    assert "no more than 10 percent" in (report.mistakes[0].message or "")
+    assert len(await site.tags(site.target, "mirror/app")) == 10
+
+
+async def test_a_report_is_plain_data(site: Site) -> None:
+    await site.fill("team/app", ["v1"])
+    report = await site.run(everything(site, f"{host(site.target)}/mirror/app"))
+    (image,) = report.images
+    assert json.loads(json.dumps({"uploaded": image.uploaded, "target": image.target}))["uploaded"] > 5000
+    assert image.requests > 5
+    assert image.seconds > 0
+
+
+async def upset(site: Site, images: Sequence[BuiltImage], data: Path) -> dict[str, str]:
+    """Spoil what a mirror is about to read and write, in five ways; the tag of each, and the error that it makes."""
+    for image, content in ((images[3], b"x" * 300), (images[4], None)):
+        (file,) = data.rglob(image.blobs[-1].digest.encoded)
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content)
+    authorization = {"Authorization": aiohttp.encode_basic_auth("transfer", "transfer")}
+    async with V2(site.source.url, headers=authorization) as v2:
+        document = json.loads(images[5].content(images[5].root))
+        document["layers"][-1]["size"] += 1
+        answer = await v2.manifest(json.dumps(document).encode(), "v5", "team/app")
+        assert answer.status == 201, answer.body
+    async with open_ecr(credentials=site.credentials) as ecr:
+        await ecr.create_repository(repositoryName="app", imageTagMutability="IMMUTABLE")
+    async with Engine(FAST) as engine:
+        await engine.push(images[0].source, f"{host(site.target)}/app:v6", target_access=LOGIN)
+    return {
+        "v3": "ContentMismatch",
+        "v4": "NotFound",
+        "v5": "ContentMismatch",
+        "v6": "TagImmutable",
+        "absent": "NotFound",
+    }
+
+
+async def test_of_two_hundred_images_five_bad_ones_are_named_and_the_others_are_copied(
+    layout: ImageBuilder, tmp_path: Path
+) -> None:
+    data = tmp_path / "source"
+    async with Server(data=data) as source, Server() as target, Server() as other:
+        site = Site(source, target, other, layout)
+        tags = [f"v{number}" for number in range(199)]
+        bad = await upset(site, await site.fill("team/app", tags), data)
+        mapping = everything(site, f"{host(target)}/app", tags=(TagFilter(exact=(*tags, "absent")),))
+        report = await site.run(mapping)
+        assert report.counts == {"copied": 195, "failed": 5}
+        assert {one.target.rpartition(":")[2]: one.error for one in report.failed} == bad
+        site.clear()
+        again = await site.run(mapping, only=frozenset(one.target for one in report.failed))
+        assert again.counts == {"failed": 5}
+        assert asked(source)["HeadManifest"] == 5
