@@ -7,6 +7,7 @@ where. Does not know what is done between two ends.
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.content import Source, Target
-from transfer.engine.copy import Tally
+from transfer.engine.copy import Pending, Tally
 from transfer.engine.journal import Journal
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
@@ -32,6 +33,7 @@ from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 from transfer.places import EcrPlace, Place, RegistryPlace, RemotePlace
 from transfer.registry.access import RegistryAccess
+from transfer.registry.distribution import steps as distribution_steps
 from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
 from transfer.registry.distribution.exchange import Exchange, is_loopback
@@ -39,6 +41,7 @@ from transfer.registry.distribution.login import check_registry
 from transfer.registry.distribution.repository import DistributionRepository
 from transfer.registry.distribution.source import DistributionSource
 from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.ecr import steps as ecr_steps
 from transfer.registry.ecr import upload as ecr
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
@@ -83,6 +86,9 @@ class Repository(Protocol):
 
     async def digests(self, tags: Sequence[str]) -> Mapping[str, Digest | TransferError]:
         """What tags hold, or why that cannot be told, in few requests; those that are not there are left out."""
+
+    async def referrers(self, digest: Digest) -> frozenset[Digest]:
+        """What refers to an image, by digest alone."""
 
     async def delete(self, name: str) -> None:
         """Delete a tag, or an image by digest."""
@@ -153,6 +159,14 @@ class Ends:
                 yield self._registry_target(await self._ecr_registry(place, access), reference, tally, options)
             case EcrPlace():
                 yield await self._ecr_target(place, tally, access, options)
+
+    def requests_to_push(self, place: Place, options: TargetOptions, pending: Sequence[Pending]) -> Counter[str]:
+        """The requests that would write these images to a registry, by kind."""
+        sizes = [blob.size for one in pending for blob in one.uploads]
+        mounts, manifests = sum(len(one.mounts) for one in pending), sum(one.manifests for one in pending)
+        if isinstance(place, EcrPlace) and options.ecr_protocol != "registry":
+            return ecr_steps.requests_to_push(sizes, manifests)
+        return distribution_steps.requests_to_push(sizes, mounts, manifests, self._config)
 
     def with_foreign_layers(self, source: Source, place: Place, tally: Tally) -> Source:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""

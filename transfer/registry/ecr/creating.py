@@ -60,6 +60,11 @@ def policies(settings: RepositorySettings) -> Mapping[str, Mapping[str, str]]:
     return {operation: {name: text} for operation, (name, text) in texts.items() if text is not None}
 
 
+def calls_to_create(settings: RepositorySettings) -> tuple[str, ...]:
+    """The calls that a creation takes."""
+    return "CreateRepository", *policies(settings)
+
+
 class RepositoryCreation:
     """
     One repository that is created if it turns out to be missing: once for all who miss it at the same time.
