@@ -81,10 +81,12 @@ class Killer:
 
     Attributes:
         left: how often it will.
+        most: how many requests it lets a client make at most.
     """
 
     server: Server
     left: int
+    most: int = 12
     moments: random.Random = field(default_factory=lambda: random.Random(20))
 
     async def run(self, arguments: Sequence[str], environment: Mapping[str, str], *, unit: int) -> Arrived:
@@ -110,7 +112,7 @@ class Killer:
 
     async def _kill(self, process: asyncio.subprocess.Process) -> bool:
         """SIGKILL it once it has made some requests and some time has passed; whether it was still at work."""
-        enough, delay = len(self.server.requests) + self.moments.randint(1, 12), self.moments.uniform(0, 0.06)
+        enough, delay = len(self.server.requests) + self.moments.randint(1, self.most), self.moments.uniform(0, 0.06)
         while process.returncode is None and len(self.server.requests) < enough:
             await asyncio.sleep(0.001)
         await asyncio.sleep(delay)

@@ -30,6 +30,7 @@ from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
 from transfer.places import read_login, read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
+from transfer.registry.distribution.quota import PullQuota
 from transfer.registry.ecr.aws import AwsCredentials
 from transfer.registry.ecr.creating import RepositorySettings
 from transfer.registry.login_status import LoginStatus
@@ -308,6 +309,10 @@ class Engine:
             InvalidConfig: a setting or a file of logins cannot be read.
         """
         return await self._ends.check_login(read_login(place), access)
+
+    def pull_quotas(self) -> dict[str, PullQuota]:
+        """What registries, Docker Hub above all, have said in this engine's time of how much may be pulled, by name."""
+        return self._ends.pull_quotas()
 
     async def delete(self, reference: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> None:
         """

@@ -38,6 +38,7 @@ from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
 from transfer.registry.distribution.exchange import Exchange, is_loopback
 from transfer.registry.distribution.login import check_registry
+from transfer.registry.distribution.quota import PullQuota
 from transfer.registry.distribution.repository import DistributionRepository
 from transfer.registry.distribution.source import DistributionSource
 from transfer.registry.distribution.target import DistributionTarget
@@ -202,6 +203,12 @@ class Ends:
         check = EcrLoginCheck(partial(self._client, place, access), place.host, name)
         return await check.run(place.reference.registry)
 
+    def pull_quotas(self) -> dict[str, PullQuota]:
+        """What registries have said of how many manifests may be pulled from them, the newest of each, by its name."""
+        told = [(client.registry, client.pulls.quota) for client in self._registries.values()]
+        known = [(registry, quota) for registry, quota in told if quota is not None]
+        return dict(sorted(known, key=lambda one: one[1].seen_at))
+
     def _registry_target(
         self, client: DistributionClient, reference: Reference, tally: Tally, options: TargetOptions
     ) -> DistributionTarget:
@@ -257,7 +264,11 @@ class Ends:
                 settings=access.settings(),
             )
             self._registries[key] = DistributionClient(
-                exchange, retrier=self._retrier, limits=self._limits, pace=access.pace()
+                exchange,
+                retrier=self._retrier,
+                limits=self._limits,
+                pace=access.pace(),
+                reserve=self._config.hub_reserve,
             )
         return self._registries[key]
 

@@ -109,8 +109,12 @@ class Unauthorized(RegistryError):
     """The credentials were refused, have expired, or lack the permission."""
 
 
+# The code of RateLimited where nothing was asked, since what the registry lets one pull is down to what is to be left.
+PULLS_RESERVED = "PULLS_RESERVED"
+
+
 class RateLimited(RegistryError):
-    """The registry asks to slow down."""
+    """The registry asks to slow down, or would."""
 
 
 class UploadLost(RegistryError):

@@ -54,7 +54,8 @@ async def test_an_image_goes_through_every_kind_of_end_and_stays_what_it_was(
         for source, target in pairwise(way):
             copied = await engine.copy(source, target, source_access=LOGIN, target_access=LOGIN, create_repository=True)
             assert copied.digest == image.root.digest
-            assert {blob.status for blob in copied.blobs} == {"uploaded"}
+            # The engine knows what it has put into another repository of the registry.
+            assert {blob.status for blob in copied.blobs} == {"mounted" if "/third/" in target else "uploaded"}
     assert digests(tmp_path / "out") == digests(image.path)
     for name in digests(image.path):
         assert (tmp_path / "out/blobs/sha256" / name).read_bytes() == (image.path / "blobs/sha256" / name).read_bytes()

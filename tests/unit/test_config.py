@@ -20,6 +20,7 @@ from transfer.registry.access import RegistryAccess
         (lambda: TransferConfig(upload_chunk_threshold=-1), "upload_chunk_threshold is -1"),
         (lambda: TransferConfig(backoff_base=-1), "backoff_base is -1"),
         (lambda: TransferConfig(connect_timeout=0), "connect_timeout is 0"),
+        (lambda: TransferConfig(hub_reserve=-1), "hub_reserve is -1"),
         (lambda: TransferConfig(max_bandwidth=0), "max_bandwidth is 0"),
         (lambda: Pace(max_concurrent=0), "max_concurrent is 0"),
         (lambda: Pace(max_per_second=-1), "max_per_second is -1"),

@@ -8,6 +8,7 @@ from transfer.engine.config import TransferConfig
 from transfer.engine.events import Retrying
 from transfer.engine.retry import Retrier, retryable, wait_before
 from transfer.errors import (
+    PULLS_RESERVED,
     ConnectionFailed,
     ContentMismatch,
     InvalidManifest,
@@ -42,6 +43,7 @@ class Clock:
     [
         (ConnectionFailed("reset"), True),
         (refused(RateLimited, 400), True),
+        (RateLimited("not asked for", status=429, code=PULLS_RESERVED), False),
         (refused(RegistryError, 500), True),
         (refused(RegistryError, 503), True),
         (refused(RegistryError, 408), True),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfer.cli.config import format_options
+from transfer.cli.limits import limit_options
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.mirror_options import choice_options, config_of
 from transfer.cli.mirror_report import image_line, report_document, report_lines, summary
@@ -18,6 +19,7 @@ from transfer.cli.options import AwsOptions, access_options, aws_options
 from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED, handle, run
 
 if TYPE_CHECKING:
+    from transfer.engine.config import TransferConfig
     from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
     from transfer.mirror.config import Format
     from transfer.mirror.run import MirrorRun
@@ -36,10 +38,9 @@ class RunOptions:
     failures: Path | None
     report: Path | None
     grace: float
-    state: Path | None
-    no_journal: bool
     quiet: bool
     as_json: bool
+    config: "TransferConfig"
     aws: AwsOptions
 
 
@@ -71,10 +72,6 @@ _RUN = (
         metavar="SECONDS",
         help="What images in work have to end after SIGINT or SIGTERM.",
     ),
-    click.option(
-        "--state", type=click.Path(dir_okay=False, path_type=Path), metavar="PATH", help="The journal's file."
-    ),
-    click.option("--no-journal", is_flag=True, help="Keep no journal: layers in work start over after a kill."),
     click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
     click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."),
 )
@@ -86,6 +83,7 @@ _RUN = (
 @click.option("-c", "--config", "file", metavar="FILE", help="What to mirror: ours, skopeo's or regsync's YAML.")
 @format_options
 @choice_options
+@limit_options("--layers")
 @access_options("src")
 @access_options("dest")
 @aws_options
@@ -103,6 +101,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     src_access: "RegistryAccess",
     dest_access: "RegistryAccess",
     aws: AwsOptions,
+    config: "TransferConfig",
     **arguments: Any,
 ) -> int:
     """Keep repositories of one registry in step with another.
@@ -129,7 +128,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     Exit codes:
       0 done   1 an image failed   2 usage or a bad configuration   4 credentials
     """
-    options = RunOptions(aws=aws, **{name: arguments.pop(name) for name in _RUN_NAMES})
+    options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in _RUN_NAMES})
     if file is not None:
         if source is not None:
             raise click.UsageError("SOURCE and TARGET, and a file that names them, exclude each other")
@@ -138,17 +137,17 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
         checked = check_config(file, file_format, target=destination, scoped=scoped)
         for warning in checked.warnings:
             click.echo(f"warning: {checked.told(warning)}", err=True)
-        config = checked.require()
-        return _mirror(config, _accesses(config, src_access, dest_access), options)
+        found = checked.require()
+        return _mirror(found, _accesses(found, src_access, dest_access), options)
     if source is None or target is None:
         raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
-    config = config_of(source, target, arguments)
-    return _mirror(config, _accesses(config, src_access, dest_access), options)
+    found = config_of(source, target, arguments)
+    return _mirror(found, _accesses(found, src_access, dest_access), options)
 
 
 for _option in reversed(_RUN):
     mirror = _option(mirror)
-_RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name != "aws"]
+_RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name not in ("aws", "config")]
 
 
 def _accesses(
@@ -179,7 +178,6 @@ async def _run(
     only: frozenset[str] | None,
     stopped: list[int],
 ) -> "MirrorReport":
-    from transfer.engine.config import TransferConfig
     from transfer.mirror.front import mirror as mirror_all
 
     with ExitStack() as handlers:
@@ -196,7 +194,7 @@ async def _run(
 
         return await mirror_all(
             config,
-            limits=TransferConfig(state_path=options.state, journal=not options.no_journal),
+            limits=options.config,
             credentials=options.aws.credentials(),
             accesses=accesses,
             jobs=options.jobs,

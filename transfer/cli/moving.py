@@ -5,17 +5,17 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
-from transfer.cli.options import SIZE, AwsOptions, access_options, aws_options
+from transfer.cli.limits import limit_options
+from transfer.cli.options import AwsOptions, access_options, aws_options
 from transfer.cli.render import Form, choose_form, observing
 from transfer.cli.run import DONE, Terminated, exit_code, explain, run
 from transfer.cli.text import count, display, format_size
-from transfer.engine.config import MIB, TransferConfig
+from transfer.engine.config import TransferConfig
 from transfer.engine.result import PushResult, Total
 from transfer.errors import TransferError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DEFAULTS = TransferConfig()
 _OPTIONS = (
     click.option(
         "--platform",
@@ -54,43 +53,6 @@ _OPTIONS = (
         help="Take along layers that registries need not hold (Windows base layers), from the addresses they name.",
     ),
     click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
-    click.option(
-        "-j",
-        "--jobs",
-        type=click.IntRange(min=1),
-        default=_DEFAULTS.max_concurrent_blobs,
-        show_default=True,
-        help="Blobs in work at once.",
-    ),
-    click.option(
-        "--bytes-in-flight",
-        type=SIZE,
-        default=_DEFAULTS.max_bytes_in_flight,
-        metavar="SIZE",
-        help="Bytes read ahead or on the wire at once, as in 64MiB; memory grows by 4/3 of it."
-        f"  [default: {_DEFAULTS.max_bytes_in_flight // MIB}MiB]",
-    ),
-    click.option(
-        "--chunk-size",
-        type=SIZE,
-        default=_DEFAULTS.upload_chunk_bytes,
-        metavar="SIZE",
-        help="Bytes of a chunk of an upload that is not by ECR's API: what a kill costs at most. "
-        f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
-    ),
-    click.option(
-        "--max-bandwidth",
-        type=SIZE,
-        metavar="SIZE",
-        help="Bytes of blobs that are read from and sent to registries in a second, as in 10MiB.",
-    ),
-    click.option(
-        "--state",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="PATH",
-        help="The journal that lets a later push continue; by default in your state folder.",
-    ),
-    click.option("--no-journal", is_flag=True, help="Keep no journal: a push that is killed starts its layers over."),
     click.option(
         "--progress",
         type=click.Choice(["auto", "plain", "tty", "json"]),
@@ -147,12 +109,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         include_foreign: bool,
         ecr_protocol: "EcrProtocol",
         create_repository: bool,
-        jobs: int,
-        bytes_in_flight: int,
-        chunk_size: int,
-        max_bandwidth: int | None,
-        state: Path | None,
-        no_journal: bool,
+        config: TransferConfig,
         progress: str,
         quiet: bool,
         as_json: bool,
@@ -161,15 +118,6 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         aws: AwsOptions,
         **arguments: Any,
     ) -> T:
-        config = TransferConfig(
-            max_concurrent_blobs=jobs,
-            max_bytes_in_flight=bytes_in_flight,
-            upload_chunk_bytes=chunk_size,
-            upload_chunk_threshold=chunk_size,
-            max_bandwidth=max_bandwidth,
-            state_path=state,
-            journal=not no_journal,
-        )
         form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
         names = tuple(name for listed in platforms for name in listed.split(","))
         options = MoveOptions(
@@ -188,6 +136,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         return command(options, **arguments)
 
     decorated: Callable[..., T] = aws_options(access_options("src")(access_options("dest")(gather)))
+    decorated = limit_options("-j", "--jobs")(decorated)
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated

@@ -75,6 +75,8 @@ class TransferConfig:
             costs one round trip, and ECR and S3 want at least 5 MiB.
         upload_chunk_threshold: blobs up to this many bytes are sent in one request, and not resumed.
         max_bandwidth: bytes of blobs a second, from and to all registries together; None is as many as there come.
+        hub_reserve: of the manifests that a registry says one may still pull, as Docker Hub does, how many are to be
+            left; at that many, no more are asked for.
         patience: seconds that targets fed from one read wait for the slowest of them, before it reads on by itself.
         state_path: the journal's file; None for the platform's state folder.
         journal: False keeps no journal, so nothing is resumed.
@@ -91,6 +93,7 @@ class TransferConfig:
     upload_chunk_bytes: int = 32 * MIB
     upload_chunk_threshold: int = 32 * MIB
     max_bandwidth: int | None = None
+    hub_reserve: int = 0
     patience: float = 30.0
     state_path: Path | None = None
     journal: bool = True
@@ -99,7 +102,7 @@ class TransferConfig:
         for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts", "upload_chunk_bytes"):
             if getattr(self, name) < 1:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be at least 1")
-        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold", "max_read_ahead_bytes"):
+        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold", "max_read_ahead_bytes", "hub_reserve"):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
         _check_rate("max_bandwidth", self.max_bandwidth)

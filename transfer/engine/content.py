@@ -8,7 +8,7 @@ reading follow from these two signatures. Knows no end that implements them.
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from transfer.engine.events import Event, Observer, Retrying
 from transfer.model.descriptor import Descriptor
@@ -89,6 +89,11 @@ class BlobContext:
         self.notify(event)
 
 
+# Nothing can be mounted at all; no repository is known to have it yet; one is, and whether mounting works was never
+# tried; one is, and it works.
+Mountable = Literal["never", "later", "untried", "now"]
+
+
 class Target(Protocol):
     """
     Where an image is written: one repository of one registry.
@@ -117,8 +122,16 @@ class Target(Protocol):
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Raise TagImmutable when a tag that holds another digest is known not to move, before anything is sent."""
 
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:
-        """Have a blob of another repository of this registry here too, unsent; False is normal, and never an error."""
+    def mountable(self, digest: Digest) -> Mountable:
+        """Whether a blob can be taken from another repository of this registry, by what is known now."""
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:
+        """
+        Have a blob of another repository of this registry here too, unsent; False is normal, and never an error.
+
+        Args:
+            from_repository: one that has it; None for what is known here.
+        """
 
     async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """Upload one blob, continuing where the journal says an earlier run stopped."""

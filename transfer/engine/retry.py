@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from transfer import errors
 from transfer.engine.config import TransferConfig
 from transfer.engine.events import Retrying
 from transfer.errors import ConnectionFailed, RateLimited, RegistryError, TransferError
@@ -29,8 +30,10 @@ async def pause(seconds: float) -> None:
 
 
 def retryable(error: TransferError) -> bool:
-    """Whether the same request may succeed later: no answer, throttled, or the registry's own fault."""
+    """Whether the same request may succeed soon: no answer, throttled, or the registry's own fault."""
     match error:
+        case RateLimited(code=errors.PULLS_RESERVED):
+            return False
         case ConnectionFailed() | RateLimited():
             return True
         case RegistryError(status=status):

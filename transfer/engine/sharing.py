@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from transfer.engine.broadcast import Broadcast, Reader
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Target
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Target
 from transfer.engine.limits import Flight, Flights, Limits, Share
 from transfer.engine.tasks import task_group
 from transfer.errors import TransferError
@@ -21,6 +21,7 @@ from transfer.model.digest import Digest
 
 # What a blob was to a copy that found another one of the same repository at work on it.
 JOINED = BlobSent(sent=0, already_there=True)
+_MOUNTED = BlobSent(sent=0, mounted=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -55,10 +56,19 @@ class Want:
         """What its upload holds before it can go on."""
         return min(self.blob.descriptor.size, self.target.held_bytes)
 
+    @property
+    def mountable(self) -> Mountable:
+        """Whether it can be taken from another repository of the target's registry."""
+        return self.target.mountable(self.blob.descriptor.digest)
+
+    async def mount(self) -> bool:
+        """Mount the blob, where that can be tried."""
+        if self.mount_from is None and self.mountable in ("never", "later"):
+            return False
+        return await self.target.mount_blob(self.blob.descriptor, self.mount_from)
+
     async def push(self, source: BlobSource) -> BlobSent:
-        """Mount the blob, or upload it."""
-        if self.mount_from is not None and await self.target.mount_blob(self.blob.descriptor, self.mount_from):
-            return BlobSent(sent=0, mounted=True)
+        """Upload the blob."""
         return await self.target.push_blob(self.blob, source)
 
 
@@ -79,6 +89,7 @@ class Sharing:
         self._limits = limits
         self._flights: Flights[BlobSent] = Flights()
         self._gathering: Flights[None] = Flights()
+        self._nearby: Flights[None] = Flights()
         self._gatherers: dict[Flight, str] = {}
         self._waiting: dict[tuple[Hashable, Digest], list[Want]] = {}
         self._lagging: set[str] = set()
@@ -105,7 +116,7 @@ class Sharing:
         Raises:
             TransferError: the upload failed.
         """
-        while (flight := self._flights.find(want.key) or self._gathering.find(_subject(want))) is not None:
+        while (flight := self._obstacle(want)) is not None:
             await self._join(want, flight)
             if want.error is not None:
                 raise want.error
@@ -113,12 +124,23 @@ class Sharing:
                 return want.sent or JOINED
         self._withdraw(want)
         flight = self._flights.begin(want.key)
+        nearby = None if self._nearby.find(_neighbourhood(want)) else self._nearby.begin(_neighbourhood(want))
         try:
             sent = await self._lead(want)
             flight.end(landed=True)
         finally:
             flight.end()
+            if nearby is not None:
+                nearby.end()
         return sent
+
+    def _obstacle(self, want: Want) -> Flight | None:
+        """What is better waited for than done beside: the same upload, one that may feed this one, or be mounted."""
+        same, mountable = self._flights.find(want.key), want.mountable
+        if same or mountable == "now":
+            return same
+        nearby = self._nearby.find(_neighbourhood(want)) if mountable == "later" else None
+        return self._gathering.find(_subject(want)) or nearby
 
     async def _join(self, want: Want, flight: Flight) -> None:
         """Wait for an upload under way; if it is one for this very copy, it does not outlive it."""
@@ -131,21 +153,37 @@ class Sharing:
             raise
 
     async def _lead(self, want: Want) -> BlobSent:
-        with Share(self._limits.fed) as room:
-            # Who wants the same meanwhile waits to be taken along, instead of reading it once more.
-            gathering = self._gathering.begin(_subject(want))
-            self._gatherers[gathering] = want.target.registry
-            try:
-                async with self._limits.blobs(want.target.registry).hold():
-                    others = await self._take_along(want, room)
-                    self._end(gathering)
-                    return await (self._feed_all(want, others, room) if others else want.push(want.source))
-            finally:
+        is_easy = want.mountable == "now"
+        blobs = self._limits.blobs(want.target.registry)
+        if is_easy:
+            async with blobs.hold():
+                if await want.mount():
+                    return _MOUNTED
+        with Share(self._limits.fed) as room, self._gathered(want) as gathering:
+            async with blobs.hold():
+                if not is_easy and await want.mount():
+                    return _MOUNTED
+                others = await self._take_along(want, room)
                 self._end(gathering)
+                return await (self._feed_all(want, others, room) if others else want.push(want.source))
 
-    def _end(self, gathering: Flight) -> None:
-        self._gatherers.pop(gathering, None)
-        gathering.end()
+    @contextmanager
+    def _gathered(self, want: Want) -> Iterator[Flight | None]:
+        """Who wants the same meanwhile waits to be taken along, instead of reading it once more."""
+        if self._gathering.find(_subject(want)) is not None:
+            yield None
+            return
+        gathering = self._gathering.begin(_subject(want))
+        self._gatherers[gathering] = want.target.registry
+        try:
+            yield gathering
+        finally:
+            self._end(gathering)
+
+    def _end(self, gathering: Flight | None) -> None:
+        if gathering is not None:
+            self._gatherers.pop(gathering, None)
+            gathering.end()
 
     async def _take_along(self, want: Want, room: Share) -> list[Want]:
         """
@@ -162,11 +200,18 @@ class Sharing:
         return self._companions(want)[: most - 1]
 
     def _companions(self, want: Want) -> list[Want]:
-        """Who can be taken along now: one for each other repository where nobody is at work on the blob."""
+        """
+        Who can be taken along now: one for each other repository where nobody is at work on the blob.
+
+        Of those that can mount it from one another, one for each registry.
+        """
         found: dict[Hashable, Want] = {}
         for other in self._waiting.get(_subject(want), ()):
-            if not {want.target.registry, other.target.registry} & self._lagging and not self._flights.find(other.key):
-                found.setdefault(other.key, other)
+            registry, mounts = other.target.registry, other.mountable != "never"
+            if {want.target.registry, registry} & self._lagging or self._flights.find(other.key):
+                continue
+            if not (mounts and registry == want.target.registry):
+                found.setdefault(registry if mounts else other.key, other)
         return list(found.values())
 
     async def _feed_all(self, want: Want, others: list[Want], room: Share) -> BlobSent:
@@ -199,7 +244,7 @@ class Sharing:
     async def _feed(self, leader: Want, want: Want, reader: Reader, flight: Flight) -> None:
         reader.on_lag = lambda: self._let_go(want)
         try:
-            want.sent = await want.push(reader)
+            want.sent = _MOUNTED if await want.mount() else await want.push(reader)
             flight.end(landed=True)
         except TransferError as error:
             # What somebody else's source does wrong says nothing of one's own.
@@ -235,3 +280,7 @@ async def _run(cast: Broadcast, room: Share) -> None:
 
 def _subject(want: Want) -> tuple[Hashable, Digest]:
     return want.place, want.blob.descriptor.digest
+
+
+def _neighbourhood(want: Want) -> tuple[str, Digest]:
+    return want.target.registry, want.blob.descriptor.digest

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import filelock
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.files import open_below, refusal
 from transfer.local.folder import Draft, size_below, sweep, write_below
@@ -74,7 +74,11 @@ class LayoutTarget:
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Nothing to check: the tags of a layout move."""
 
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:  # noqa: ARG002 - as asked
+    def mountable(self, digest: Digest) -> Mountable:  # noqa: ARG002 - as asked
+        """Nothing can be mounted."""
+        return "never"
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:  # noqa: ARG002 - as asked
         """There are no repositories in a layout."""
         return False
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
 from transfer.engine.events import BlobProgress, BlobStarted
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidManifest, NotFound, TagImmutable
 from transfer.model.descriptor import Descriptor
@@ -189,9 +189,17 @@ class MemoryTarget:
         self.calls["check_tag"] += 1
         self._check_tag(tag, wanted, held)
 
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:
-        """Take a blob from the repository of this name among `neighbours`."""
+    def mountable(self, digest: Digest) -> Mountable:
+        """What one of `neighbours` has."""
+        if not self.neighbours:
+            return "never"
+        return "now" if any(digest in blobs for blobs in self.neighbours.values()) else "later"
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:
+        """Take a blob from the repository of this name among `neighbours`, or from any."""
         self.calls["mount_blob"] += 1
+        if from_repository is None:
+            from_repository = next((name for name, held in self.neighbours.items() if descriptor.digest in held), "")
         content = self.neighbours.get(from_repository, {}).get(descriptor.digest)
         if content is not None:
             self.blobs[descriptor.digest] = content

@@ -17,7 +17,7 @@ from typing import Self
 
 import filelock
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
 from transfer.local.appending import Space, TarAppender
 from transfer.local.archive_writer import ArchiveWriter
 from transfer.local.reading import PIECE_BYTES, blob_names
@@ -91,7 +91,11 @@ class OciArchiveTarget:
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Nothing to check: the tags of an archive move."""
 
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:  # noqa: ARG002 - as asked
+    def mountable(self, digest: Digest) -> Mountable:  # noqa: ARG002 - as asked
+        """Nothing can be mounted."""
+        return "never"
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:  # noqa: ARG002 - as asked
         """There are no repositories in an archive."""
         return False
 

@@ -44,6 +44,9 @@ def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> R
         ca=registry.ca,
         certificate=registry.cert,
         key=registry.key,
+        max_concurrent=registry.max_concurrent,
+        max_per_second=registry.max_per_second,
+        max_bandwidth=registry.max_bandwidth,
     )
 
 

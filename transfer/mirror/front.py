@@ -6,6 +6,7 @@ Knows no terminal; of the environment it reads what variables in a configuration
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 
@@ -60,7 +61,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     if jobs is not None:
         found = msgspec.structs.replace(found, jobs=jobs)
     reached = Accesses(found, environment, accesses or {})
-    async with Engine(limits, credentials=credentials) as engine:
+    async with Engine(limits_of(found, limits or TransferConfig()), credentials=credentials) as engine:
         run = MirrorRun(
             found,
             engine=engine,
@@ -72,6 +73,15 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
         )
         on_start(run)
         return await run.run()
+
+
+def limits_of(config: MirrorConfig, limits: TransferConfig) -> TransferConfig:
+    """The limits of a run: what the configuration says of them comes before what is said otherwise."""
+    return replace(
+        limits,
+        max_bandwidth=limits.max_bandwidth if config.max_bandwidth is None else config.max_bandwidth,
+        hub_reserve=limits.hub_reserve if config.hub_reserve is None else config.hub_reserve,
+    )
 
 
 def _checked(config: MirrorConfig) -> MirrorConfig:

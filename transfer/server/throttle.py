@@ -32,6 +32,7 @@ _COUNTS_AS = {
     "HeadBlob": "BatchCheckLayerAvailability",
     "HeadManifest": "BatchGetImage",
     "ListReferrers": "ListImageReferrers",
+    "ListRepositories": "DescribeRepositories",
     "ListTags": "ListImages",
     "MountBlob": "InitiateLayerUpload",
     "PatchUpload": "UploadLayerPart",

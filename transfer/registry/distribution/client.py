@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from copy import copy
 from types import MappingProxyType
 from typing import Self, TypeVar
-from urllib.parse import quote
 
 from transfer.engine.config import UNPACED, Pace
 from transfer.engine.events import Observer, Requested
@@ -31,9 +30,12 @@ from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.registry.auth import Access
 from transfer.registry.body import RequestBody, StreamBody
 from transfer.registry.credentials import Login
+from transfer.registry.distribution.calls import Calls
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
+from transfer.registry.distribution.holdings import Holdings
 from transfer.registry.distribution.pages import Page, list_referrers, list_repositories, list_tags, read_referrers
+from transfer.registry.distribution.quota import Pulls
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
 from transfer.registry.distribution.subjects import Lists
 from transfer.registry.ranges import Lanes
@@ -48,7 +50,6 @@ ACCEPT = ", ".join((*sorted(MANIFEST_MEDIA_TYPES), "*/*;q=0.1"))
 _OK = frozenset({200})
 # What registries that have never heard of the referrers API say of it, besides the 404 that they should.
 _NO_SUCH_API = frozenset({400, 405, 406, 415})
-_PUSH = "pull,push"
 _CATALOG = Access("", "catalog")
 _LARGEST_ERROR = 64 * 1024
 NO_QUOTAS: Mapping[str, float] = MappingProxyType({})
@@ -56,7 +57,12 @@ NO_QUOTAS: Mapping[str, float] = MappingProxyType({})
 
 class DistributionClient:
     """
-    One registry; `quotas` are the requests a second that it is known to take, by their action.
+    One registry.
+
+    Args:
+        quotas: requests a second that it is known to take, by their action.
+        pace: what else it may be asked.
+        reserve: of what it lets one pull, how much is to be left.
 
     Every call raises RegistryError or one of its kinds for what the registry refuses, ConnectionFailed when no answer
     is to be had, and CredentialsMissing or InvalidConfig when no login can be found out.
@@ -70,16 +76,20 @@ class DistributionClient:
         limits: Limits,
         quotas: Mapping[str, float] = NO_QUOTAS,
         pace: Pace = UNPACED,
+        reserve: int = 0,
     ) -> None:
         self._exchange = exchange
         self._retrier = retrier
         self._limits = limits.registry(exchange.registry, pace)
         self._quotas = quotas
+        self._calls = Calls(exchange.registry, self._limits.meter)
         self._observe: Observer | None = None
         self._tries_once = False
         self.habits = Habits()
+        self.holdings = Holdings()
         self.lanes = Lanes(limits.read_ahead)
         self.lists = Lists()
+        self.pulls = Pulls(reserve)
 
     def __repr__(self) -> str:
         return f"DistributionClient({self.registry!r})"
@@ -117,7 +127,7 @@ class DistributionClient:
 
     async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
         """A manifest by tag or digest, at most 4 MiB; not verified against anything."""
-        call = self._manifest("GET", repository, reference, _OK, headers={"Accept": ACCEPT})
+        call = self._calls.manifest("GET", repository, reference, _OK, headers={"Accept": ACCEPT})
 
         async def take(answer: Answer) -> FetchedManifest:
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -132,7 +142,7 @@ class DistributionClient:
 
         ECR and others leave the header out at times: then the manifest is fetched and its digest computed.
         """
-        call = self._manifest("HEAD", repository, reference, frozenset({200, 404}), headers={"Accept": ACCEPT})
+        call = self._calls.manifest("HEAD", repository, reference, frozenset({200, 404}), headers={"Accept": ACCEPT})
 
         async def take(answer: Answer) -> tuple[bool, str]:
             return answer.status == 200, answer.headers.get("docker-content-digest", "")
@@ -154,7 +164,7 @@ class DistributionClient:
             BlobUnknown: it names what is not there.
             ContentMismatch: the registry says that it has stored it under another digest.
         """
-        call = self._manifest(
+        call = self._calls.manifest(
             "PUT",
             repository,
             reference,
@@ -175,11 +185,11 @@ class DistributionClient:
 
     async def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a manifest by digest, or a tag where the registry can do that; NotFound where there is none."""
-        await self._call(self._manifest("DELETE", repository, reference, frozenset({200, 202, 204})), _nothing)
+        await self._call(self._calls.manifest("DELETE", repository, reference, frozenset({200, 202, 204})), _nothing)
 
     async def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether the repository has a blob."""
-        call = self._blob("HEAD", repository, digest, frozenset({200, 404}))
+        call = self._calls.blob("HEAD", repository, digest, frozenset({200, 404}))
 
         async def take(answer: Answer) -> bool:
             return answer.status == 200
@@ -190,7 +200,7 @@ class DistributionClient:
     async def get_blob(self, repository: str, blob: Descriptor, first: int, end: int) -> AsyncIterator[Answer]:
         """The bytes [first, end) of a blob, tried once; the answer may be a 200 with all of it."""
         headers = range_header(first, end, blob.size)
-        call = self._blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
+        call = self._calls.blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
         async with AsyncExitStack() as stack:
             # Only the request takes a slot: the body may take hours, and its reader may wait for others.
             async with self._slot(call):
@@ -199,26 +209,23 @@ class DistributionClient:
 
     async def delete_blob(self, repository: str, digest: Digest) -> None:
         """Delete a blob; NotFound where there is none."""
-        call = self._blob("DELETE", repository, digest, frozenset({200, 202, 204}), actions="delete")
+        call = self._calls.blob("DELETE", repository, digest, frozenset({200, 202, 204}), actions="delete")
         await self._call(call, _nothing)
 
     async def start_upload(self, repository: str) -> Upload:
         """A new upload session."""
-        what = f"POST upload to {self._name(repository)}"
-        call = Call("POST upload", f"/v2/{repository}/blobs/uploads/", what, _push(repository), frozenset({202}))
-        return await self._call(call, opened(repository, what))
+        call = self._calls.start(repository)
+        return await self._call(call, opened(repository, call.what))
 
     async def mount_blob(self, repository: str, digest: Digest, from_repository: str) -> Upload | None:
         """Have a blob of another repository here too: None when that is done, else a session to upload it by."""
-        what = f"POST mount of {digest} to {self._name(repository)}"
-        path = with_query(f"/v2/{repository}/blobs/uploads/", mount=digest, **{"from": from_repository})
-        call = Call("POST upload", path, what, Access(repository, _PUSH, from_repository), frozenset({201, 202}))
+        call = self._calls.mount(repository, digest, from_repository)
 
         async def take(answer: Answer) -> Upload | None:
             if answer.status == 201:
-                await stored(what, digest)(answer)
+                await stored(call.what, digest)(answer)
                 return None
-            return await opened(repository, what)(answer)
+            return await opened(repository, call.what)(answer)
 
         return await self._call(call, take)
 
@@ -229,7 +236,7 @@ class DistributionClient:
             "Content-Range": f"{first}-{first + body.length - 1}",
         }
         # ECR answers 201 instead of 202.
-        call = self._upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body)
+        call = self._calls.upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body)
         async with self._slot(call), self._exchange.open(call) as answer:
             return moved(upload, answer, call.what)
 
@@ -240,7 +247,7 @@ class DistributionClient:
         Raises:
             ContentMismatch: the registry says that it has stored another digest.
         """
-        call = self._upload(
+        call = self._calls.upload(
             "PUT",
             Upload(upload.repository, with_query(upload.url, digest=digest)),
             frozenset({200, 201, 204}),
@@ -259,7 +266,7 @@ class DistributionClient:
         Raises:
             UploadLost: it is not known any more, or what it holds cannot be told.
         """
-        call = self._upload("GET", upload, frozenset({200, 202, 204}))
+        call = self._calls.upload("GET", upload, frozenset({200, 202, 204}))
 
         async def take(answer: Answer) -> tuple[Upload, int]:
             held = held_bytes(answer.headers, most)
@@ -278,13 +285,13 @@ class DistributionClient:
 
     async def cancel_upload(self, upload: Upload) -> None:
         """Give a session up, tried once; it is no harm if that fails, since the registry ends it some day."""
-        call = self._upload("DELETE", upload, frozenset({200, 202, 204, 404}))
+        call = self._calls.upload("DELETE", upload, frozenset({200, 202, 204, 404}))
         async with self._slot(call), self._exchange.open(call):
             pass
 
     def tags(self, repository: str) -> AsyncGenerator[str]:
         """Every tag of a repository, over all pages, each once."""
-        return list_tags(self._get_page, repository, self._name(repository))
+        return list_tags(self._get_page, repository, self._calls.name(repository))
 
     def repositories(self) -> AsyncGenerator[str]:
         """Every repository of the registry, over all pages, each once, where it tells."""
@@ -302,11 +309,11 @@ class DistributionClient:
             fetched = await self.get_manifest(repository, digest.as_tag)
         except NotFound:
             return []
-        return read_referrers(fetched.raw, what=f"GET referrers of {self._name(repository)}@{digest}")
+        return read_referrers(fetched.raw, what=f"GET referrers of {self._calls.name(repository)}@{digest}")
 
     async def _listed_referrers(self, repository: str, digest: Digest) -> list[Descriptor] | None:
         try:
-            return await list_referrers(self._get_page, repository, self._name(repository), digest)
+            return await list_referrers(self._get_page, repository, self._calls.name(repository), digest)
         except RegistryError as error:
             if error.status in _NO_SUCH_API and not self.habits.has_referrers:
                 return None
@@ -332,60 +339,12 @@ class DistributionClient:
 
     async def _call(self, call: Call, take: Callable[[Answer], Awaitable[T]]) -> T:
         async def once() -> T:
-            async with self._slot(call), self._exchange.open(call) as answer:
-                return await take(answer)
+            with self.pulls.counted(call.action, call.what):
+                async with self._slot(call), self._exchange.open(call) as answer:
+                    self.pulls.note(answer.headers)
+                    return await take(answer)
 
         return await self.retry(call.what, once)
-
-    def _manifest(
-        self,
-        method: str,
-        repository: str,
-        reference: str,
-        expected: frozenset[int],
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: RequestBody | None = None,
-    ) -> Call:
-        actions = {"PUT": _PUSH, "DELETE": "delete"}.get(method, "pull")
-        path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
-        what = f"{method} manifest {reference} of {self._name(repository)}"
-        return Call(f"{method} manifest", path, what, Access(repository, actions), expected, headers or {}, body)
-
-    def _blob(
-        self,
-        method: str,
-        repository: str,
-        digest: Digest,
-        expected: frozenset[int],
-        *,
-        headers: Mapping[str, str] | None = None,
-        actions: str = "pull",
-    ) -> Call:
-        what = f"{method} blob {digest} of {self._name(repository)}"
-        path = f"/v2/{repository}/blobs/{digest}"
-        meter = self._limits.meter if method == "GET" else None
-        return Call(f"{method} blob", path, what, Access(repository, actions), expected, headers or {}, meter=meter)
-
-    def _upload(
-        self,
-        method: str,
-        upload: Upload,
-        expected: frozenset[int],
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: RequestBody | StreamBody | None = None,
-    ) -> Call:
-        what = f"{method} upload to {self._name(upload.repository)}"
-        access, meter = _push(upload.repository), self._limits.meter if body else None
-        return Call(f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter)
-
-    def _name(self, repository: str) -> str:
-        return f"{self.registry}/{repository}"
-
-
-def _push(repository: str) -> Access:
-    return Access(repository, _PUSH)
 
 
 async def _nothing(answer: Answer) -> None:

@@ -47,11 +47,13 @@ class Habits:
     Attributes:
         takes_chunks: uploads may come in more than one request.
         largest_body: bytes of a body that are not known to be too many.
+        mounts: whether blobs of other repositories can be mounted; None before that was tried.
         has_referrers: whether there is a referrers API; None before it was asked.
     """
 
     takes_chunks: bool = True
     largest_body: int = 2**63 - 1
+    mounts: bool | None = None
     has_referrers: bool | None = None
 
 

@@ -7,7 +7,7 @@ gets up is in `upload`. Knows nothing of other repositories but what may be moun
 
 from collections.abc import Sequence
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
 from transfer.engine.tasks import gather
 from transfer.errors import TagImmutable, TransferError
 from transfer.model.descriptor import Descriptor
@@ -70,25 +70,49 @@ class DistributionTarget:
         with on_side("target"):
             found = await gather(self._client.has_blob(self._site.repository, digest) for digest in asked)
         missing = {digest for digest, there in zip(asked, found, strict=True) if not there}
-        return settle_known(self._known, asked, missing, fresh=fresh)
+        left = settle_known(self._known, asked, missing, fresh=fresh)
+        for digest in set(asked) - left:
+            self._client.holdings.note(self._site.repository, digest)
+        return left
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """The API does not tell which tags may move: the manifest's PUT will."""
 
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:
+    def mountable(self, digest: Digest) -> Mountable:
+        """What another repository is known to have; nothing where the registry has been seen to mount nothing."""
+        works = self._client.habits.mounts
+        if works is False:
+            return "never"
+        if self._client.holdings.elsewhere(digest, but=self._site.repository) is None:
+            return "later"
+        return "now" if works else "untried"
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:
         """Have a blob of another repository of this registry here too; False where that cannot be, for any reason."""
-        if descriptor.digest in self._known:
+        digest, holdings, repository = descriptor.digest, self._client.holdings, self._site.repository
+        if digest in self._known:
             return True
+        place = from_repository or holdings.elsewhere(digest, but=repository)
+        if place is None:
+            return False
         try:
             # Tried once: an upload that works is better than a mount that might.
-            opened = await self._client.single().mount_blob(self._site.repository, descriptor.digest, from_repository)
+            opened = await self._client.single().mount_blob(repository, digest, place)
         except TransferError:
+            holdings.forget(place, digest)
             return False
         if opened is not None:
-            self._opened[descriptor.digest] = opened
+            self._opened[digest] = opened
+            holdings.forget(place, digest)
+            self._client.habits.mounts = self._client.habits.mounts or False
             return False
-        self._known.add(descriptor.digest)
+        self._client.habits.mounts = True
+        self._note(digest)
         return True
+
+    def _note(self, digest: Digest) -> None:
+        self._known.add(digest)
+        self._client.holdings.note(self._site.repository, digest)
 
     async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         digest = blob.descriptor.digest
@@ -96,7 +120,7 @@ class DistributionTarget:
             return BlobSent(sent=0, already_there=True)
         with on_side("target"):
             sent = await BlobUpload(self._site, blob, source, self._opened.pop(digest, None)).run()
-        self._known.add(digest)
+        self._note(digest)
         return sent
 
     async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Presence
+from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
 from transfer.engine.tasks import gather
 from transfer.errors import BlobUnknown, InvalidDigest, InvalidManifest, NotFound, RegistryError, TagImmutable
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
@@ -110,7 +110,11 @@ class EcrTarget:
         if any(is_tag_fixed(repository, tag) for repository in reply["repositories"]):
             raise self._immutable(tag, wanted, held, status=400)
 
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str) -> bool:  # noqa: ARG002 - as asked
+    def mountable(self, digest: Digest) -> Mountable:  # noqa: ARG002 - as asked
+        """Nothing can be mounted."""
+        return "never"
+
+    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:  # noqa: ARG002 - as asked
         """The API has no operation for it."""
         return False
 

@@ -1,0 +1,117 @@
+"""What a registry says of its pull quota, and when no more is asked for."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from transfer.errors import PULLS_RESERVED, RateLimited
+from transfer.registry.distribution.quota import PullQuota, Pulls, read_quota
+
+GET = "GET manifest"
+# 2026-11-24 14:00 UTC.
+NOW = 1_795_528_800.0
+
+
+def told(remaining: int, limit: int = 100) -> dict[str, str]:
+    return {"ratelimit-limit": f"{limit};w=21600", "ratelimit-remaining": f"{remaining};w=21600"}
+
+
+class Clock:
+    """Stands where it is set."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "source", "expected"),
+    [
+        ("100;w=21600", "76;w=21600", "192.0.2.1", PullQuota(100, 76, 21600, NOW, "192.0.2.1")),
+        (" 200;w=60 ", "0;w=60", None, PullQuota(200, 0, 60, NOW)),
+        ("100;w=21600", "76;w=21600", "a\x1b[2Jb" + "c" * 200, PullQuota(100, 76, 21600, NOW, "a [2Jb" + "c" * 94)),
+        ("100;w=21600", None, None, None),
+        (None, "76;w=21600", None, None),
+        ("100", "76", None, None),
+        ("100;w=21600", "-1;w=21600", None, None),
+        ("100;w=21600", "76;w=21600, 5;w=60", None, None),
+        ("1" * 50 + ";w=1", "1;w=1", None, None),
+        ("unlimited", "unlimited", None, None),
+    ],
+)
+def test_a_quota_is_read_as_docker_hub_writes_it(
+    limit: str | None, remaining: str | None, source: str | None, expected: PullQuota | None
+) -> None:
+    named = {"ratelimit-limit": limit, "ratelimit-remaining": remaining, "docker-ratelimit-source": source}
+    headers = {name: value for name, value in named.items() if value is not None}
+    assert read_quota(headers, now=NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("remaining", "reserve", "allowed"),
+    [(None, 50, True), (51, 50, True), (50, 50, False), (3, 50, False), (1, 0, True), (0, 0, False)],
+)
+def test_a_pull_is_made_while_more_are_left_than_are_reserved(
+    remaining: int | None, reserve: int, allowed: bool
+) -> None:
+    pulls = Pulls(reserve, clock=Clock())
+    pulls.note({} if remaining is None else told(remaining))
+    made = False
+    with ExitStack() as stack:
+        if not allowed:
+            stack.enter_context(pytest.raises(RateLimited))
+        with pulls.counted(GET, "GET manifest"):
+            made = True
+    assert made is allowed
+
+
+def test_what_is_refused_says_how_many_are_left_until_when_and_what_to_do() -> None:
+    pulls = Pulls(20, clock=Clock())
+    pulls.note(told(20))
+    with pytest.raises(RateLimited) as caught, pulls.counted(GET, "GET manifest v1 of docker.io/library/app"):
+        pass
+    assert str(caught.value) == (
+        "GET manifest v1 of docker.io/library/app: not asked for, since 20 of 100 pulls are left and 20 are reserved; "
+        "all are there again by 2026-11-24 20:00 UTC: wait, log in, or reserve fewer"
+    )
+    assert (caught.value.code, caught.value.status, caught.value.retry_after) == (PULLS_RESERVED, 429, 21600.0)
+
+
+@pytest.mark.parametrize("action", ["HEAD manifest", "GET blob", "PUT manifest"])
+def test_only_a_manifest_that_is_fetched_counts(action: str) -> None:
+    pulls = Pulls(5, clock=Clock())
+    pulls.note(told(0))
+    made = False
+    with pulls.counted(action, action):
+        made = True
+    assert made
+
+
+def test_pulls_under_way_count_before_the_registry_says_so() -> None:
+    pulls = Pulls(5, clock=Clock())
+    pulls.note(told(7))
+    with ExitStack() as stack:
+        stack.enter_context(pulls.counted(GET, "first"))
+        stack.enter_context(pulls.counted(GET, "second"))
+        stack.enter_context(pytest.raises(RateLimited))
+        stack.enter_context(pulls.counted(GET, "third"))
+    with pulls.counted(GET, "fourth"):
+        pulls.note(told(6))
+    assert pulls.quota is not None
+    assert pulls.quota.remaining == 6
+
+
+def test_what_was_said_a_window_ago_counts_no_more_and_what_is_not_said_changes_nothing() -> None:
+    clock = Clock()
+    pulls = Pulls(5, clock=clock)
+    pulls.note(told(5))
+    pulls.note({"content-type": "x"})
+    with pytest.raises(RateLimited), pulls.counted(GET, "now"):
+        pass
+    clock.now += 21600
+    made = False
+    with pulls.counted(GET, "later"):
+        made = True
+    assert made

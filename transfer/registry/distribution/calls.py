@@ -1,0 +1,96 @@
+"""
+The requests to one registry about manifests, blobs and uploads, made but not sent.
+
+Pure. Source: OCI distribution-spec 1.1, "Endpoints". Does not know what an answer means.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from transfer.engine.limits import Meter
+from transfer.model.digest import Digest
+from transfer.registry.auth import Access
+from transfer.registry.body import RequestBody, StreamBody
+from transfer.registry.distribution.exchange import Call
+from transfer.registry.distribution.headers import with_query
+from transfer.registry.distribution.sessions import Upload
+
+_PUSH = "pull,push"
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """
+    Those to one registry.
+
+    Attributes:
+        registry: its name, for errors.
+        meter: counts the bytes of blobs.
+    """
+
+    registry: str
+    meter: Meter | None
+
+    def manifest(
+        self,
+        method: str,
+        repository: str,
+        reference: str,
+        expected: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: RequestBody | None = None,
+    ) -> Call:
+        """About a manifest, by tag or digest."""
+        actions = {"PUT": _PUSH, "DELETE": "delete"}.get(method, "pull")
+        path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
+        what = f"{method} manifest {reference} of {self.name(repository)}"
+        return Call(f"{method} manifest", path, what, Access(repository, actions), expected, headers or {}, body)
+
+    def blob(
+        self,
+        method: str,
+        repository: str,
+        digest: Digest,
+        expected: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        actions: str = "pull",
+    ) -> Call:
+        """About a blob."""
+        what = f"{method} blob {digest} of {self.name(repository)}"
+        path = f"/v2/{repository}/blobs/{digest}"
+        meter = self.meter if method == "GET" else None
+        return Call(f"{method} blob", path, what, Access(repository, actions), expected, headers or {}, meter=meter)
+
+    def start(self, repository: str) -> Call:
+        """For a new upload session."""
+        what = f"POST upload to {self.name(repository)}"
+        access = Access(repository, _PUSH)
+        return Call("POST upload", f"/v2/{repository}/blobs/uploads/", what, access, frozenset({202}))
+
+    def mount(self, repository: str, digest: Digest, from_repository: str) -> Call:
+        """For a blob of another repository, or else a new upload session."""
+        what = f"POST mount of {digest} to {self.name(repository)}"
+        path = with_query(f"/v2/{repository}/blobs/uploads/", mount=digest, **{"from": from_repository})
+        access = Access(repository, _PUSH, from_repository)
+        return Call("POST upload", path, what, access, frozenset({201, 202}))
+
+    def upload(
+        self,
+        method: str,
+        upload: Upload,
+        expected: frozenset[int],
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: RequestBody | StreamBody | None = None,
+    ) -> Call:
+        """About an upload session."""
+        what = f"{method} upload to {self.name(upload.repository)}"
+        access, meter = Access(upload.repository, _PUSH), self.meter if body else None
+        return Call(f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter)
+
+    def name(self, repository: str) -> str:
+        """A repository as an error names it."""
+        return f"{self.registry}/{repository}"
