@@ -281,7 +281,7 @@ class MirrorRun:
         for target, held in there.items():
             if held == digest:
                 continue
-            kept = replace(target, tag=backup_tag(template, target.at(held) if "digest" in template else target))
+            kept = replace(target, tag=backup_tag(template, replace(target, digest=held)))
             access = self._accesses.to(target.registry)
             job = Job(str(target.at(held)), (Destination(str(kept), access),), access=access)
             (outcome,) = await (self._engine.preview(job) if self._dry_run else self._engine.run(job))
