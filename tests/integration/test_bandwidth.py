@@ -24,6 +24,7 @@ from transfer.registry.access import RegistryAccess
 from transfer.registry.distribution.exchange import RegistrySettings
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.creating import RepositoryCreation, RepositorySettings
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
@@ -68,7 +69,8 @@ async def ecr(server: Server, session: AwsSession, clock: Time) -> AsyncIterator
         client = EcrClient(here, transport=transport, retrier=retrier, limits=limits)
         site = UploadSite("bb", client, "123456789012", "bb", NoJournal(), limits.bytes)
         source = EcrSource(client, transport, retrier, registry_id="123456789012", repository="aa")
-        yield source, EcrTarget(site, known=set(), create_repository=True), limits
+        creation = RepositoryCreation(client, site.names, RepositorySettings())
+        yield source, EcrTarget(site, known=set(), creation=creation), limits
 
 
 async def move(image: BuiltImage, source: Source, target: Target, limits: Limits) -> None:

@@ -35,6 +35,7 @@ class RunOptions:
 
     jobs: int | None
     fail_fast: bool
+    dry_run: bool
     failures: Path | None
     report: Path | None
     grace: float
@@ -49,6 +50,11 @@ class RunOptions:
 _RUN = (
     click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Images at once.  [default: 16]"),
     click.option("--fail-fast", is_flag=True, help="Begin no further image after the first one that failed."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Check everything, show what would move and how long quotas make it, and write nothing.",
+    ),
     click.option(
         "--failures",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -133,6 +139,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
       transfer mirror alpine "$REGISTRY/mirror/" --semver '>=3.18' --newest 5 --create-repository
       transfer mirror registry.example/team/app other.example/app --all-tags --to third.example/app
       transfer mirror 'registry.example/team/*' "$REGISTRY/team/{name}" --tags 'v*' --exclude '*-rc*'
+      transfer mirror -c mirror.yaml --dry-run
       transfer mirror -c mirror.yaml --failures failed.jsonl --json > report.json
       transfer mirror -c skopeo-sync.yaml --dest "$REGISTRY/mirror" --scoped
       transfer mirror -c mirror.yaml --watch 30m --listen 127.0.0.1:9090
@@ -192,7 +199,7 @@ def _mirror(config: "MirrorConfig", accesses: dict[str, "RegistryAccess"], optio
     only = read_failures(options.failures) if options.failures else None
     stopped: list[int] = []
     report = run(lambda: _run(config, accesses, options, only, stopped))
-    if options.failures:
+    if options.failures and not options.dry_run:
         write_failures(options.failures, report)
     _tell(report, options)
     return stopped[0] if stopped else exit_code(report)
@@ -227,6 +234,7 @@ async def _run(
             jobs=options.jobs,
             only=only,
             fail_fast=options.fail_fast,
+            dry_run=options.dry_run,
             on_image=_silent if options.quiet else _say,
             on_start=started,
         )

@@ -34,6 +34,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     jobs: int | None = None,
     only: frozenset[str] | None = None,
     fail_fast: bool = False,
+    dry_run: bool = False,
     on_image: Callable[[ImageReport], None] = lambda _: None,
     on_start: Callable[[MirrorRun], None] = lambda _: None,
 ) -> MirrorReport:
@@ -49,6 +50,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
         environment: what variables in logins stand for.
         only: of all images, only those with these targets; nothing is pruned then.
         fail_fast: begin no further image after the first one that failed.
+        dry_run: find out what would be done, with all the checks, and write nothing.
         on_image: told of each image when it ends.
         on_start: given the run before it begins, whose `stop` ends it early.
 
@@ -60,7 +62,15 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
         found = msgspec.structs.replace(found, jobs=jobs)
     reached = Accesses(found, environment, accesses or {})
     async with Engine(limits_of(found, limits or TransferConfig()), credentials=credentials) as engine:
-        run = MirrorRun(found, engine=engine, accesses=reached, only=only, fail_fast=fail_fast, on_image=on_image)
+        run = MirrorRun(
+            found,
+            engine=engine,
+            accesses=reached,
+            only=only,
+            fail_fast=fail_fast,
+            dry_run=dry_run,
+            on_image=on_image,
+        )
         on_start(run)
         return await run.run()
 

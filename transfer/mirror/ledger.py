@@ -1,16 +1,18 @@
 """Ledger: takes down what becomes of each image of a mirror, while it runs. Decides nothing."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from transfer.engine.result import PushResult
+from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.mirror.decide import Image
 from transfer.mirror.report import ImageReport, MirrorReport
 from transfer.mirror.settings import Mapping
 from transfer.model.reference import Reference
+from transfer.registry.ecr.quotas import quota_seconds
 
 
 class Ledger:
@@ -38,6 +40,7 @@ class Ledger:
             warnings=tuple(self._warnings),
             seconds=time.monotonic() - self._began,
             stopped=stopped,
+            quota_seconds=quotas_of(self._images),
         )
 
     def warn(self, line: str) -> None:
@@ -65,7 +68,24 @@ class Ledger:
         self.ended(image, target, **_told(error), seconds=seconds)
         self._on_failure()
 
-    def copied(
+    def settled(
+        self,
+        image: Image,
+        target: Reference,
+        outcome: PushResult | Preview | TransferError,
+        *,
+        notes: Sequence[str],
+        seconds: float,
+    ) -> None:
+        """One image was, or would be, copied to one target, or was there after all, or failed."""
+        if isinstance(outcome, TransferError):
+            self.failed(image, target, outcome, seconds=seconds)
+        elif isinstance(outcome, Preview):
+            self._planned(image, target, outcome, notes=notes, seconds=seconds)
+        else:
+            self._copied(image, target, outcome, notes=notes, seconds=seconds)
+
+    def _copied(
         self, image: Image, target: Reference, result: PushResult, *, notes: Sequence[str], seconds: float
     ) -> None:
         """One image was copied, or found to be there after all."""
@@ -83,6 +103,33 @@ class Ledger:
             retries=result.retries,
             seconds=seconds,
         )
+
+    def _planned(
+        self, image: Image, target: Reference, preview: Preview, *, notes: Sequence[str], seconds: float
+    ) -> None:
+        """One image would be copied, or nothing of it."""
+        moves = preview.uploaded.count or preview.mounted.count or preview.manifests
+        self.ended(
+            image,
+            target,
+            status="planned" if moves else "unchanged",
+            digest=preview.digest,
+            notes=(*notes, *(["its repository would be created"] if preview.creates else [])),
+            uploaded=preview.uploaded.size,
+            mounted=preview.mounted.size,
+            present=preview.present.size,
+            requests=sum(preview.requests.values()),
+            calls=dict(preview.requests),
+            seconds=seconds,
+        )
+
+
+def quotas_of(images: Iterable[ImageReport]) -> float:
+    """How long the quotas of the registries alone make what is planned for them take, all at once."""
+    calls: dict[str, Counter[str]] = {}
+    for image in images:
+        calls.setdefault(image.target.partition("/")[0], Counter()).update(image.calls)
+    return max(map(quota_seconds, calls.values()), default=0.0)
 
 
 def _told(error: TransferError) -> dict[str, Any]:
