@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.images import ImageBuilder
 from transfer import Engine, InvalidConfig, Server, TransferConfig
 from transfer.errors import TransferError
-from transfer.mirror import Followed, Mapping, MirrorConfig, MirrorReport, Watch, load_config, watch
+from transfer.mirror import CreateRepository, Followed, Mapping, MirrorConfig, MirrorReport, Watch, load_config, watch
 from transfer.mirror.health import Health
 from transfer.mirror.report import Status
 
@@ -366,3 +366,34 @@ async def test_an_address_that_is_taken_is_refused_in_one_line(site: Site) -> No
     ):
         async with Health().listening("127.0.0.1", port):
             pass
+
+
+@pytest.mark.parametrize("ecr", [False, True], ids=["over /v2/", "over the API of ECR"])
+async def test_a_target_that_lost_everything_meanwhile_is_filled_again(
+    filled: Site, ecr: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(host(filled.target).rpartition(":")[2])
+    await filled.target.__aexit__(None, None, None)
+    for name, value in filled.target.environment.items():
+        monkeypatch.setenv(name, value)
+    place = filled.target.registry if ecr else host(filled.target)
+    mapping = Mapping(source=f"{host(filled.source)}/app", targets=(f"{place}/copy",), create=CreateRepository())
+    config, between, again = MirrorConfig(mappings=(mapping,)), asyncio.Event(), asyncio.Event()
+
+    def report(found: MirrorReport) -> None:
+        filled.reports.append(found)
+        between.set()
+        if len(filled.reports) == 2:
+            again.set()
+
+    watching = Watch(Followed(lambda: config, schedule="1d"), limits=FAST, on_report=report)
+    task = asyncio.create_task(watching.run())
+    async with Server(auth=False, port=port):
+        await between.wait()
+    async with Server(auth=False, port=port) as emptied:
+        watching.reload()
+        await again.wait()
+        watching.stop(0)
+        await task
+        assert emptied.requests.count("PutImage" if ecr else "PutManifest") >= 2
+    assert filled.counts == [{"copied": 2}, {"copied": 2}]
