@@ -11,7 +11,7 @@ import pytest
 from tests.command import started
 from transfer.cli.demo.build import build_image
 from transfer.cli.demo.machine import Tree
-from transfer.cli.demo.process import Push, surrounded
+from transfer.cli.demo.process import Command, surrounded
 from transfer.cli.demo.story import Scenes
 from transfer.cli.demo.table import Narrator
 from transfer.server import Server
@@ -51,10 +51,12 @@ def test_the_whole_demo_holds_and_leaves_nothing(temporary: Path) -> None:
     assert next(iter(rows)) == "step"
     assert list(rows)[2:] == [
         *("build an image", "start a registry", "push", "push elsewhere, killed", "push again, resumed"),
-        *("push again", "read back"),
+        *("push again", "read back", "mirror", "mirror again"),
     ]
     assert rows["push again"][:3] == ["1", "0", "B"]
     assert rows["push elsewhere, killed"][-4:-2] == ["dead", "inside"]
+    assert rows["mirror again"][:3] == ["3", "0", "B"]
+    assert rows["mirror"][-3:] == ["5", "blobs", "mounted"]
     assert {"resumed", "sent"} < set(rows["push again, resumed"])
     assert " ".join(rows["read back"][-10:]) == "5 of 5 blobs as built, tag v1 as built"
     assert "Traceback" not in ended.stderr
@@ -111,7 +113,7 @@ async def test_a_layer_that_comes_back_changed_is_noticed(tmp_path: Path) -> Non
         scenes = Scenes(server, image, tmp_path / "journal.sqlite", Narrator(quiet=True), quiet=True)
         with surrounded(server.environment):
             target = f"{server.registry}/app:v1"
-            await Push(source=image.source, target=target, state=tmp_path / "journal.sqlite", quiet=True).run()
+            await Command.push(image.source, target, state=tmp_path / "journal.sqlite", quiet=True).run()
             whole = await scenes.read_back("app")
             [file] = (tmp_path / "registry").rglob(f"*{layer.digest.encoded}*")
             file.chmod(0o600)

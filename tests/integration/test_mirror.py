@@ -124,6 +124,7 @@ async def test_an_unchanged_mirror_into_ecr_costs_one_head_a_tag_and_one_call(si
     assert report.counts == {"unchanged": TAGS}
     assert {one.digest for one in report.images} == {image.root.digest for image in images}
     assert asked(site.source) == {"ListTags": 1, "HeadManifest": TAGS}
+    assert len(site.source.requests) == 1 + 1 + TAGS, "one request learns that a login is wanted"
     assert asked(site.target) == {"BatchGetImage": 1}
 
 

@@ -2,11 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from copy import copy
 
 import pytest
 
 from tests.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
+from transfer.engine.limits import Limits
+from transfer.engine.retry import Retrier
+from transfer.registry.ecr.aws import AwsSession
+from transfer.registry.ecr.client import EcrClient
+from transfer.registry.transport import Transport
 
 QUOTAS = {"PutImage": 10, "InitiateLayerUpload": 100}
 
@@ -56,3 +62,21 @@ async def test_the_docker_endpoint_has_the_same_quotas(throttling: Server, layou
         await asyncio.gather(*(moving.push(image.source, tag, ecr_protocol="registry") for tag in tags))
     assert throttling.requests.count("PutManifest", 201) == 25
     assert throttled(throttling) == 0
+
+
+async def test_an_operation_whose_quota_is_not_known_is_slowed_down_until_it_fits(aws_session: AwsSession) -> None:
+    patient = TransferConfig(max_attempts=20, backoff_base=0.05, backoff_max=0.5)
+    session, limits = copy(aws_session), Limits(patient)
+    async with Server(throttle={"DescribeRepositories": 50}) as server, Transport(patient) as transport:
+        session.url = server.url
+        ecr = EcrClient(session, transport=transport, retrier=Retrier(patient), limits=limits)
+
+        async def ask() -> list[object]:
+            return [one async for one in ecr.describe_repositories()]
+
+        assert await asyncio.gather(*(ask() for _ in range(150))) == [[]] * 150
+        throttled_calls = server.requests.count("DescribeRepositories", 400)
+        assert server.requests.count("DescribeRepositories", 200) == 150
+    assert throttled_calls > 0
+    (window,) = limits._windows.values()  # the one number that has no other way to be seen
+    assert (window.gate.capacity < 32, window.gate.held) == (True, 0)

@@ -1,10 +1,13 @@
 """What `transfer mirror` says: a line when an image ends, a table or JSON at the end. Knows no registry."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from transfer.cli.moving import json_text
 from transfer.cli.text import align, count, display, format_size
 
 if TYPE_CHECKING:
@@ -85,6 +88,22 @@ def report_document(report: "MirrorReport") -> dict[str, Any]:
         "mistakes": [_image(one) for one in report.mistakes],
         "images": [_image(one) for one in report.images],
     }
+
+
+def write_report(file: Path, document: dict[str, Any]) -> None:
+    """Write a report, so that who reads meanwhile has the old one or the new one whole; a pipe takes it as it is."""
+    text = json_text(document) + "\n"
+    if file.exists() and not file.is_file():
+        file.write_text(text, encoding="utf-8")
+        return
+    place = file.resolve()
+    draft = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(place)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _image(image: "ImageReport") -> dict[str, Any]:

@@ -57,7 +57,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     Raises:
         InvalidConfig: something in the configuration is wrong; nothing was asked of anybody.
     """
-    found = _checked(config) if isinstance(config, MirrorConfig) else load_config(config, environment=environment)
+    found = checked(config) if isinstance(config, MirrorConfig) else load_config(config, environment=environment)
     if jobs is not None:
         found = msgspec.structs.replace(found, jobs=jobs)
     reached = Accesses(found, environment, accesses or {})
@@ -84,7 +84,13 @@ def limits_of(config: MirrorConfig, limits: TransferConfig) -> TransferConfig:
     )
 
 
-def _checked(config: MirrorConfig) -> MirrorConfig:
+def checked(config: MirrorConfig) -> MirrorConfig:
+    """
+    A configuration that was made in Python, by the rules of one that was read.
+
+    Raises:
+        InvalidConfig: something is wrong in it; the message has a line for each mistake.
+    """
     mistakes = check(config)
     if mistakes:
         raise InvalidConfig("\n".join(f"{spelled(mistake.path)}: {mistake.reason}" for mistake in mistakes))

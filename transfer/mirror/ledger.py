@@ -100,6 +100,7 @@ class Ledger:
             mounted=result.mounted.size,
             present=result.present.size,
             requests=result.requests,
+            retries=result.retries,
             seconds=seconds,
         )
 

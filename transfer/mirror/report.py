@@ -26,6 +26,7 @@ class ImageReport:
         uploaded, mounted, present: bytes of its blobs, by how they came to be at the target.
         requests: what it took at both ends, as far as that was for this image alone; in a dry run, what would write.
         calls: in a dry run, the requests that would write, by kind.
+        retries: how many of them were tried again.
         seconds: from its beginning to its end.
     """
 
@@ -42,6 +43,7 @@ class ImageReport:
     mounted: int = 0
     present: int = 0
     requests: int = 0
+    retries: int = 0
     calls: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 

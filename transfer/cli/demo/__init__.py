@@ -30,13 +30,13 @@ def _empty(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> 
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors.")
 def demo(*, keep: Path | None, quiet: bool) -> None:
-    """Show a push that is killed and resumed, on this machine alone.
+    """Show a push that is killed and resumed, and a mirror, on this machine alone.
 
     Builds an image of Python's own files, starts a registry on a free local port, pushes the image,
     kills a second push in the middle of its layers, resumes it, pushes once more, reads everything
-    back and compares. Needs no account and no network, takes less than half a minute, and leaves
-    nothing behind. The table at the end goes to stdout, all else to stderr; every count in it is
-    the registry's own.
+    back and compares; then mirrors it all into a second registry, twice. Needs no account and no
+    network, takes less than half a minute, and leaves nothing behind. The table at the end goes to
+    stdout, all else to stderr; every count in it is the registries' own.
 
     \b
     Examples:

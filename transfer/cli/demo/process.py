@@ -1,5 +1,5 @@
 """
-Pushes as processes of their own, which can be killed, and the environment that this program and they share.
+Pushes and mirrors as processes of their own, which can be killed, and the environment that all of them share.
 
 Does not know the story that they are part of.
 """
@@ -10,10 +10,11 @@ import os
 import shlex
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import click
 
@@ -51,25 +52,28 @@ def _replace(environment: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Push:
-    """One `transfer push`, to be run as often as one likes."""
+class Command:
+    """One `transfer` command that moves images, to be run as often as one likes."""
 
-    source: str
-    target: str
-    state: Path
-    quiet: bool
+    arguments: Sequence[str]
 
-    @property
-    def arguments(self) -> list[str]:
-        quiet = ["--quiet"] if self.quiet else []
-        return ["push", self.source, self.target, "--create-repository", "--state", str(self.state), *quiet]
+    @classmethod
+    def push(cls, source: str, target: str, *, state: Path, quiet: bool) -> Self:
+        """Push one image."""
+        return cls(arguments=["push", source, target, "--create-repository", *_more(state, quiet)])
+
+    @classmethod
+    def mirror(cls, source: str, target: str, *, login: str, state: Path, quiet: bool) -> Self:
+        """Mirror every tag of some repositories; it prints its report as JSON."""
+        logins = ["--src-creds", login, "--dest-creds", login]
+        return cls(arguments=["mirror", source, target, "--all-tags", *logins, "--json", *_more(state, quiet)])
 
     def __str__(self) -> str:
         return shlex.join(["transfer", *self.arguments])
 
     async def run(self) -> str:
         """
-        Run it to its end; the reference that it prints.
+        Run it to its end; what it prints.
 
         Raises:
             ClickException: it failed, and has said on stderr why.
@@ -96,3 +100,7 @@ class Push:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def _more(state: Path, quiet: bool) -> list[str]:  # noqa: FBT001 -- of this module alone
+    return ["--state", str(state), *(["--quiet"] if quiet else [])]

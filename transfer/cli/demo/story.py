@@ -1,11 +1,12 @@
 """
-The demo, step by step: build, serve, push, kill, resume, push again, read back.
+The demo, step by step: build, serve, push, kill, resume, push again, read back, mirror, mirror again.
 
 Every count is of the server's log, and every step says whether it kept what it promises. Does not know how any of
 it is shown.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from transfer.cli.demo.archive import Layer
 from transfer.cli.demo.build import TAG, Image, build_image
 from transfer.cli.demo.counts import arrived, compare, inside, part_size
 from transfer.cli.demo.machine import trees
-from transfer.cli.demo.process import Push, surrounded
+from transfer.cli.demo.process import Command, surrounded
 from transfer.cli.demo.table import Narrator, Step
 from transfer.cli.text import count, format_size
 from transfer.model.descriptor import Descriptor
@@ -30,6 +31,8 @@ from transfer.server import RequestRecord, Server
 _KILLED_AT = 0.4
 _LOOK_SECONDS = 0.002
 _QUIET_SECONDS = 0.1
+# A question for each of two tags, and one that is answered with a challenge.
+_MOST_CHECKS = 3
 
 
 async def play(folder: Path, narrator: Narrator, *, quiet: bool) -> list[Step]:
@@ -61,7 +64,9 @@ async def play(folder: Path, narrator: Narrator, *, quiet: bool) -> list[Step]:
         with ExitStack() as stack:
             stack.enter_context(surrounded(server.environment))
             scenes = Scenes(server, image, folder / "journal.sqlite", narrator, quiet=quiet)
-            return [built, started, *await scenes.play()]
+            steps = [built, started, *await scenes.play()]
+            async with Server(data=folder / "second") as second:
+                return [*steps, *await scenes.mirror(second)]
 
 
 def _layer(layer: Layer) -> str:
@@ -95,18 +100,41 @@ class Scenes:
         steps += [step, await self._resumed(second, killed)]
         return [*steps, await self._again(second), await self.read_back("demo/killed")]
 
-    def _push(self, repository: str) -> Push:
-        target = f"{self._server.registry}/{repository}:{TAG}"
-        return Push(source=self._image.source, target=target, state=self._journal, quiet=self._quiet)
+    async def mirror(self, second: Server) -> list[Step]:
+        """Both repositories into a second registry, and once more."""
+        pattern, target = f"{_host(self._server)}/demo/*", f"{_host(second)}/mirror/{{name}}"
+        keys = self._server.environment
+        login = f"{keys['AWS_ACCESS_KEY_ID']}:{keys['AWS_SECRET_ACCESS_KEY']}"
+        mirror = Command.mirror(pattern, target, login=login, state=self._journal, quiet=self._quiet)
+        self._narrator.step("mirror both repositories into a second registry")
+        run, counts = await self._mirrored(second, mirror)
+        mounted = sum(record.operation == "MountBlob" and record.status == 201 for record in run.records)
+        result = f"2 images, each blob sent once, {count(mounted, 'blob')} mounted"
+        held = counts == {"copied": 2} and _received(run.records) == self._image.size
+        first = self._step("mirror", run, result, held=held and mounted == len(self._image.blobs))
+        self._narrator.step("and once more, when nothing has changed")
+        run, counts = await self._mirrored(second, mirror)
+        held = counts == {"unchanged": 2} and not _received(run.records) and len(run.records) == _MOST_CHECKS
+        return [first, self._step("mirror again", run, "nothing moved, one question for each tag", held=held)]
 
-    async def _first(self, push: Push) -> Step:
+    async def _mirrored(self, second: Server, mirror: Command) -> tuple[_Run, dict[str, int]]:
+        self._narrator.line(f"$ {mirror}")
+        began, before = time.monotonic(), len(second.requests)
+        report = json.loads(await mirror.run())
+        return _Run(second.requests[before:], time.monotonic() - began), report["counts"]
+
+    def _push(self, repository: str) -> Command:
+        target = f"{self._server.registry}/{repository}:{TAG}"
+        return Command.push(self._image.source, target, state=self._journal, quiet=self._quiet)
+
+    async def _first(self, push: Command) -> Step:
         self._narrator.step("push the image")
         run, right = await self._run(push)
         blobs = count(len(self._image.blobs), "blob")
         held = right and arrived(run.records) == self._image.size
         return self._step("push", run, f"{blobs}, each sent once", held=held)
 
-    async def _killed(self, push: Push) -> tuple[Sequence[RequestRecord], Step]:
+    async def _killed(self, push: Command) -> tuple[Sequence[RequestRecord], Step]:
         self._narrator.step("push it elsewhere, and kill that push with SIGKILL in the middle of its layers")
         self._narrator.line(f"$ {push}")
         began, before = time.monotonic(), len(self._server.requests)
@@ -120,7 +148,7 @@ class Scenes:
         result = f"dead inside {count(layers, 'layer')}" if alive else "it ended before it could be killed"
         return run.records, self._step("push elsewhere, killed", run, result, held=alive and layers > 0)
 
-    async def _resumed(self, push: Push, killed: Sequence[RequestRecord]) -> Step:
+    async def _resumed(self, push: Command, killed: Sequence[RequestRecord]) -> Step:
         self._narrator.step("run the same command again")
         run, right = await self._run(push)
         sizes: Mapping[str, int] = {blob.digest: blob.size for blob in self._image.blobs}
@@ -132,7 +160,7 @@ class Scenes:
         held = right and whole and found.resumed > 0 and found.worst <= most
         return self._step("push again, resumed", run, result, held=held)
 
-    async def _again(self, push: Push) -> Step:
+    async def _again(self, push: Command) -> Step:
         self._narrator.step("and once more, when all is there")
         run, right = await self._run(push)
         moved = arrived(run.records)
@@ -151,7 +179,7 @@ class Scenes:
         result += "as built" if tagged == self._image.root.digest else f"holds {tagged}"
         return self._step("read back", run, result, held=all(same) and tagged == self._image.root.digest)
 
-    async def _run(self, push: Push) -> tuple[_Run, bool]:
+    async def _run(self, push: Command) -> tuple[_Run, bool]:
         """A push from its start to its end, and whether it says that the image is there."""
         self._narrator.line(f"$ {push}")
         began, before = time.monotonic(), len(self._server.requests)
@@ -193,3 +221,12 @@ async def _is_same(ecr: EcrClient, transport: Transport, repository: str, blob: 
             hasher.update(chunk)
             size += len(chunk)
     return reply.status == 200 and size == blob.size and blob.digest.matches(hasher)
+
+
+def _host(server: Server) -> str:
+    """A registry as docker would name it."""
+    return server.url.removeprefix("http://")
+
+
+def _received(records: Sequence[RequestRecord]) -> int:
+    return sum(record.blob_bytes for record in records if record.operation in {"PatchUpload", "PutUpload"})

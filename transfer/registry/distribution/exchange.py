@@ -148,6 +148,8 @@ class Exchange:
         self._host = host_of(registry)
         self._finding = asyncio.Lock()
         self._found: tuple[str, Authenticator] | None = None
+        self._greeting = asyncio.Lock()
+        self._greeted = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"Exchange({self.registry!r})"
@@ -182,7 +184,18 @@ class Exchange:
         raise RegistryError(f"{call.what}: more than {_MOST_HOPS} redirects", status=302, code="REDIRECTS")
 
     async def _ask(self, call: Call, url: str, auth: Authenticator | None, stack: AsyncExitStack) -> StreamReply:
-        """Send to one place; once more where a challenge can be answered."""
+        """Send to one place; to the registry itself one request alone at first, which learns what all of them need."""
+        if auth is None or self._greeted.is_set():
+            return await self._send(call, url, auth, stack)
+        async with self._greeting:
+            if not self._greeted.is_set():
+                reply = await self._send(call, url, auth, stack)
+                self._greeted.set()
+                return reply
+        return await self._send(call, url, auth, stack)
+
+    async def _send(self, call: Call, url: str, auth: Authenticator | None, stack: AsyncExitStack) -> StreamReply:
+        """Send; once more where a challenge can be answered."""
         for challenged in (False, True):
             header = await auth.header(call.access, what=call.what) if auth else None
             headers = {**call.headers, "Authorization": header} if header else dict(call.headers)
