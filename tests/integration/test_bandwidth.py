@@ -87,6 +87,7 @@ async def test_what_is_sent_to_and_read_from_a_registry_is_counted(server: Serve
         assert clock.now == pytest.approx(seconds(size(image)))
         await move(image, registry.source("aa"), MemoryTarget(), registry.limits)
         assert clock.now == pytest.approx(seconds(2 * size(image)))
+        registry.client.habits.mounts = False
         await move(image, registry.source("aa"), registry.target("bb"), registry.limits)
         assert clock.now == pytest.approx(seconds(4 * size(image))), "each byte comes from there, and goes there"
     assert server.requests.count("PatchUpload") > 3

@@ -70,3 +70,9 @@ def test_a_mirror_creates_the_repository_that_is_missing(source: str, registry: 
     command.ok(*arguments, "--create-repository")
     assert registry.requests.count("CreateRepository") == 1
     assert len(command.ok("tags", f"{registry.registry}/copy").split()) == COUNT
+
+
+def test_a_dry_run_is_not_repeated(command: Command) -> None:
+    ended = command("mirror", "alpine:3", "registry.example/alpine", "--watch", "1h", "--dry-run")
+    assert ended.code == 2
+    assert "--watch and --dry-run exclude each other" in ended.err

@@ -106,6 +106,21 @@ async def test_blobs_of_the_same_registry_are_told_as_mounted(
     assert sums(done.images) == sums(report.images)
 
 
+async def test_what_another_repository_of_the_target_gets_is_told_as_mounted(
+    layout: ImageBuilder, tmp_path: Path
+) -> None:
+    async with Server() as source, Server() as target:
+        site = MirrorSite(source, target, layout, tmp_path / "state")
+        image = layout.image([5000])
+        await site.fill({"v1": image})
+        second = Mapping(source=f"{host(source)}/app", targets=(f"{host(target)}/other",))
+        size = sum(blob.size for blob in image.blobs)
+        planned = await site.run(second, dry_run=True)
+        assert (planned.counts, sums(planned.images)) == ({"planned": 2}, (size, size))
+        done = await site.run(second)
+        assert sums(done.images) == sums(planned.images)
+
+
 async def test_chunks_are_counted_as_they_are_sent(server: Server, layout: ImageBuilder) -> None:
     image = layout.image([5 * MIB])
     config = TransferConfig(journal=False, upload_chunk_bytes=2 * MIB, upload_chunk_threshold=2 * MIB)

@@ -182,6 +182,8 @@ def _check_watch(options: RunOptions) -> None:
         raise click.UsageError("--listen is for a mirror that goes on: say --watch too")
     if options.watch is not None and options.failures is not None:
         raise click.UsageError("--watch and --failures exclude each other: the next run does what failed anyway")
+    if options.watch is not None and options.dry_run:
+        raise click.UsageError("--watch and --dry-run exclude each other: what would be done is told once")
 
 
 def _accesses(
