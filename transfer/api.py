@@ -15,6 +15,7 @@ from typing import Self, TypedDict, Unpack
 import platformdirs
 
 from transfer.ends import EcrProtocol, Ends
+from transfer.engine.coming import Coming
 from transfer.engine.config import TransferConfig
 from transfer.engine.copy import Tally
 from transfer.engine.events import Notice, Observer
@@ -25,7 +26,7 @@ from transfer.engine.result import Preview, PushResult
 from transfer.engine.sharing import Sharing
 from transfer.engine.trimming import recall_trimmed
 from transfer.errors import TransferError
-from transfer.job import Coming, Destination, Job, JobRun, Outcome
+from transfer.job import Destination, Job, JobRun, Outcome
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
 from transfer.places import read_login, read_named, read_repository, read_source
@@ -219,8 +220,8 @@ class Engine:
         What `run` would do, found out by the same questions; nothing is written anywhere.
 
         Args:
-            coming: what earlier previews have found to be sent, by target, which then counts as present; what this one
-                finds is added.
+            coming: what earlier previews have found to be sent, which then counts as present, or can be mounted; what
+                this one finds is added.
 
         Returns:
             For each target, in order, what would be done, or the error that would end it before anything was sent.
@@ -228,7 +229,7 @@ class Engine:
         Raises:
             TransferError: the source cannot be read, the job makes no sense, or a target is not in a registry.
         """
-        return await self._job_run(job, None).preview({} if coming is None else coming)
+        return await self._job_run(job, None).preview(coming or Coming())
 
     def _job_run(self, job: Job, observer: Observer | None) -> JobRun:
         return JobRun(job, ends=self._ends, sharing=self._sharing, memory=self._memory, observer=observer)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from transfer.ends import EcrProtocol, Ends, TargetOptions
+from transfer.engine.coming import Coming
 from transfer.engine.content import Source, Target
 from transfer.engine.copy import Copied, ImageCopy, Pending, Tally
 from transfer.engine.events import At, Event, Observer
@@ -91,8 +92,6 @@ class _Image:
 
 # What became of one target.
 Outcome = PushResult | TransferError
-# What previews have found to be sent, by the key of the target.
-Coming = dict[str, set[Digest]]
 
 
 class JobRun:
@@ -145,7 +144,7 @@ class JobRun:
         What `run` would do at each target; nothing is written anywhere.
 
         Args:
-            coming: by target's key, what will be there by then; what this run would send is added.
+            coming: what earlier previews have found to be sent; what this run would send is added.
 
         Raises:
             TransferError: the source cannot be read, or a target is not in a registry.
@@ -210,14 +209,14 @@ class JobRun:
         tally, options, creates = Tally(None), replace(self._options(target), create=None), False
         try:
             async with self._ends.target(place, tally, target.access, options) as end:
-                copying, there = self._copying(source, place, end, tally, target), coming.setdefault(end.key, set())
+                copying = self._copying(source, place, end, tally, target)
                 try:
-                    pending = await self._pending(copying, images, place, there, empty=False)
+                    pending = await self._pending(copying, images, place, coming, empty=False)
                 except NotFound as error:
                     if target.creation is None or not is_repository_missing(error):
                         raise
-                    creates = not there
-                    pending = await self._pending(copying, images, place, there, empty=True)
+                    creates = not coming.to(end)
+                    pending = await self._pending(copying, images, place, coming, empty=True)
         except TransferError as error:
             return error
         requests = self._ends.requests_to_push(place, options, pending)
@@ -233,7 +232,7 @@ class JobRun:
         )
 
     async def _pending(
-        self, copying: ImageCopy, images: Sequence[_Image], place: Place, coming: set[Digest], *, empty: bool
+        self, copying: ImageCopy, images: Sequence[_Image], place: Place, coming: Coming, *, empty: bool
     ) -> list[Pending]:
         tags = [self._tag(place, images[0].graph.root.digest), *(image.tag for image in images[1:])]
         return [

@@ -1,5 +1,6 @@
 """A mirror that only tells what it would do: what it asks, and that what it says is what a run then does."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,6 +106,21 @@ async def test_blobs_of_the_same_registry_are_told_as_mounted(
     assert sums(done.images) == sums(report.images)
 
 
+async def test_what_another_repository_of_the_target_gets_is_told_as_mounted(
+    layout: ImageBuilder, tmp_path: Path
+) -> None:
+    async with Server() as source, Server() as target:
+        site = MirrorSite(source, target, layout, tmp_path / "state")
+        image = layout.image([5000])
+        await site.fill({"v1": image})
+        second = Mapping(source=f"{host(source)}/app", targets=(f"{host(target)}/other",))
+        size = sum(blob.size for blob in image.blobs)
+        planned = await site.run(second, dry_run=True)
+        assert (planned.counts, sums(planned.images)) == ({"planned": 2}, (size, size))
+        done = await site.run(second)
+        assert sums(done.images) == sums(planned.images)
+
+
 async def test_chunks_are_counted_as_they_are_sent(server: Server, layout: ImageBuilder) -> None:
     image = layout.image([5 * MIB])
     config = TransferConfig(journal=False, upload_chunk_bytes=2 * MIB, upload_chunk_threshold=2 * MIB)
@@ -139,3 +155,27 @@ async def test_two_mappings_into_one_repository_count_a_blob_once(site: MirrorSi
     assert report.counts == {"planned": 2}
     assert sums(report.images) == (sum(blob.size for blob in image.blobs), 0)
     assert sorted(one.calls.get("CreateRepository", 0) for one in report.images) == [0, int(site.by_api)]
+
+
+async def test_a_preview_that_is_cancelled_leaves_nothing_behind(site: MirrorSite) -> None:
+    await site.fill({f"v{number}": site.layout.image(seed=number, tag=f"v{number}") for number in range(5)})
+    task = asyncio.create_task(site.run(dry_run=True))
+    while not site.source.requests.count("GetManifest"):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert writes(site.target) == []
+
+
+async def test_a_tag_that_cannot_move_is_found_out_beforehand(layout: ImageBuilder, tmp_path: Path) -> None:
+    async with Server() as source, Server() as target:
+        site = MirrorSite(source, target, layout, tmp_path / "state", by_api=True)
+        site.settings = {"create": CreateRepository(mutability="IMMUTABLE")}
+        for seed in (1, 2):
+            await site.fill({"v1": layout.image(seed=seed, tag=f"t{seed}")})
+            if seed == 1:
+                await site.run()
+        report = await site.run(dry_run=True)
+        assert (report.counts, report.failed[0].error) == ({"failed": 1}, "TagImmutable")
+        assert writes(target) == []

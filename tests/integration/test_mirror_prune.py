@@ -1,5 +1,6 @@
 """What a mirror removes from its target, and what it leaves."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest_asyncio
 from tests.images import BuiltImage, ImageBuilder
 from tests.mirrors import LOGIN, MirrorSite, asked, host, writes
 from transfer import AwsCredentials, Server, open_ecr
-from transfer.mirror import CreateRepository, Mapping, Prune, TagFilter
+from transfer.mirror import CreateRepository, ImageReport, Mapping, MirrorReport, Prune, TagFilter
+from transfer.mirror.run import MirrorRun
 
 TAGS = [f"v{number}" for number in range(4)]
 
@@ -108,3 +110,32 @@ async def test_a_repository_that_is_not_there_yet_has_nothing_to_remove(site: Mi
     report = await site.run()
     assert (report.counts, writes(site.target)) == ({}, [])
     assert asked(site.source)["ListTags"] == 1
+
+
+async def test_a_mirror_that_is_stopped_removes_nothing_more(site: MirrorSite, images: list[BuiltImage]) -> None:
+    await site.unfill("v0", "v3")
+    running: list[MirrorRun] = []
+
+    def stop(image: ImageReport) -> None:
+        if image.status == "pruned":
+            running[0].stop(grace=0)
+
+    report = await site.run(on_image=stop, on_start=running.append, jobs=1)
+    assert report.counts == {"unchanged": 2, "pruned": 1, "stopped": 1}
+    assert len(await left(site)) == 3
+
+
+async def test_a_mirror_that_is_cancelled_while_it_removes_leaves_nothing_behind(
+    site: MirrorSite, images: list[BuiltImage]
+) -> None:
+    await site.unfill("v0", "v3")
+    running: list[asyncio.Task[MirrorReport]] = []
+
+    def cancel(image: ImageReport) -> None:
+        if image.status == "pruned":
+            running[0].cancel()
+
+    running.append(task := asyncio.create_task(site.run(on_image=cancel)))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(await left(site)) < 4

@@ -72,3 +72,19 @@ async def test_what_no_tag_that_stays_needs_is_deleted_by_digest(
     assert "which 'v9' needs" in (told["v5"].message or "")
     assert set(await tags(target)) == {"v1", "v4", "v5", "mine", "v9"}
     assert (await tags(target))["v1"] == stays.root.digest
+
+
+async def test_nothing_is_deleted_while_a_tag_that_stays_cannot_be_read(
+    registries: tuple[str, str], layout: ImageBuilder, tmp_path: Path
+) -> None:
+    source, target = registries
+    stays, goes, mine = (layout.image(seed=number, tag=f"t{number}") for number in range(3))
+    await push(source, v1=stays)
+    await push(target, v1=stays, v2=goes, mine=mine)
+    stored = tmp_path / "target/storage/docker/registry/v2/blobs/sha256"
+    (stored / mine.root.digest.encoded[:2] / mine.root.digest.encoded / "data").unlink()
+    report = await run(registries)
+    assert report.counts == {"unchanged": 1, "failed": 1}
+    assert "manifest mine of" in (report.failed[0].message or "")
+    async with Engine(FAST) as engine:
+        assert (await engine.digests(f"{target}/app", ["v2"])) == {"v2": goes.root.digest}

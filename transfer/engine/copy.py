@@ -9,6 +9,7 @@ import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
+from transfer.engine.coming import Coming
 from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
 from transfer.engine.events import (
     BlobFinished,
@@ -115,12 +116,12 @@ class ImageCopy:
         blobs = tuple(self._results[blob.digest] for blob in graph.blobs())
         return Copied(graph.root.digest, blobs, self._manifests)
 
-    async def preview(self, graph: Graph, *, tag: str | None, coming: set[Digest], empty: bool = False) -> Pending:
+    async def preview(self, graph: Graph, *, tag: str | None, coming: Coming, empty: bool = False) -> Pending:
         """
         What `run` would do, found out by the same questions; nothing is sent.
 
         Args:
-            coming: what will be at the target by then; what this copy would send is added.
+            coming: what earlier previews have found to be sent; what this copy would send is added.
             empty: the target's repository is not there yet, and cannot be asked.
 
         Raises:
@@ -132,17 +133,25 @@ class ImageCopy:
         else:
             todo = plan(graph, await self._look(graph, tag), tag)
             missing = await self._target.missing(todo.asked) if todo.asked else set()
-        sent = [blob for blob in todo.asked if blob.digest in missing - coming]
-        mounted = [blob for blob in sent if self._mount_from is not None]
-        manifests = len(todo.absent - coming - {graph.root.digest}) + (graph.root.digest in todo.absent)
-        coming |= missing | todo.absent
+        there, root = coming.to(self._target), graph.root.digest
+        moved = [blob for blob in todo.asked if blob.digest in missing - there]
+        mounts = tuple(blob for blob in moved if self._mounts(blob, coming))
+        manifests = len(todo.absent - there - {root}) + (root in todo.absent)
+        there |= missing | todo.absent
         return Pending(
-            graph.root.digest,
-            uploads=() if mounted else tuple(sent),
-            mounts=tuple(mounted),
-            present=tuple(blob for blob in graph.blobs() if blob not in sent),
+            root,
+            uploads=tuple(blob for blob in moved if blob not in mounts),
+            mounts=mounts,
+            present=tuple(blob for blob in graph.blobs() if blob not in moved),
             manifests=manifests,
         )
+
+    def _mounts(self, blob: Descriptor, coming: Coming) -> bool:
+        """Whether a mount would be tried."""
+        want = self._want(blob)
+        if want.mount_from is not None or want.mountable in ("now", "untried"):
+            return True
+        return want.mountable == "later" and coming.beside(self._target, blob.digest)
 
     async def _look(self, graph: Graph, tag: str | None) -> Presence:
         root = graph.root.digest

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from transfer.api import Engine
+from transfer.engine.coming import Coming
 from transfer.engine.result import Preview
 from transfer.engine.tasks import gather, task_group
 from transfer.errors import InvalidConfig, TransferError
-from transfer.job import Coming, Destination, Job, Outcome
+from transfer.job import Destination, Job, Outcome
 from transfer.mirror.access import Accesses, settings_of
 from transfer.mirror.decide import Claims, Image, images_of, must_copy
 from transfer.mirror.ledger import Ledger
@@ -77,7 +78,7 @@ class MirrorRun:
         self._only = only
         self._fail_fast = fail_fast
         self._dry_run = dry_run
-        self._coming: Coming = {}
+        self._coming = Coming()
         self._ledger = Ledger(on_image=on_image, on_failure=self._failed)
         self._survey = Survey(engine, accesses, warn=self._ledger.warn)
         self._claims = Claims()
