@@ -142,7 +142,7 @@ class Engine:
             path = self._config.state_path or default_state_path()
             journal = self._memory = kept = SqliteJournal(path, on_failure=self._notices.append)
             self._exit.push_async_callback(kept.close)
-        ends = Ends(self._config, self._credentials, limits=self._limits, journal=journal)
+        ends = Ends(self._config, self._credentials, limits=self._limits, journal=journal, memory=self._memory)
         self._opened = await self._exit.enter_async_context(ends)
         return self
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from transfer.engine.config import TransferConfig
 from transfer.engine.content import Source, Target
 from transfer.engine.copy import Pending, Tally
-from transfer.engine.journal import Journal
+from transfer.engine.journal import Journal, Memory
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidConfig, InvalidReference, TransferError
@@ -56,6 +56,7 @@ from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.foreign import ForeignLayers
+from transfer.registry.known import KnownBlobs
 from transfer.registry.login_status import LoginStatus
 from transfer.registry.transport import Transport
 
@@ -99,7 +100,13 @@ class Ends:
     """Opens the ends of one engine."""
 
     def __init__(
-        self, config: TransferConfig, credentials: AwsCredentials | None, *, limits: Limits, journal: Journal
+        self,
+        config: TransferConfig,
+        credentials: AwsCredentials | None,
+        *,
+        limits: Limits,
+        journal: Journal,
+        memory: Memory,
     ) -> None:
         self._config = config
         self._credentials = credentials
@@ -111,7 +118,7 @@ class Ends:
         self._clients: dict[tuple[EcrHost, RegistryAccess], EcrClient] = {}
         self._ecr_registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
-        self._known: dict[str, set[Digest]] = {}
+        self._known = KnownBlobs(memory)
         self._creations: dict[tuple[str, RegistryAccess, RepositorySettings], RepositoryCreation] = {}
 
     async def __aenter__(self) -> Self:
@@ -121,7 +128,10 @@ class Ends:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._transport.__aexit__(kind, error, traceback)
+        try:
+            await self._known.save()
+        finally:
+            await self._transport.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def source(self, place: Place, tally: Tally, access: RegistryAccess) -> AsyncIterator[Source]:
@@ -153,11 +163,12 @@ class Ends:
                 async with _local_target(place) as local:
                     yield local
             case RegistryPlace(reference=reference):
-                yield self._registry_target(self._registry(place, access), reference, tally, options)
+                yield await self._registry_target(self._registry(place, access), reference, tally, access, options)
             case EcrPlace(reference=reference) if options.ecr_protocol == "registry":
                 if (creation := await self._creation(place, access, options)) is not None:
                     await creation.look()
-                yield self._registry_target(await self._ecr_registry(place, access), reference, tally, options)
+                client = await self._ecr_registry(place, access)
+                yield await self._registry_target(client, reference, tally, access, options)
             case EcrPlace():
                 yield await self._ecr_target(place, tally, access, options)
 
@@ -209,8 +220,13 @@ class Ends:
         known = [(registry, quota) for registry, quota in told if quota is not None]
         return dict(sorted(known, key=lambda one: one[1].seen_at))
 
-    def _registry_target(
-        self, client: DistributionClient, reference: Reference, tally: Tally, options: TargetOptions
+    async def _registry_target(
+        self,
+        client: DistributionClient,
+        reference: Reference,
+        tally: Tally,
+        access: RegistryAccess,
+        options: TargetOptions,
     ) -> DistributionTarget:
         key = f"{client.registry}/{reference.repository}"
         site = distribution.UploadSite(
@@ -222,7 +238,10 @@ class Ends:
             chunk_bytes=self._config.upload_chunk_bytes,
             chunk_threshold=self._config.upload_chunk_threshold,
         )
-        return DistributionTarget(site, known=self._known.setdefault(key, set()))
+        known = await self._known.at(key, access.who)
+        for digest in known:
+            client.holdings.note(reference.repository, digest)
+        return DistributionTarget(site, known=known)
 
     async def _ecr_target(
         self, place: EcrPlace, tally: Tally, access: RegistryAccess, options: TargetOptions
@@ -238,7 +257,7 @@ class Ends:
             bytes_in_flight=self._limits.bytes_for(client.url, among=options.among),
         )
         creation = await self._creation(place, access, options)
-        return EcrTarget(site, known=self._known.setdefault(key, set()), creation=creation)
+        return EcrTarget(site, known=await self._known.at(key, access.who), creation=creation)
 
     async def _creation(
         self, place: EcrPlace, access: RegistryAccess, options: TargetOptions

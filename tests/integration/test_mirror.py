@@ -366,3 +366,29 @@ async def test_of_two_hundred_images_five_bad_ones_are_named_and_the_others_are_
         again = await site.run(mapping, only=frozenset(one.target for one in report.failed))
         assert again.counts == {"failed": 5}
         assert asked(source)["HeadManifest"] == 5
+
+
+async def test_blobs_are_remembered_for_the_next_run_and_asked_for_when_the_target_lost_them(
+    site: Site, tmp_path: Path
+) -> None:
+    await site.fill("team/app", ["v1"])
+    limits = TransferConfig(state_path=tmp_path / "state", backoff_base=0.01)
+    config = MirrorConfig(mappings=(everything(site, f"{host(site.target)}/mirror/app"),), registries=site.registries)
+    await mirror(config, limits=limits)
+    (shared, *_) = [blob for blob in (await site.fill("team/app", ["v2"]))[0].blobs if blob.size == 5000]
+    site.clear()
+    assert (await mirror(config, limits=limits)).counts == {"unchanged": 1, "copied": 1}
+    assert shared.digest not in {record.digest for record in site.target.requests.of("HeadBlob")}
+    assert shared.digest not in {record.digest for record in site.source.requests.of("GetBlob")}
+
+    await site.fill("team/app", ["v3"])
+    async with aiohttp.ClientSession(
+        headers={"Authorization": aiohttp.encode_basic_auth("transfer", "transfer")}
+    ) as http:
+        for tag in ("v1", "v2"):
+            digest = (await site.tags(site.target, "mirror/app"))[tag]
+            (await http.delete(f"{site.target.url}/v2/mirror/app/manifests/{digest}")).raise_for_status()
+        (await http.delete(f"{site.target.url}/v2/mirror/app/blobs/{shared.digest}")).raise_for_status()
+    report = await mirror(config, limits=limits)
+    assert report.counts == {"copied": 3}
+    assert set(await site.tags(site.target, "mirror/app")) == {"v1", "v2", "v3"}

@@ -73,6 +73,12 @@ class RegistryAccess:
             max_bandwidth=self.max_bandwidth,
         )
 
+    @property
+    def who(self) -> str:
+        """Whom this says to be, without what proves it; empty where it is found out."""
+        user = (self.login or "").partition(":")[0]
+        return " ".join(filter(None, (user, self.profile, self.role)))
+
     def logins(self) -> Logins:
         """
         Where to look for who to be.
