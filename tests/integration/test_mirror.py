@@ -17,6 +17,7 @@ import pytest_asyncio
 from tests.images import BuiltImage, ImageBuilder
 from tests.v2_calls import V2
 from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, open_ecr
+from transfer.job import Destination, Job
 from transfer.mirror import (
     CreateRepository,
     ImageReport,
@@ -392,3 +393,21 @@ async def test_blobs_are_remembered_for_the_next_run_and_asked_for_when_the_targ
     report = await mirror(config, limits=limits)
     assert report.counts == {"copied": 3}
     assert set(await site.tags(site.target, "mirror/app")) == {"v1", "v2", "v3"}
+
+
+async def test_jobs_are_run_as_they_are(site: Site) -> None:
+    await site.fill("team/app", ["v1", "v2"])
+    targets = [f"{host(server)}/copy/app:{{}}" for server in (site.target, site.other)]
+    jobs = [
+        Job(
+            f"{host(site.source)}/team/app:{tag}",
+            tuple(Destination(one.format(tag), LOGIN) for one in targets),
+            (),
+            LOGIN,
+        )
+        for tag in ("v1", "absent", "v2")
+    ]
+    report = await mirror(jobs, limits=FAST)
+    assert report.counts == {"copied": 4, "failed": 2}
+    assert {one.mapping for one in report.failed} == {"jobs[1]"}
+    assert set(await site.tags(site.other, "copy/app")) == {"v1", "v2"}

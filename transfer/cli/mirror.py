@@ -172,7 +172,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     return _mirror(found, accesses(found), options)
 
 
-for _option in reversed(_RUN):
+for _option in _RUN:
     mirror = _option(mirror)
 _RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name not in ("aws", "config")]
 

@@ -34,6 +34,11 @@ class Image:
     source: Reference
     targets: tuple[Reference, ...]
 
+    @property
+    def origin(self) -> str:
+        """The source, for a report; empty for an image that the source no longer has."""
+        return str(self.source) if self.source.repository else ""
+
 
 def images_of(
     mapping: str, settings: Mapping, sources: Iterable[Reference], targets: Sequence[TargetTemplate]

@@ -5,7 +5,7 @@ Knows no terminal; of the environment it reads what variables in a configuration
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -13,19 +13,22 @@ import msgspec
 from transfer.api import Engine
 from transfer.engine.config import TransferConfig
 from transfer.errors import InvalidConfig
+from transfer.job import Job
 from transfer.mirror.access import Accesses
 from transfer.mirror.config import load_config
 from transfer.mirror.draft import check
+from transfer.mirror.jobs import run_jobs
+from transfer.mirror.ledger import Ledger
 from transfer.mirror.mistakes import spelled
 from transfer.mirror.report import ImageReport, MirrorReport
-from transfer.mirror.run import MirrorRun
+from transfer.mirror.run import JOBS, MirrorRun
 from transfer.mirror.settings import MirrorConfig
 from transfer.registry.access import RegistryAccess
 from transfer.registry.ecr.aws import AwsCredentials
 
 
 async def mirror(  # noqa: PLR0913 - each is one fact of a run
-    config: MirrorConfig | str | os.PathLike[str],
+    config: MirrorConfig | str | os.PathLike[str] | Sequence[Job],
     *,
     limits: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
@@ -42,7 +45,8 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     Keep the targets of a configuration in step with its sources, once.
 
     Args:
-        config: what is mirrored, or the file that says so.
+        config: what is mirrored, or the file that says so; or jobs, which are run as they are: what is said below of
+            images to choose, of dry runs and of `on_start` is not for them.
         limits: limits, retry and the place of the journal.
         credentials: instead of the AWS credential chain's, where the configuration says nothing of a registry.
         accesses: how registries are reached, by host, instead of what the configuration says of them.
@@ -57,6 +61,11 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     Raises:
         InvalidConfig: something in the configuration is wrong; nothing was asked of anybody.
     """
+    if not isinstance(config, MirrorConfig | str | os.PathLike):
+        ledger = Ledger(on_image=on_image, on_failure=lambda: None)
+        async with Engine(limits, credentials=credentials) as engine:
+            await run_jobs(config, engine=engine, ledger=ledger, at_once=jobs or JOBS)
+        return ledger.report(stopped=False)
     found = checked(config) if isinstance(config, MirrorConfig) else load_config(config, environment=environment)
     if jobs is not None:
         found = msgspec.structs.replace(found, jobs=jobs)

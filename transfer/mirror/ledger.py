@@ -4,15 +4,29 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
-from transfer.mirror.decide import Image
 from transfer.mirror.report import ImageReport, MirrorReport
 from transfer.mirror.settings import Mapping
-from transfer.model.reference import Reference
 from transfer.registry.ecr.quotas import quota_seconds
+
+
+class Subject(Protocol):
+    """
+    What a report is about.
+
+    Attributes:
+        mapping: its place in the configuration.
+        origin: its source; empty where it has none.
+    """
+
+    @property
+    def mapping(self) -> str: ...
+
+    @property
+    def origin(self) -> str: ...
 
 
 class Ledger:
@@ -57,21 +71,20 @@ class Ledger:
             self._on_image(told)
             self._on_failure()
 
-    def ended(self, image: Image, target: Reference, **facts: Any) -> None:
+    def ended(self, image: Subject, target: object, **facts: Any) -> None:
         """One image is through at one target; `facts` are members of its report."""
-        source = str(image.source) if image.source.repository else ""
-        report = ImageReport(mapping=image.mapping, source=source, target=str(target), **facts)
+        report = ImageReport(mapping=image.mapping, source=image.origin, target=str(target), **facts)
         self._images.append(report)
         self._on_image(report)
 
-    def failed(self, image: Image, target: Reference, error: TransferError, *, seconds: float = 0.0) -> None:
+    def failed(self, image: Subject, target: object, error: TransferError, *, seconds: float = 0.0) -> None:
         self.ended(image, target, **_told(error), seconds=seconds)
         self._on_failure()
 
     def settled(
         self,
-        image: Image,
-        target: Reference,
+        image: Subject,
+        target: object,
         outcome: PushResult | Preview | TransferError,
         *,
         notes: Sequence[str],
@@ -86,7 +99,7 @@ class Ledger:
             self._copied(image, target, outcome, notes=notes, seconds=seconds)
 
     def _copied(
-        self, image: Image, target: Reference, result: PushResult, *, notes: Sequence[str], seconds: float
+        self, image: Subject, target: object, result: PushResult, *, notes: Sequence[str], seconds: float
     ) -> None:
         """One image was copied, or found to be there after all."""
         moved = result.sent or result.mounted.count or result.manifests
@@ -105,7 +118,7 @@ class Ledger:
         )
 
     def _planned(
-        self, image: Image, target: Reference, preview: Preview, *, notes: Sequence[str], seconds: float
+        self, image: Subject, target: object, preview: Preview, *, notes: Sequence[str], seconds: float
     ) -> None:
         """One image would be copied, or nothing of it."""
         moves = preview.uploaded.count or preview.mounted.count or preview.manifests

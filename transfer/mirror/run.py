@@ -32,7 +32,7 @@ from transfer.registry.replies import is_repository_missing
 
 # What ECR tells of in one call; enough to copy while the next ones are looked at.
 _BATCH = 100
-_JOBS = 16
+JOBS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class MirrorRun:
         self._survey = Survey(engine, accesses, warn=self._ledger.warn)
         self._claims = Claims()
         self._scopes: list[Scope] = []
-        self._slots = asyncio.Semaphore(config.jobs or _JOBS)
+        self._slots = asyncio.Semaphore(config.jobs or JOBS)
         self._working: set[asyncio.Task[Any]] = set()
         self._closed = self._cut = self._stopped = False
 
