@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.remembering import Dictionary
 from transfer.model.digest import Digest
 from transfer.registry.known import KnownBlobs, packed, settle_known, unpacked
 
@@ -35,21 +36,8 @@ def test_other_algorithms_are_left_out_and_other_bytes_are_nothing() -> None:
     assert unpacked(b"x" * 33) == frozenset()
 
 
-class Memory:
-    """A memory for as long as a test lasts."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    async def recall(self, key: str) -> bytes | None:
-        return self.kept.get(key)
-
-    async def remember(self, key: str, value: bytes) -> None:
-        self.kept[key] = value
-
-
 async def test_what_a_run_confirmed_is_trusted_by_the_next_one_alone() -> None:
-    memory = Memory()
+    memory = Dictionary()
     first = KnownBlobs(memory)
     (await first.at("r/app", "me")).update({A, B})
     await first.save()
@@ -63,7 +51,7 @@ async def test_what_a_run_confirmed_is_trusted_by_the_next_one_alone() -> None:
 
 
 async def test_a_run_that_did_not_look_leaves_what_is_remembered() -> None:
-    memory = Memory()
+    memory = Dictionary()
     first = KnownBlobs(memory)
     (await first.at("r/app", "")).add(A)
     await first.save()

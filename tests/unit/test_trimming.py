@@ -2,25 +2,13 @@
 
 import pytest
 
+from tests.remembering import Dictionary
 from transfer.engine.trimming import recall_trimmed, remember_trimmed
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
 
 INDEX, TRIMMED = Digest.of(b"index"), Digest.of(b"trimmed")
 AMD, ARM = parse_platform("linux/amd64"), parse_platform("linux/arm64")
-
-
-class Dictionary:
-    """A memory that shows what it keeps."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    async def recall(self, key: str) -> bytes | None:
-        return self.kept.get(key)
-
-    async def remember(self, key: str, value: bytes) -> None:
-        self.kept[key] = value
 
 
 async def test_it_is_told_by_image_and_platforms_in_any_order() -> None:

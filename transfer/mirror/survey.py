@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from transfer.api import Engine
 from transfer.engine.limits import Flights
 from transfer.engine.tasks import gather
-from transfer.errors import NotFound, TransferError
+from transfer.errors import NotFound, Side, TransferError
 from transfer.mirror.access import Accesses
 from transfer.mirror.decide import Image
 from transfer.mirror.filters import RepositoryFilter, known, select, select_repositories
@@ -77,17 +77,22 @@ class Survey:
         access = self._accesses.to(repository.registry)
         return [tag async for tag in self._engine.tags(str(repository), access=access)]
 
-    async def held(self, references: Iterable[Reference]) -> Mapping[Reference, Held]:
-        """What references hold, or why that cannot be told; None for those that are not there."""
+    async def held(self, references: Iterable[Reference], *, side: Side = "target") -> Mapping[Reference, Held]:
+        """What references at one side hold, or why that cannot be told; None for those that are not there."""
         by_repository: dict[Reference, list[Reference]] = {}
         for one in references:
             by_repository.setdefault(Reference(one.registry, one.repository), []).append(one)
         answers = await gather(self._asked(repository, asked) for repository, asked in by_repository.items())
-        return {one: digest for answer in answers for one, digest in answer.items()}
+        found = {one: digest for answer in answers for one, digest in answer.items()}
+        for error in found.values():
+            if isinstance(error, TransferError):
+                error.side = error.side or side
+        return found
 
     async def wanted(self, images: Sequence[Image]) -> Mapping[Reference, Digest | TransferError]:
         """The digest of each image at its source, or why it cannot be told; nobody is asked for one that is named."""
-        found = await self.held(image.source for image in images if image.source.digest is None)
+        unnamed = (image.source for image in images if image.source.digest is None)
+        found = await self.held(unnamed, side="source")
         return {image.source: image.source.digest or found[image.source] or _absent(image.source) for image in images}
 
     async def expected(self, image: Image, found: Digest) -> Digest | None:
