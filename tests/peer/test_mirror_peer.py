@@ -1,14 +1,16 @@
 """A mirror between registries in whose ways something changes while it runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
 from tests.images import BuiltImage, ImageBuilder
 from tests.peer.quirky import QuirkyRegistry, on, quirky, refuse
-from tests.peer.scripted import answer
+from tests.peer.scripted import Arrived, answer
 from transfer import TransferConfig
 from transfer.mirror import Mapping, MirrorConfig, MirrorReport, TagFilter, mirror
+from transfer.mirror.run import MirrorRun
 from transfer.model.digest import Digest
 
 FAST = TransferConfig(journal=False, max_attempts=2, backoff_base=0.001, backoff_max=0.002)
@@ -82,3 +84,23 @@ async def test_a_target_that_refuses_a_manifest_is_named_with_what_it_said(
     report = await run(source, target, "v1")
     assert (report.failed[0].error, report.failed[0].side) == ("Unauthorized", "target")
     assert "said so" in (report.failed[0].message or "")
+
+
+async def test_a_registry_that_hangs_while_it_is_looked_at_does_not_outlast_the_grace(
+    source: QuirkyRegistry, target: QuirkyRegistry
+) -> None:
+    came = asyncio.Event()
+
+    async def hang(request: Arrived) -> None:
+        came.set()
+        await asyncio.Event().wait()
+
+    source.quirk = on("HEAD manifest", hang)
+    running: list[MirrorRun] = []
+    mapping = Mapping(source=f"{source.registry}/app:v1", targets=(f"{target.registry}/copy",))
+    mirroring = asyncio.create_task(mirror(MirrorConfig(mappings=(mapping,)), limits=FAST, on_start=running.append))
+    await came.wait()
+    running[0].stop(grace=0)
+    report = await mirroring
+    assert report.stopped
+    assert report.warnings == ("the run was cut off before it had looked at everything",)

@@ -51,7 +51,7 @@ class Ledger:
         return MirrorReport(
             images=tuple(self._images),
             mistakes=tuple(self._mistakes),
-            warnings=tuple(self._warnings),
+            warnings=tuple(dict.fromkeys(self._warnings)),
             seconds=time.monotonic() - self._began,
             stopped=stopped,
             quota_seconds=quotas_of(self._images),

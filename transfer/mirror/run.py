@@ -7,7 +7,7 @@ that fails is one line of the report. Knows neither files nor terminals.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,6 +85,7 @@ class MirrorRun:
         self._scopes: list[Scope] = []
         self._slots = asyncio.Semaphore(config.jobs or JOBS)
         self._working: set[asyncio.Task[Any]] = set()
+        self._looking: set[asyncio.Task[Any]] = set()
         self._closed = self._cut = self._stopped = False
 
     def stop(self, grace: float) -> None:
@@ -94,7 +95,7 @@ class MirrorRun:
 
     def _cut_off(self) -> None:
         self._cut = True
-        for task in self._working:
+        for task in (*self._working, *self._looking):
             task.cancel()
 
     def _failed(self) -> None:
@@ -104,11 +105,27 @@ class MirrorRun:
         """Mirror everything; what goes wrong is in the report."""
         async with task_group() as group:
             for index, mapping in enumerate(self._config.mappings):
-                group.create_task(self._mapping(f"mappings[{index}]", mapping))
+                group.create_task(self._until_cut(self._mapping(f"mappings[{index}]", mapping)))
         # What another mapping writes is known only now.
         if self._only is None and not self._closed:
-            await gather(map(self._pruner().run, self._scopes))
+            async with task_group() as group:
+                for scope in self._scopes:
+                    group.create_task(self._until_cut(self._pruner().run(scope)))
         return self._ledger.report(stopped=self._stopped)
+
+    async def _until_cut(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something whose images tell for themselves what became of them when it is cut off."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._looking.add(task)
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not self._cut:
+                raise
+            self._ledger.warn("the run was cut off before it had looked at everything")
+        finally:
+            self._looking.discard(task)
 
     async def _mapping(self, name: str, mapping: MappingSettings) -> None:
         spec = parse_source(mapping.source)
