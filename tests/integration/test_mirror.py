@@ -176,6 +176,18 @@ async def test_a_layer_of_many_repositories_is_sent_once_and_mounted_from_then_o
         assert await site.tags(site.target, f"mirror/app{number}") == {"v1": image.root.digest}
 
 
+async def test_a_layer_of_many_repositories_is_read_once_for_two_targets_and_mounted_at_both(site: Site) -> None:
+    images = [(await site.fill(f"team/app{number}", ["v1"]))[0] for number in range(6)]
+    shared = next(blob.digest for blob in images[0].blobs if blob.digest in {one.digest for one in images[1].blobs})
+    targets = tuple(f"{host(server)}/mirror/{{name}}" for server in (site.target, site.other))
+    report = await site.run(Mapping(source=f"{host(site.source)}/team/*", targets=targets))
+    assert report.counts == {"copied": 12}
+    assert Counter(record.digest for record in site.source.requests.of("GetBlob"))[shared] == 1
+    for server in (site.target, site.other):
+        mounts = [record for record in server.requests.of("MountBlob") if record.status == 201]
+        assert Counter(record.digest for record in mounts) == {shared: 5}
+
+
 async def test_a_registry_that_mounts_nothing_is_asked_once_and_fed_from_one_read(
     layout: ImageBuilder, site: Site
 ) -> None:
