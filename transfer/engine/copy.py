@@ -177,7 +177,7 @@ class ImageCopy:
             if blob.digest not in missing and blob.digest not in self._results:
                 self._finish(blob, "present")
         wants = {blob: self._want(blob) for blob in absent}
-        with self._sharing.announced(list(wants.values())):
+        async with self._sharing.announced(list(wants.values())):
             if beside is not None:
                 await beside.arrive(self)
             await self._push_blobs(wants)
