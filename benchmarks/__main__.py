@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BenchmarkFailed as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted; nothing was written", file=sys.stderr)
+        return 130
     failed = any(result.contenders[0].failed for result in record.results)
     return int(failed or (options.strict and bool(worse or unmet(record))))
 

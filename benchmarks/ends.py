@@ -50,6 +50,7 @@ class Wish:
         seed: a data folder to copy into the new one, so that it holds something at first.
         certificates: with TLS, by these.
         link: what lies in front of it; None is nothing, not even counting.
+        throttle: requests a second that the embedded one serves, by operation.
     """
 
     kind: str

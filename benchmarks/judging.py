@@ -43,7 +43,7 @@ def verdicts(result: Result) -> list[Verdict]:
     """Each expectation of the scenario, judged by ours."""
     ours = result.contenders[0]
     if ours.failed:
-        return [Verdict(text=f"{ours.name} failed: {ours.failed}", met=False)]
+        return [Verdict(text=f"{ours.name} failed", met=False)]
     found = []
     for name, wanted in result.scenario.expect.items():
         if name == "requests":

@@ -62,15 +62,16 @@ def measured(command: Sequence[str], environment: Mapping[str, str], folder: Pat
     Run a command to its end; the folder gets what was measured.
 
     Raises:
-        BenchmarkFailed: it did not exit with 0; with the last line that it wrote to stderr.
+        BenchmarkFailed: it did not exit with 0; with the last line of its own that it wrote to stderr.
     """
     output = folder / "usage.json"
     # -I -S: the one who starts the command is to be as small as a Python can be.
     launcher = [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "measure.py"), str(output)]
     done = subprocess.run([*launcher, *command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2]
-        raise BenchmarkFailed(f"exit code {done.returncode}: {said[:300]}")
+        # What is indented are notes on the line before.
+        said = [line for line in done.stderr.splitlines() if line and not line[0].isspace()]
+        raise BenchmarkFailed(f"exit code {done.returncode}: {said[-1][:300] if said else 'it said nothing'}")
     return Usage(**json.loads(output.read_text()), output=done.stdout)
 
 

@@ -70,7 +70,7 @@ def measured_on(machine: Mapping[str, Any], commit: str, versions: Mapping[str, 
 
 def _cells(one: Contender, compared: Mapping[str, float]) -> list[str]:
     if one.failed:
-        return [f"failed: {one.failed}", *("" for _ in range(len(_COLUMNS) + len(_COUNTED) + 1))]
+        return ["failed", *("" for _ in range(len(_COLUMNS) + len(_COUNTED) + 1))]
     counts = [*one.runs, *([one.counts] if one.counts is not None else [])]
     totals = sorted({sum(run.requests.values()) for run in one.runs} - {0})
     requests = "-".join(str(total) for total in dict.fromkeys((totals[0], totals[-1]))) if totals else ""
@@ -98,8 +98,8 @@ def _about(result: Result) -> str:
 
 
 def _details(one: Contender) -> list[str]:
-    """Requests by kind, and the figures that have no column."""
-    lines = []
+    """Why it failed, requests by kind, and the figures that have no column."""
+    lines = [f"- {one.name} failed: {one.failed}"] if one.failed else []
     if one.runs and one.runs[-1].requests:
         kinds = sorted(one.runs[-1].requests.items(), key=lambda kind: -kind[1])
         lines.append(f"- {one.name} asked: {', '.join(f'{count} {kind}' for kind, count in kinds)}")

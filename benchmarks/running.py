@@ -53,9 +53,9 @@ def measure(scenarios: Sequence[Scenario]) -> Record:
     """
     _check_disk(scenarios)
     where, revision, rates = machine(), commit(ROOT), ceiling.rates()
-    wanted = dict.fromkeys(name for scenario in scenarios for name in scenario.contenders)
+    wanted = dict.fromkeys(name for one in scenarios for name in (*one.contenders, one.source, one.target))
     absent = [name for name in wanted if name in TOOLS and not tools.find(name)]
-    versions = {name: tools.version(name) for name in wanted if name in TOOLS and name not in absent}
+    versions = {name: said for name in wanted if (said := tools.version(name))}
     results = [_scenario(scenario, absent, rates) for scenario in scenarios]
     return Record(commit=revision, machine=where, versions=versions, absent=absent, results=results)
 

@@ -19,6 +19,8 @@ _VERSION: Mapping[str, tuple[str, ...]] = {
     "crane": ("crane", "version"),
     "regctl": ("regctl", "version"),
     "oras": ("oras", "version"),
+    "docker-registry": ("docker-registry", "--version"),
+    "boto3": (sys.executable, "-c", "import boto3; print('boto3', boto3.__version__)"),
 }
 
 
@@ -55,11 +57,13 @@ def version_command(tool: str) -> list[str]:
     return [*_in_place(_VERSION[tool])]
 
 
-def version(tool: str) -> str:
-    """The first line that has a digit of what a tool says of itself."""
-    done = subprocess.run(version_command(tool), capture_output=True, text=True, check=False)
+def version(name: str) -> str:
+    """What a tool, or a registry, says of itself: the first line that has a digit; nothing where there is none."""
+    if name not in _VERSION or shutil.which(_VERSION[name][0]) is None:
+        return ""
+    done = subprocess.run(version_command(name), capture_output=True, text=True, check=False)
     lines = (line.strip() for line in done.stdout.splitlines())
-    return next((line for line in lines if any(letter.isdigit() for letter in line)), "unknown")
+    return next((line for line in lines if any(letter.isdigit() for letter in line)), "")
 
 
 def command(tool: str, move: Move) -> list[str]:

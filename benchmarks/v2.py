@@ -110,9 +110,13 @@ def _exchange(
     headers: Mapping[str, str],
 ) -> tuple[http.client.HTTPMessage, bytes]:
     login = {"Authorization": f"Basic {base64.b64encode(access.login.encode()).decode()}"} if access.login else {}
-    connection.request(method, target, body, {**headers, **login})  # type: ignore[arg-type] # bytes or a file
-    answer = connection.getresponse()
-    content = answer.read()
+    what = f"{method} {urlsplit(target).path} at {access.address}"
+    try:
+        connection.request(method, target, body, {**headers, **login})  # type: ignore[arg-type] # bytes or a file
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchmarkFailed(f"{what}: {error}") from None
     if answer.status >= 300:
-        raise BenchmarkFailed(f"{method} {urlsplit(target).path} at {access.address} was answered {answer.status}")
+        raise BenchmarkFailed(f"{what} was answered {answer.status}")
     return answer.headers, content

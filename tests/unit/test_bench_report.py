@@ -89,8 +89,9 @@ def test_a_ratio_without_others_is_not_judged_and_not_unmet() -> None:
 def test_failing_is_not_meeting_anything() -> None:
     failed = result([], runs(1.0), expect={"ratio_max": 0.5})
     failed = replace(failed, contenders=[Contender(name="transfer", failed="exit code 1: no"), failed.contenders[1]])
-    assert unmet(record(failed)) == ["one: transfer failed: exit code 1: no"]
-    assert "| one | transfer | failed: exit code 1: no |" in table([failed])
+    assert unmet(record(failed)) == ["one: transfer failed"]
+    assert "| one | transfer | failed |" in table([failed])
+    assert "- transfer failed: exit code 1: no" in report(record(failed)).splitlines()
 
 
 @pytest.mark.parametrize(
