@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.processes import link_before
 from benchmarks.values import Link
+from tests.command import served
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -67,6 +68,19 @@ def test_scenarios_are_measured_side_by_side_recorded_compared_and_cleaned_up(tm
     assert again.stdout.startswith(done.stdout.rstrip())
     assert again.stdout.endswith("Worse than before:\n- nothing\n")
     assert bench(scratch, "--read", record, "--strict").returncode == 1
+
+
+def test_an_end_may_be_a_registry_that_somebody_else_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_REGISTRY_LOGIN", "transfer:transfer")
+    file = tmp_path / "bench.toml"
+    with served() as server:
+        text = SMOKE.replace('target = "embedded"', f'target = "{server.url}/team"')
+        file.write_text(text.replace("link = { round_trip_ms = 4, total_mb_per_second = 100 }\ntls = true\n", ""))
+        done = bench(tmp_path, "--file", file, "push")
+        assert done.returncode == 0, done.stderr
+        pushed = [record.repository for record in server.requests.of("PutManifest")]
+    assert len(set(pushed)) == 2, "the run that is counted and the one that is timed have a repository each"
+    assert all(str(name).startswith("team/") for name in pushed)
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed: apt-get install -y skopeo")

@@ -176,3 +176,9 @@ def test_the_chart_shows_what_is_compared_by_time(tmp_path: Path) -> None:
     assert bars(record(compared, alone, rate)) == [("one", [("transfer", 0.25), ("skopeo", 1.0)])]
     with pytest.raises(BenchmarkFailed, match="no other tool was compared"):
         draw(record(alone), tmp_path / "chart.svg")
+
+
+def test_the_chart_is_an_svg(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install '.[bench]'")
+    draw(record(result(runs(1.0), runs(4.0))), tmp_path / "chart.svg")
+    assert "<svg" in (tmp_path / "chart.svg").read_text()
