@@ -11,12 +11,14 @@ from hashlib import sha256
 from benchmarks.values import MIB
 
 _AMOUNT = 256 * MIB
+_TRIES = 3
 _BLOCK = bytes(range(256)) * 4096
 
 
 def rates() -> dict[str, float]:
-    """Bytes a second of each ceiling."""
-    return {"socket": _AMOUNT / _socket_seconds(), "sha256": _AMOUNT / _sha256_seconds()}
+    """Bytes a second of each ceiling, at best: what else the machine does lowers it."""
+    ceilings = {"socket": _socket_seconds, "sha256": _sha256_seconds}
+    return {name: _AMOUNT / min(measure() for _ in range(_TRIES)) for name, measure in ceilings.items()}
 
 
 def seconds(size: int, rates: dict[str, float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ where. Does not know what is done between two ends.
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,8 +18,8 @@ from urllib.parse import urlsplit
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.content import Source, Target
-from transfer.engine.copy import Tally
-from transfer.engine.journal import Journal
+from transfer.engine.copy import Pending, Tally
+from transfer.engine.journal import Journal, Memory
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidConfig, InvalidReference, TransferError
@@ -32,6 +33,7 @@ from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 from transfer.places import EcrPlace, Place, RegistryPlace, RemotePlace
 from transfer.registry.access import RegistryAccess
+from transfer.registry.distribution import steps as distribution_steps
 from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
 from transfer.registry.distribution.exchange import Exchange, is_loopback
@@ -40,18 +42,21 @@ from transfer.registry.distribution.quota import PullQuota
 from transfer.registry.distribution.repository import DistributionRepository
 from transfer.registry.distribution.source import DistributionSource
 from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.ecr import steps as ecr_steps
 from transfer.registry.ecr import upload as ecr
 from transfer.registry.ecr.aws import AwsCredentials, AwsSession
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.creating import RepositoryCreation, RepositorySettings
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
-from transfer.registry.ecr.names import registry_of
+from transfer.registry.ecr.names import names_of, registry_of
 from transfer.registry.ecr.quotas import DOCKER_QUOTAS
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.foreign import ForeignLayers
+from transfer.registry.known import KnownBlobs
 from transfer.registry.login_status import LoginStatus
 from transfer.registry.transport import Transport
 
@@ -66,12 +71,12 @@ class TargetOptions:
 
     Attributes:
         ecr_protocol: by which of ECR's two.
-        create_repository: create a repository of ECR that is missing.
+        create: what a repository of ECR that is missing is created with; None leaves it missing.
         among: how many targets share the bytes in flight.
     """
 
     ecr_protocol: EcrProtocol = "auto"
-    create_repository: bool = False
+    create: RepositorySettings | None = None
     among: int = 1
 
 
@@ -84,6 +89,9 @@ class Repository(Protocol):
     async def digests(self, tags: Sequence[str]) -> Mapping[str, Digest | TransferError]:
         """What tags hold, or why that cannot be told, in few requests; those that are not there are left out."""
 
+    async def referrers(self, digest: Digest) -> frozenset[Digest]:
+        """What refers to an image, by digest alone."""
+
     async def delete(self, name: str) -> None:
         """Delete a tag, or an image by digest."""
 
@@ -92,7 +100,13 @@ class Ends:
     """Opens the ends of one engine."""
 
     def __init__(
-        self, config: TransferConfig, credentials: AwsCredentials | None, *, limits: Limits, journal: Journal
+        self,
+        config: TransferConfig,
+        credentials: AwsCredentials | None,
+        *,
+        limits: Limits,
+        journal: Journal,
+        memory: Memory,
     ) -> None:
         self._config = config
         self._credentials = credentials
@@ -104,7 +118,8 @@ class Ends:
         self._clients: dict[tuple[EcrHost, RegistryAccess], EcrClient] = {}
         self._ecr_registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
-        self._known: dict[str, set[Digest]] = {}
+        self._known = KnownBlobs(memory)
+        self._creations: dict[tuple[str, RegistryAccess, RepositorySettings], RepositoryCreation] = {}
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -113,7 +128,10 @@ class Ends:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._transport.__aexit__(kind, error, traceback)
+        try:
+            await self._known.save()
+        finally:
+            await self._transport.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def source(self, place: Place, tally: Tally, access: RegistryAccess) -> AsyncIterator[Source]:
@@ -145,11 +163,22 @@ class Ends:
                 async with _local_target(place) as local:
                     yield local
             case RegistryPlace(reference=reference):
-                yield self._registry_target(self._registry(place, access), reference, tally, options)
+                yield await self._registry_target(self._registry(place, access), reference, tally, access, options)
             case EcrPlace(reference=reference) if options.ecr_protocol == "registry":
-                yield self._registry_target(await self._ecr_registry(place, access), reference, tally, options)
+                if (creation := await self._creation(place, access, options)) is not None:
+                    await creation.look()
+                client = await self._ecr_registry(place, access)
+                yield await self._registry_target(client, reference, tally, access, options)
             case EcrPlace():
                 yield await self._ecr_target(place, tally, access, options)
+
+    def requests_to_push(self, place: Place, options: TargetOptions, pending: Sequence[Pending]) -> Counter[str]:
+        """The requests that would write these images to a registry, by kind."""
+        sizes = [blob.size for one in pending for blob in one.uploads]
+        mounts, manifests = sum(len(one.mounts) for one in pending), sum(one.manifests for one in pending)
+        if isinstance(place, EcrPlace) and options.ecr_protocol != "registry":
+            return ecr_steps.requests_to_push(sizes, manifests)
+        return distribution_steps.requests_to_push(sizes, mounts, manifests, self._config)
 
     def with_foreign_layers(self, source: Source, place: Place, tally: Tally) -> Source:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""
@@ -191,8 +220,13 @@ class Ends:
         known = [(registry, quota) for registry, quota in told if quota is not None]
         return dict(sorted(known, key=lambda one: one[1].seen_at))
 
-    def _registry_target(
-        self, client: DistributionClient, reference: Reference, tally: Tally, options: TargetOptions
+    async def _registry_target(
+        self,
+        client: DistributionClient,
+        reference: Reference,
+        tally: Tally,
+        access: RegistryAccess,
+        options: TargetOptions,
     ) -> DistributionTarget:
         key = f"{client.registry}/{reference.repository}"
         site = distribution.UploadSite(
@@ -204,13 +238,16 @@ class Ends:
             chunk_bytes=self._config.upload_chunk_bytes,
             chunk_threshold=self._config.upload_chunk_threshold,
         )
-        return DistributionTarget(site, known=self._known.setdefault(key, set()))
+        known = await self._known.at(key, access.who)
+        for digest in known:
+            client.holdings.note(reference.repository, digest)
+        return DistributionTarget(site, known=known)
 
     async def _ecr_target(
         self, place: EcrPlace, tally: Tally, access: RegistryAccess, options: TargetOptions
     ) -> EcrTarget:
         client = (await self._client(place, access)).reporting(tally)
-        key = f"{client.url} {place.host.account or ''}/{place.reference.repository}"
+        key = _ecr_key(client, place)
         site = ecr.UploadSite(
             key=key,
             client=client,
@@ -219,7 +256,21 @@ class Ends:
             journal=self._journal,
             bytes_in_flight=self._limits.bytes_for(client.url, among=options.among),
         )
-        return EcrTarget(site, known=self._known.setdefault(key, set()), create_repository=options.create_repository)
+        creation = await self._creation(place, access, options)
+        return EcrTarget(site, known=await self._known.at(key, access.who), creation=creation)
+
+    async def _creation(
+        self, place: EcrPlace, access: RegistryAccess, options: TargetOptions
+    ) -> RepositoryCreation | None:
+        """How a repository is created, which those share who want it alike."""
+        if options.create is None:
+            return None
+        client = await self._client(place, access)
+        key = (_ecr_key(client, place), access, options.create)
+        if key not in self._creations:
+            names = names_of(place.host.account, place.reference.repository)
+            self._creations[key] = RepositoryCreation(client, names, options.create)
+        return self._creations[key]
 
     def _registry(self, place: RegistryPlace, access: RegistryAccess) -> DistributionClient:
         """The client of a registry, as one side reaches it."""
@@ -282,6 +333,11 @@ class Ends:
         return self._clients[key]
 
 
+def _ecr_key(client: EcrClient, place: EcrPlace) -> str:
+    """Names a repository, and the API that it is reached by."""
+    return f"{client.url} {place.host.account or ''}/{place.reference.repository}"
+
+
 def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
     """Whom to be at an ECR API, and where: what is said of the side, and its host spelled out, come before the rest."""
     if access.anonymous:
@@ -291,7 +347,9 @@ def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAc
         wanted = AwsCredentials(profile=access.profile, region=wanted.region, endpoint_url=wanted.endpoint_url)
     if access.role is not None:
         wanted = replace(wanted, role=access.role)
-    if host.address is None:
+    if access.endpoint_url is not None:
+        wanted = replace(wanted, endpoint_url=access.endpoint_url)
+    if host.address is None or access.endpoint_url is not None:
         return wanted
     plain = access.plain_http or is_loopback(urlsplit(f"//{host.address}").hostname or "")
     return replace(wanted, endpoint_url=f"{'http' if plain else 'https'}://{host.address}")

@@ -1,5 +1,5 @@
 """
-Journal: how far each upload had come, kept across a kill.
+Journal: how far each upload had come, kept across a kill; and, beside it, what need not be found out twice.
 
 The protocol is narrow (get, put, drop by key), so that a database shared by several machines can stand behind it.
 Losing the journal costs the resumption and never the push: `SqliteJournal` says once what is wrong and goes on
@@ -26,10 +26,21 @@ _KEPT_SECONDS = 14 * 86_400
 # Several processes share one journal; each write takes well under a millisecond.
 _BUSY_SECONDS = 3.0
 
+# A memory that nobody asked for in a quarter, or that is one too many, the oldest first.
+_REMEMBERED_SECONDS = 90 * 86_400
+_MOST_MEMORIES = 100_000
+_DAY = 86_400
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
     key TEXT PRIMARY KEY, state BLOB NOT NULL, owner TEXT NOT NULL, updated REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS memories (
+    key TEXT PRIMARY KEY, value BLOB NOT NULL, used REAL NOT NULL
 ) STRICT, WITHOUT ROWID
+"""
+_FORGET = """
+DELETE FROM memories WHERE used < (SELECT used FROM memories ORDER BY used DESC LIMIT 1 OFFSET :most) OR used < :before
 """
 _PUT = """
 INSERT INTO uploads VALUES (:key, :state, :owner, :now)
@@ -67,6 +78,26 @@ class Journal(Protocol):
         """Forget the state: the upload is complete, or its session is lost."""
 
 
+class Memory(Protocol):
+    """Where is kept what was found out once and does not change; any of it may be forgotten."""
+
+    async def recall(self, key: str) -> bytes | None:
+        """What was remembered under `key`."""
+
+    async def remember(self, key: str, value: bytes) -> None:
+        """Keep a few bytes under `key`."""
+
+
+class NoMemory:
+    """A memory that keeps nothing."""
+
+    async def recall(self, key: str) -> bytes | None:  # noqa: ARG002 - the protocol's signature
+        return None
+
+    async def remember(self, key: str, value: bytes) -> None:
+        pass
+
+
 class NoJournal:
     """A journal that remembers nothing."""
 
@@ -82,7 +113,7 @@ class NoJournal:
 
 class SqliteJournal:
     """
-    A journal in one SQLite file that several processes may share.
+    A journal, and a memory, in one SQLite file that several processes may share.
 
     A row belongs to the journal that wrote it for as long as that one's lock file is held; the operating system
     lets go of it when the process dies, however it dies, and the next one to ask takes the row over.
@@ -110,6 +141,13 @@ class SqliteJournal:
     async def drop(self, key: str) -> None:
         statement = "DELETE FROM uploads WHERE key = ? AND owner = ?"
         await self._run(lambda database: database.execute(statement, (key, self._owner)))
+
+    async def recall(self, key: str) -> bytes | None:
+        return await self._run(lambda database: self._recall(database, key))
+
+    async def remember(self, key: str, value: bytes) -> None:
+        row = (key, value, time.time())
+        await self._run(lambda database: database.execute("INSERT OR REPLACE INTO memories VALUES (?, ?, ?)", row))
 
     async def close(self) -> None:
         """Let go of the file and of the rows: what is unfinished can be taken over at once."""
@@ -149,8 +187,9 @@ class SqliteJournal:
             # WAL with NORMAL keeps every commit across a kill of the process, without a disk flush for each part.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
-            database.execute(_SCHEMA)
+            database.executescript(_SCHEMA)
             database.execute("DELETE FROM uploads WHERE updated < ?", (time.time() - _KEPT_SECONDS,))
+            database.execute(_FORGET, {"most": _MOST_MEMORIES - 1, "before": time.time() - _REMEMBERED_SECONDS})
             self._alive.acquire(blocking=False)
         except BaseException:
             database.close()
@@ -172,6 +211,15 @@ class SqliteJournal:
             if taken.rowcount != 1:
                 return None
         return msgspec.msgpack.decode(state, type=UploadState)
+
+    def _recall(self, database: sqlite3.Connection, key: str) -> bytes | None:
+        row = database.execute("SELECT value, used FROM memories WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        value, used = row
+        if used < (now := time.time()) - _DAY:
+            database.execute("UPDATE memories SET used = ? WHERE key = ?", (now, key))
+        return bytes(value)
 
     def _is_gone(self, owner: str) -> bool:
         path = self._lock_path(owner)

@@ -72,6 +72,20 @@ class Want:
         return await self.target.push_blob(self.blob, source)
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """An upload that was taken on, and what others of its registry wait for meanwhile."""
+
+    flight: Flight
+    nearby: Flight | None
+
+    def end(self, *, landed: bool = False) -> None:
+        """Let go of it; once."""
+        self.flight.end(landed=landed)
+        if self.nearby is not None:
+            self.nearby.end()
+
+
 class Sharing:
     """
     What the copies of one engine send, and who of them feeds whom.
@@ -123,23 +137,27 @@ class Sharing:
             if flight.landed:
                 return want.sent or JOINED
         self._withdraw(want)
-        flight = self._flights.begin(want.key)
-        nearby = None if self._nearby.find(_neighbourhood(want)) else self._nearby.begin(_neighbourhood(want))
+        claim = self._claim(want)
         try:
             sent = await self._lead(want)
-            flight.end(landed=True)
+            claim.end(landed=True)
         finally:
-            flight.end()
-            if nearby is not None:
-                nearby.end()
+            claim.end()
         return sent
+
+    def _claim(self, want: Want) -> _Claim:
+        """Take an upload on: those who want the same wait for it, and those who could mount it from there."""
+        place = (want.target.registry, want.blob.descriptor.digest)
+        nearby = None if self._nearby.find(place) else self._nearby.begin(place)
+        return _Claim(self._flights.begin(want.key), nearby)
 
     def _obstacle(self, want: Want) -> Flight | None:
         """What is better waited for than done beside: the same upload, one that may feed this one, or be mounted."""
         same, mountable = self._flights.find(want.key), want.mountable
         if same or mountable == "now":
             return same
-        nearby = self._nearby.find(_neighbourhood(want)) if mountable == "later" else None
+        place = (want.target.registry, want.blob.descriptor.digest)
+        nearby = self._nearby.find(place) if mountable == "later" else None
         return self._gathering.find(_subject(want)) or nearby
 
     async def _join(self, want: Want, flight: Flight) -> None:
@@ -219,14 +237,14 @@ class Sharing:
         cast = Broadcast(want.source, want.blob.descriptor, readers=1 + len(others), patience=self.patience)
         mine, *theirs = cast.readers
         mine.on_lag = lambda: self._let_go(want)
-        flights = [self._flights.begin(other.key) for other in others]
+        claims = [self._claim(other) for other in others]
         failure: TransferError | None = None
         sent = JOINED
         try:
             async with task_group() as group:
-                for other, reader, flight in zip(others, theirs, flights, strict=True):
+                for other, reader, claim in zip(others, theirs, claims, strict=True):
                     self._withdraw(other)
-                    other.fed_by = group.create_task(self._feed(want, other, reader, flight))
+                    other.fed_by = group.create_task(self._feed(want, other, reader, claim))
                 group.create_task(_run(cast, room))
                 try:
                     sent = await want.push(mine)
@@ -235,24 +253,24 @@ class Sharing:
                 finally:
                     mine.withdraw()
         finally:
-            for flight in flights:
-                flight.end()
+            for claim in claims:
+                claim.end()
         if failure is not None:
             raise failure
         return sent
 
-    async def _feed(self, leader: Want, want: Want, reader: Reader, flight: Flight) -> None:
+    async def _feed(self, leader: Want, want: Want, reader: Reader, claim: _Claim) -> None:
         reader.on_lag = lambda: self._let_go(want)
         try:
             want.sent = _MOUNTED if await want.mount() else await want.push(reader)
-            flight.end(landed=True)
+            claim.end(landed=True)
         except TransferError as error:
             # What somebody else's source does wrong says nothing of one's own.
             if error.side != "source" or want.source is leader.source:
                 want.error = error
         finally:
             reader.withdraw()
-            flight.end()
+            claim.end()
 
     def _let_go(self, want: Want) -> None:
         """Have one that the others wait for go on by itself, from where it is; it is not taken along any more."""
@@ -280,7 +298,3 @@ async def _run(cast: Broadcast, room: Share) -> None:
 
 def _subject(want: Want) -> tuple[Hashable, Digest]:
     return want.place, want.blob.descriptor.digest
-
-
-def _neighbourhood(want: Want) -> tuple[str, Digest]:
-    return want.target.registry, want.blob.descriptor.digest

@@ -1,10 +1,11 @@
-"""How the registries of a mirror are reached: from its configuration to the ends' own values. Asks nobody."""
+"""How registries are reached, and repositories created: from a configuration to the ends' own values. Asks nobody."""
 
 from collections.abc import Mapping as Environment
 
 from transfer.mirror.config import login
-from transfer.mirror.settings import MirrorConfig, RegistryConfig
+from transfer.mirror.settings import CreateRepository, MirrorConfig, RegistryConfig
 from transfer.registry.access import RegistryAccess
+from transfer.registry.ecr.creating import RepositorySettings
 
 
 class Accesses:
@@ -36,6 +37,7 @@ def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> R
         login=login(registry, environment),
         profile=registry.profile,
         role=registry.role,
+        endpoint_url=registry.endpoint_url,
         anonymous=registry.anonymous,
         plain_http=registry.plain_http,
         verify=registry.tls_verify,
@@ -45,4 +47,19 @@ def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> R
         max_concurrent=registry.max_concurrent,
         max_per_second=registry.max_per_second,
         max_bandwidth=registry.max_bandwidth,
+    )
+
+
+def settings_of(create: CreateRepository) -> RepositorySettings:
+    """What a configuration says of a repository that is to be created."""
+    encryption = create.encryption
+    return RepositorySettings(
+        tags=tuple(create.tags.items()),
+        mutability=create.mutability,
+        mutability_exclude=create.mutability_exclude,
+        encryption=encryption.type if encryption else None,
+        kms_key=encryption.kms_key if encryption else None,
+        scan_on_push=create.scan_on_push,
+        lifecycle_policy=create.lifecycle_policy,
+        repository_policy=create.repository_policy,
     )
