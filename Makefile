@@ -1,7 +1,7 @@
 # make demo    own virtual environment, then the main job: push, kill, resume, push again, read back
 # make test    own virtual environment, then all tests
 # make check   lint, formatting, types, import contract
-# make bench   the scenarios of bench.toml
+# make bench   the scenarios of bench.toml, beside other tools that are on PATH; make bench ARGS="start --runs 3"
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,8 +26,12 @@ format: $(STAMP)
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 
-bench: $(STAMP)
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+bench: $(VENV)/.bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+$(VENV)/.bench: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $(VENV)/.bench
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \

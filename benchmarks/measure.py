@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 # ru_maxrss is in bytes on macOS and in KiB elsewhere.
-_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def main(output: str, *command: str) -> int:
@@ -24,7 +24,7 @@ def main(output: str, *command: str) -> int:
     figures = {
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_bytes": usage.ru_maxrss * _MAXRSS_UNIT,
+        "peak_bytes": usage.ru_maxrss * MAXRSS_UNIT,
     }
     Path(output).write_text(json.dumps(figures))
     return os.waitstatus_to_exitcode(status) & 0xFF

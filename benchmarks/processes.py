@@ -8,27 +8,30 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from benchmarks.values import MIB, BenchmarkFailed, Link
+
 ROOT = Path(__file__).parent.parent
-MIB = 1024 * 1024
-
-
-class BenchmarkFailed(Exception):
-    """A benchmark that could not be run, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one process took: seconds of wall clock and of all its threads' CPU, and the most memory it ever had."""
+    """
+    What one process, with those that it waited for, took: seconds of wall clock and of CPU, the most memory that one
+    of them ever had; and what it wrote to stdout.
+    """
 
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    output: str = ""
 
     @property
     def peak_mib(self) -> float:
@@ -54,26 +57,22 @@ def clean_environment(home: Path, registry: Mapping[str, str]) -> dict[str, str]
     }
 
 
-def transfer_command(*arguments: str) -> list[str]:
-    """This checkout's command line, with the interpreter that runs the harness."""
-    return [sys.executable, "-m", "transfer", *arguments]
-
-
-def measured(command: list[str], environment: Mapping[str, str], folder: Path) -> Usage:
+def measured(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Usage:
     """
-    Run a command to its end.
+    Run a command to its end; the folder gets what was measured.
 
     Raises:
-        BenchmarkFailed: it did not exit with 0; with the last line that it wrote to stderr.
+        BenchmarkFailed: it did not exit with 0; with the last line of its own that it wrote to stderr.
     """
     output = folder / "usage.json"
     # -I -S: the one who starts the command is to be as small as a Python can be.
     launcher = [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "measure.py"), str(output)]
     done = subprocess.run([*launcher, *command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2]
-        raise BenchmarkFailed(f"{' '.join(command[1:4])}: exit code {done.returncode}: {said}")
-    return Usage(**json.loads(output.read_text()))
+        # What is indented are notes on the line before.
+        said = [line for line in done.stderr.splitlines() if line and not line[0].isspace()]
+        raise BenchmarkFailed(f"exit code {done.returncode}: {said[-1][:300] if said else 'it said nothing'}")
+    return Usage(**json.loads(output.read_text()), output=done.stdout)
 
 
 class Service:
@@ -99,13 +98,26 @@ class Service:
 
 
 @contextmanager
-def service(module: str, *arguments: str) -> Iterator[Service]:
+def service(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Start `python -m module`; it ends when its stdin does."""
     with subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             yield Service(process)
         except BaseException:
             process.kill()
             raise
+
+
+@contextmanager
+def link_before(host: str, port: int, link: Link, *, certificate: Path | None = None) -> Iterator[Service]:
+    """A link in front of a server: `ready["port"]` is where, any question tells what it counted."""
+    settings = {"host": host, "port": port, "link": link, "certificate": str(certificate or "")}
+    with service("benchmarks.link", msgspec.json.encode(settings).decode()) as running:
+        yield running

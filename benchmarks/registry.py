@@ -1,9 +1,11 @@
 """
-The embedded registry in a process of its own, with its request log for who asks: `python -m benchmarks.registry DIR`.
+The embedded registry in a process of its own, with its request log for who asks: `python -m benchmarks.registry
+SETTINGS`, the keyword arguments of `Server` as JSON.
 
 Its memory and its CPU are then not the client's.
 """
 
+import json
 import sys
 import time
 from collections import Counter
@@ -12,21 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.answering import answer_lines, run
-from transfer.server import RequestLog, RequestRecord, Server
+from transfer.server import RequestRecord, Server
 
 
-async def main(data: Path) -> None:
-    async with Server(data=data) as server:
-        ready = {"environment": server.environment, "registry": server.registry}
-        await answer_lines(ready, lambda line: _answer(line, server.requests))
+async def main(data: str, **settings: Any) -> None:
+    began = 0.0
 
+    async with Server(data=Path(data), **settings) as server:
 
-def _answer(line: str, log: RequestLog) -> dict[str, Any]:
-    """`log` tells what came since the last `clear`; so does `clear`, and begins anew."""
-    answer = {"cpu_seconds": time.process_time(), **summary(log)}
-    if line == "clear":
-        log.clear()
-    return answer
+        def answer(line: str) -> dict[str, Any]:
+            """What came since the last `clear`, and the CPU that it took; any other line leaves it at that."""
+            nonlocal began
+            told = {"cpu_seconds": time.process_time() - began, **summary(server.requests)}
+            if line == "clear":
+                server.requests.clear()
+                began = time.process_time()
+            return told
+
+        ready = {"environment": server.environment, "registry": server.registry, "url": server.url}
+        await answer_lines(ready, answer)
 
 
 def summary(records: Sequence[RequestRecord]) -> dict[str, Any]:
@@ -38,4 +44,4 @@ def summary(records: Sequence[RequestRecord]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main(Path(sys.argv[1])))
+    run(main(**json.loads(sys.argv[1])))

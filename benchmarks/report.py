@@ -1,127 +1,109 @@
 """
-What the figures say: the expectations that they do not meet, a Markdown table, and where they were measured.
+What people read of a record: a Markdown table, what is met and what is not, requests by kind. Pure.
 
-Pure but for `machine` and `commit`. Does not know how a figure came about.
+Does not know how a figure came about.
 """
 
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from statistics import median
 from typing import Any
 
-from benchmarks.scenarios import Run, Scenario
+from benchmarks.judging import middle, ratios, verdicts
+from benchmarks.values import Contender, Record, Result, Run
 
 _COLUMNS = {
     "seconds": "Seconds",
-    "mib_per_second": "MiB/s",
+    "cpu_seconds": "CPU s",
     "peak_mib": "Peak MiB",
-    "client_cpu_seconds": "Client CPU s",
-    "server_cpu_seconds": "Server CPU s",
-    "wire_mib_per_second": "Wire ceiling MiB/s",
-    "encoding_mib_per_second": "Encoding ceiling MiB/s",
 }
-_NOTES = {
-    "sent_twice_mib": "{} MiB sent twice",
-    "single_seconds": "{} s one by one",
-    "speedup": "{} times as fast",
-}
+_COUNTED = {"connections": "Connections", "sent_mib": "Sent MiB", "received_mib": "Received MiB"}
+_MET = {True: "met", False: "NOT MET", None: "not judged"}
 
 
-def unmet(expect: Mapping[str, Any], run: Run) -> list[str]:
-    """What a run should have been and was not, a line each."""
-    found = []
-    bounded = expect.get("requests_max", {})
-    for name, wanted in expect.items():
-        if name == "requests":
-            counted = {operation: count for operation, count in run.requests.items() if operation not in bounded}
-            if counted != wanted:
-                found.append(f"requests are {counted}, expected {wanted}")
-        elif name == "requests_max":
-            over = {one: run.requests.get(one, 0) for one, most in wanted.items() if run.requests.get(one, 0) > most}
-            found += [f"{count} requests {one}, expected at most {wanted[one]}" for one, count in over.items()]
-        else:
-            figure, _, bound = name.rpartition("_")
-            actual = run.figures[figure]
-            if actual > wanted if bound == "max" else actual < wanted:
-                found.append(
-                    f"{figure} is {actual:.2f}, expected {'at most' if bound == 'max' else 'at least'} {wanted}"
-                )
-    return found
+def report(record: Record) -> str:
+    """All of it: the table, the scenarios with what is met, and where it was measured."""
+    parts = [table(record.results), *(_about(result) for result in record.results)]
+    if record.absent:
+        parts.append(f"Not on PATH, so not compared: {', '.join(record.absent)}.")
+    return "\n\n".join([*parts, measured_on(record.machine, record.commit, record.versions)])
 
 
-def table(results: Sequence[tuple[Scenario, Sequence[Run]]]) -> str:
-    """Median and spread of every figure, a row for each scenario."""
-    rows = [["Scenario", *_COLUMNS.values(), "Requests", "Notes"]]
-    rows.append(["---", *("---:" for _ in _COLUMNS), "---:", "---"])
-    rows += [[scenario.name, *_cells(runs)] for scenario, runs in results]
-    headlines = [f"- `{scenario.name}` ({len(runs)} runs): {scenario.headline}" for scenario, runs in results]
-    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", *headlines])
+def table(results: Sequence[Result]) -> str:
+    """A row for each scenario and contender: median and spread, counts, the ratio to the best other."""
+    head = ["Scenario", "Who", *_COLUMNS.values(), "Requests", *_COUNTED.values(), "Ratio"]
+    rows = [head, ["---", "---", *("---:" for _ in head[2:])]]
+    for result in results:
+        compared = ratios(result)
+        rows += [[result.scenario.name, one.name, *_cells(one, compared)] for one in result.contenders]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cells(runs: Sequence[Run]) -> list[str]:
-    notes = [
-        text.format(spread(runs, name)) for name, text in _NOTES.items() if any(run.figures.get(name) for run in runs)
+def unmet(record: Record) -> list[str]:
+    """What was expected and did not happen, a line each."""
+    return [
+        f"{result.scenario.name}: {verdict.text}"
+        for result in record.results
+        for verdict in verdicts(result)
+        if verdict.met is False
     ]
-    requests = {sum(run.requests.values()) for run in runs} - {0}
-    counts = "-".join(str(count) for count in sorted({min(requests), max(requests)})) if requests else ""
-    return [*(spread(runs, name) for name in _COLUMNS), counts, "; ".join(notes)]
 
 
-def spread(runs: Sequence[Run], name: str) -> str:
+def spread(runs: Sequence[Run], figure: str) -> str:
     """`median (least-most)` of a figure; just the median where all runs look the same, nothing where there is none."""
-    values = [run.figures[name] for run in runs if name in run.figures]
+    values = [run.figures[figure] for run in runs if figure in run.figures]
     if not values:
         return ""
-    middle, least, most = (f"{value:.{_digits(value)}f}" for value in (median(values), min(values), max(values)))
-    return middle if least == most else f"{middle} ({least}-{most})"
+    half = middle(runs, figure) or 0.0
+    digits = 0 if half >= 100 else 1 if half >= 10 else 2
+    shown, least, most = (f"{value:.{digits}f}" for value in (half, min(values), max(values)))
+    return shown if least == most else f"{shown} ({least}-{most})"
 
 
-def _digits(value: float) -> int:
-    return 0 if value >= 100 else 1 if value >= 10 else 2
-
-
-def machine() -> dict[str, Any]:
-    """Where this is measured."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cores": os.cpu_count(),
-        "cpu": _cpu_model(),
-        "memory_gib": round(memory / 1024**3, 1),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "load": os.getloadavg()[0],
-    }
-
-
-def _cpu_model() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
-
-
-def commit(root: Path) -> str:
-    """The commit that is measured, with a plus when files differ from it; empty outside a clone."""
-    if shutil.which("git") is None:
-        return ""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],  # noqa: S607 - the user's git
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()
-
-
-def measured_on(where: Mapping[str, Any], revision: str) -> str:
+def measured_on(machine: Mapping[str, Any], commit: str, versions: Mapping[str, str]) -> str:
     """One sentence for under the table."""
-    short = revision[:12] + "+" * revision.endswith("+")
+    short = commit[:12] + "+" * commit.endswith("+")
     return (
-        f"Measured on {where['cores']} cores of {where['cpu']}, {where['memory_gib']} GiB, {where['kernel']}, "
-        f"{where['python']}, load {where['load']:.1f} at the start, commit {short or 'unknown'}."
+        f"Measured on {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, {machine['kernel']}, "
+        f"{machine['python']}, load {machine['load']:.1f} at the start, commit {short or 'unknown'}; "
+        f"{', '.join(versions.values())}."
     )
+
+
+def _cells(one: Contender, compared: Mapping[str, float]) -> list[str]:
+    if one.failed:
+        return ["failed", *("" for _ in range(len(_COLUMNS) + len(_COUNTED) + 1))]
+    counts = [*one.runs, *([one.counts] if one.counts is not None else [])]
+    totals = sorted({sum(run.requests.values()) for run in one.runs} - {0})
+    requests = "-".join(str(total) for total in dict.fromkeys((totals[0], totals[-1]))) if totals else ""
+    ratio = f"{compared[one.name]:.2f}" if one.name in compared else ""
+    return [
+        *(spread(one.runs, name) for name in _COLUMNS),
+        requests,
+        *(spread(counts, name) for name in _COUNTED),
+        ratio,
+    ]
+
+
+def _about(result: Result) -> str:
+    scenario = result.scenario
+    runs = max((len(one.runs) for one in result.contenders), default=0)
+    lines = [f"{scenario.name} ({runs} runs): {scenario.headline}"]
+    lines += [f"- {_MET[verdict.met]}: {verdict.text}" for verdict in verdicts(result)]
+    if result.ceiling:
+        lines.append(f"- ceiling: {', '.join(f'{name} {value:.2f} s' for name, value in result.ceiling.items())}")
+    if result.link:
+        lines.append(f"- link: {result.link}")
+    for one in result.contenders:
+        lines += _details(one)
+    return "\n".join(lines)
+
+
+def _details(one: Contender) -> list[str]:
+    """Why it failed, requests by kind, and the figures that have no column."""
+    lines = [f"- {one.name} failed: {one.failed}"] if one.failed else []
+    if one.runs and one.runs[-1].requests:
+        kinds = sorted(one.runs[-1].requests.items(), key=lambda kind: -kind[1])
+        lines.append(f"- {one.name} asked: {', '.join(f'{count} {kind}' for kind, count in kinds)}")
+    names = dict.fromkeys(name for run in one.runs for name in run.figures if name not in {**_COLUMNS, **_COUNTED})
+    if names:
+        lines.append(f"- {one.name}: {', '.join(f'{name} {spread(one.runs, name)}' for name in names)}")
+    return lines

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import service
+from benchmarks.processes import link_before
+from benchmarks.values import Link
 from tests.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server
 from transfer.registry.access import RegistryAccess
@@ -22,7 +23,7 @@ DOWNLOAD = {"oci": "GetBlob", "ecr": "DownloadLayer"}
 def link(server: Server) -> Iterator[str]:
     """The server behind a link that gives each connection 16 MiB/s at 20 ms."""
     host, _, port = server.url.removeprefix("http://").rpartition(":")
-    with service("benchmarks.link", host, port, "0.02", str(16 * MIB)) as slow:
+    with link_before(host, int(port), Link(round_trip_ms=20, connection_mb_per_second=16 * MIB / 1e6)) as slow:
         yield f"127.0.0.1:{slow.ready['port']}"
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import service
+from benchmarks.processes import link_before
+from benchmarks.values import Link
 from tests.images import BuiltImage, ImageBuilder
 from transfer import Server, TransferConfig
 from transfer.registry.ranges import RANGE
@@ -81,7 +82,7 @@ async def test_fewer_bytes_in_flight_take_less_memory(client: Client, layout: Im
 def link(server: Server) -> Iterator[str]:
     """The server behind a link that gives each connection 24 MiB/s at 20 ms: large layers are read in parallel."""
     host, _, port = server.url.removeprefix("http://").rpartition(":")
-    with service("benchmarks.link", host, port, "0.02", str(24 * MIB)) as slow:
+    with link_before(host, int(port), Link(round_trip_ms=20, connection_mb_per_second=24 * MIB / 1e6)) as slow:
         yield f"127.0.0.1:{slow.ready['port']}"
 
 
