@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@$(BIN)/python -m transfer demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/python -m ruff check .
