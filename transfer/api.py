@@ -29,7 +29,7 @@ from transfer.model.digest import Digest
 from transfer.places import read_login, read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.distribution.quota import PullQuota
-from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.login_status import LoginStatus
 
 

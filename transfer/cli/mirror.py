@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfer.cli.config import format_options
+from transfer.cli.document import json_text
 from transfer.cli.limits import limit_options
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.mirror_options import choice_options, config_of
 from transfer.cli.mirror_report import image_line, report_document, report_lines, summary
-from transfer.cli.moving import json_text
 from transfer.cli.options import AwsOptions, access_options, aws_options
-from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED, handle, run
+from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
+from transfer.cli.running import handle, run
 
 if TYPE_CHECKING:
     from transfer.engine.config import TransferConfig

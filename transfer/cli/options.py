@@ -13,7 +13,7 @@ from transfer.cli.text import parse_key
 from transfer.model.size import parse_size
 
 if TYPE_CHECKING:
-    from transfer.registry.ecr.aws import AwsCredentials
+    from transfer.registry.ecr.identity import AwsCredentials
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class AwsOptions:
         Raises:
             InvalidConfig: the role is not the ARN of one.
         """
-        from transfer.registry.ecr.aws import AwsCredentials
+        from transfer.registry.ecr.identity import AwsCredentials
 
         return AwsCredentials(profile=self.profile, role=self.role, endpoint_url=self.endpoint_url, region=region)
 

@@ -5,6 +5,17 @@ from collections.abc import Iterable
 from transfer.model.digest import Digest
 
 
+class KnownBlobs:
+    """The blobs that each repository is known to have, for as long as an engine is open."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, set[Digest]] = {}
+
+    def at(self, key: str) -> set[Digest]:
+        """Those of one repository; the same set for all who ask."""
+        return self._known.setdefault(key, set())
+
+
 def settle_known(known: set[Digest], asked: Iterable[Digest], missing: set[Digest], *, fresh: bool) -> set[Digest]:
     """
     Take down an answer about blobs; those that are missing now.

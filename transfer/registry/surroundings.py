@@ -6,6 +6,7 @@ Does not send anything.
 """
 
 import ipaddress
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -61,7 +62,7 @@ def look_up(url: str, tls: Tls, known: dict[Tls, ssl.SSLContext]) -> Surrounding
     """
     place = urlsplit(url)
     trust: ssl.SSLContext | bool = True
-    if place.scheme == "https":
+    if place.scheme == "https" and not _is_default(tls):
         trust = known.setdefault(tls, known.get(tls) or _trust(tls))
     return Surroundings(_proxy(place.scheme, place.hostname or ""), trust)
 
@@ -74,6 +75,11 @@ def is_public(address: str) -> bool:
         return False
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return (mapped or ip).is_global
+
+
+def _is_default(tls: Tls) -> bool:
+    """Whether the HTTP client's own context will do, which it has read the system's certificates into at its import."""
+    return tls == SYSTEM_TLS and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
 
 
 def _trust(tls: Tls) -> ssl.SSLContext:
