@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
+import msgspec
+
 from transfer.engine.copy import Tally
 from transfer.engine.journal import Journal
 from transfer.engine.limits import Limits
@@ -125,7 +127,7 @@ class EcrEnds:
     async def _client(self, place: EcrPlace, access: RegistryAccess) -> EcrClient:
         """The client for a host's region and kind of endpoint, as one side reaches it; accounts share it."""
         host = place.host
-        key = (replace(host, account=None), access)
+        key = (msgspec.structs.replace(host, account=None), access)
         async with self._connecting:
             if key not in self._clients:
                 session = await AwsSession.load(

@@ -8,9 +8,10 @@ between two ends.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
+
+import msgspec
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.content import Source, Target
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
 EcrProtocol = Literal["auto", "api", "registry"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetOptions:
+class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
     How targets are written to.
 

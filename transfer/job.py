@@ -7,7 +7,8 @@ wrong is that one's result. Knows neither a terminal nor where jobs come from.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from transfer.ends import EcrProtocol, Ends, TargetOptions
 from transfer.engine.content import Source, Target
@@ -24,8 +25,7 @@ from transfer.places import Place, check_apart, mount_source, named, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """
     A target, and how it is written to.
 
@@ -43,8 +43,7 @@ class Destination:
     create_repository: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """
     One image to copy.
 
@@ -60,13 +59,12 @@ class Job:
     source: str
     targets: tuple[Destination, ...]
     platforms: tuple[str, ...] = ()
-    access: RegistryAccess = field(default=DEFAULT_ACCESS)
+    access: RegistryAccess = DEFAULT_ACCESS
     referrers: bool = False
     include_foreign: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
+class _Image(msgspec.Struct, frozen=True):
     """The image itself, or one that goes with it under a tag of its own; targets begin it together."""
 
     graph: Graph

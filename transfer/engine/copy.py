@@ -7,7 +7,8 @@ what must move is decided in `plan`, how much at once in `limits`.
 
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
 from transfer.engine.events import (
@@ -48,8 +49,7 @@ class Tally:
             self._observer(event)
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """What a copy did: the image's root digest, its blobs in the order of its manifests, and how many manifests."""
 
     digest: Digest

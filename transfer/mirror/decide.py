@@ -5,7 +5,8 @@ Pure. Knows what the ends said, not how they were asked.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.errors import InvalidConfig
 from transfer.mirror.filters import select
@@ -16,8 +17,7 @@ from transfer.model.digest import Digest, is_digest_tag
 from transfer.model.reference import Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """
     One image of a mapping and what it is called at its targets.
 
@@ -71,8 +71,7 @@ def must_copy(wanted: Digest, held: Digest | None, settings: Mapping) -> bool:
     return held != wanted or bool(settings.platforms) or settings.referrers or settings.digest_tags
 
 
-@dataclass(frozen=True, slots=True)
-class Pruning:
+class Pruning(msgspec.Struct, frozen=True):
     """
     Which tags of a target repository go.
 

@@ -8,8 +8,9 @@ that fails is one line of the report. Knows neither files nor terminals.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from transfer.api import Engine
 from transfer.engine.tasks import gather, task_group

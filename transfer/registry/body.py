@@ -7,9 +7,10 @@ Knows no HTTP client but its habit to iterate over a body in a task of its own.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Self
+
+import msgspec
 
 from transfer.engine.config import MIB
 from transfer.engine.limits import Meter
@@ -20,18 +21,20 @@ _SLICE = MIB
 _METERED_SLICE = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class RequestBody:
+class RequestBody(msgspec.Struct, frozen=True):
     """
     The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them.
 
     `blob_bytes` is how many bytes of a blob they stand for.
     """
 
-    chunks: Sequence[bytes | memoryview] = field(repr=False)
+    chunks: Sequence[bytes | memoryview]
     length: int
     sha256: str
     blob_bytes: int = 0
+
+    def __repr__(self) -> str:
+        return f"RequestBody({self.length} bytes)"
 
     @classmethod
     def of(cls, content: bytes) -> Self:
@@ -43,8 +46,7 @@ class RequestBody:
             yield from _slices(chunk, size)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamBody:
+class StreamBody(msgspec.Struct, frozen=True):
     """
     The bytes of a request that are read while they are sent: exactly `length` of them, in pieces of at most 1 MiB.
 
@@ -52,8 +54,11 @@ class StreamBody:
     an error out of it stops the request and comes out of the transport as it is.
     """
 
-    open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]] = field(repr=False)
+    open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
     length: int
+
+    def __repr__(self) -> str:
+        return f"StreamBody({self.length} bytes)"
 
     @property
     def blob_bytes(self) -> int:

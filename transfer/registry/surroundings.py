@@ -9,18 +9,20 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+from msgspec.structs import replace
 
 from transfer.errors import InvalidConfig
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True):
     """
     Whose certificates count at a place, and as whom to come there.
 

@@ -10,8 +10,10 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from transfer.engine.limits import Meter
 from transfer.errors import ConnectionFailed, RegistryError
@@ -47,8 +49,7 @@ class RegistrySettings:
     token_hosts: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """
     One request.
 
@@ -66,7 +67,7 @@ class Call:
     what: str
     access: Access
     expected: frozenset[int]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: RequestBody | StreamBody | None = None
     meter: Meter | None = None
 
@@ -75,14 +76,16 @@ class Call:
         return self.action.partition(" ")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An expected answer, the URL it came from, and its body as it arrives."""
 
     status: int
     headers: Mapping[str, str]
     url: str
-    chunks: AsyncIterator[bytes] = field(repr=False)
+    chunks: AsyncIterator[bytes]
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status})"
 
     async def read(self, limit: int, *, what: str) -> bytes:
         """

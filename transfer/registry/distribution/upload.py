@@ -8,7 +8,8 @@ gets smaller chunks, and what was learned holds for its other blobs. Knows nothi
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.engine.content import BlobContext, BlobSent, BlobSource
 from transfer.engine.events import BlobProgress, BlobStarted, Notice
@@ -33,8 +34,7 @@ _SMALLEST_CHUNK = 1024 * 1024
 _CANCEL_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class UploadSite:
+class UploadSite(msgspec.Struct, frozen=True):
     """What all uploads into one repository share; `key` names registry and repository in the journal."""
 
     key: str

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import botocore.session
+import msgspec
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
@@ -129,9 +130,8 @@ class AwsSession:
             raise TypeError("a signature covers the body's hash, which a stream does not have yet")
         signed.context["sha256"] = request.body.sha256 if request.body else _NOTHING
         _Signer(self._frozen, "ecr", self.region).add_auth(signed)
-        return replace(
-            request, headers=dict(signed.headers.items()), tls=replace(request.tls, ca_bundle=self._ca_bundle)
-        )
+        tls = msgspec.structs.replace(request.tls, ca_bundle=self._ca_bundle)
+        return msgspec.structs.replace(request, headers=dict(signed.headers.items()), tls=tls)
 
 
 # SHA-256 of no bytes.
