@@ -172,9 +172,8 @@ class Exchange:
         """
         base, auth = await self._place(call.what)
         url = f"{base}{call.path}" if call.path.startswith("/") else call.path
-        at_home = True
+        at_home = call.path.startswith("/") or origin_of(url) == origin_of(base)
         for _ in range(_MOST_HOPS + 1):
-            at_home = at_home and origin_of(url) == origin_of(base)
             async with AsyncExitStack() as stack:
                 reply = await self._ask(call, url, auth if at_home else None, stack)
                 if reply.status not in _REDIRECTS or call.method not in {"GET", "HEAD"}:
@@ -184,6 +183,7 @@ class Exchange:
                     return
                 location = reply.headers.get("location", "")
                 url = resolve_url(url, location, what=call.what, status=reply.status)
+                at_home = at_home and origin_of(url) == origin_of(base)
         raise RegistryError(f"{call.what}: more than {_MOST_HOPS} redirects", status=302, code="REDIRECTS")
 
     async def _ask(self, call: Call, url: str, auth: Authenticator | None, stack: AsyncExitStack) -> StreamReply:
@@ -235,10 +235,14 @@ class Exchange:
         )
 
     def _tls(self, url: str) -> Tls:
+        if self._settings.tls.certificate is None:
+            return self._settings.tls
         own = (urlsplit(url).hostname or "").lower() == (urlsplit(f"//{self._host}").hostname or "").lower()
         return self._settings.tls if own else self._settings.tls.anonymous()
 
     async def _place(self, what: str) -> tuple[str, Authenticator]:
+        if self._found is not None:
+            return self._found
         async with self._finding:
             if self._found is None:
                 base = await self._base(what)

@@ -85,7 +85,9 @@ class BlobUpload:
             ContentMismatch: it is not what its digest says; nothing was committed.
             TransferError: the registry, the source or the connection failed; what was confirmed is in the journal.
         """
-        state = await self._site.journal.get(self._key)
+        # One that always goes in one request was never written down.
+        in_one = self._blob.size <= min(_SMALLEST_CHUNK, self._site.chunk_threshold)
+        state = None if in_one else await self._site.journal.get(self._key)
         try:
             for _ in range(_MOST_STARTS - 1):
                 try:
