@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from transfer.api import Engine, copy_image, pull_image, push_image
     from transfer.engine.config import TransferConfig
     from transfer.engine.events import Event
-    from transfer.engine.result import BlobResult, PushResult
+    from transfer.engine.result import BlobResult, Preview, PushResult
     from transfer.registry.ecr.client import open_ecr
+    from transfer.registry.ecr.creating import RepositorySettings
     from transfer.registry.ecr.identity import AwsCredentials
     from transfer.server import Server
 
@@ -48,9 +49,11 @@ __all__ = [
     "InvalidManifest",
     "InvalidReference",
     "NotFound",
+    "Preview",
     "PushResult",
     "RateLimited",
     "RegistryError",
+    "RepositorySettings",
     "Server",
     "TagImmutable",
     "TransferConfig",
@@ -69,7 +72,9 @@ _PLACES = {
     "BlobResult": "transfer.engine.result",
     "Engine": "transfer.api",
     "Event": "transfer.engine.events",
+    "Preview": "transfer.engine.result",
     "PushResult": "transfer.engine.result",
+    "RepositorySettings": "transfer.registry.ecr.creating",
     "Server": "transfer.server",
     "TransferConfig": "transfer.engine.config",
     "copy_image": "transfer.api",

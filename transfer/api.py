@@ -15,20 +15,24 @@ from typing import Self, TypedDict, Unpack
 import platformdirs
 
 from transfer.ends import EcrProtocol, Ends
+from transfer.engine.coming import Coming
 from transfer.engine.config import TransferConfig
 from transfer.engine.copy import Tally
 from transfer.engine.events import Notice, Observer
-from transfer.engine.journal import Journal, NoJournal, SqliteJournal
+from transfer.engine.journal import Journal, Memory, NoJournal, NoMemory, SqliteJournal
 from transfer.engine.limits import Limits
 from transfer.engine.referrers import Inspected, inspect
-from transfer.engine.result import PushResult
+from transfer.engine.result import Preview, PushResult
 from transfer.engine.sharing import Sharing
+from transfer.engine.trimming import recall_trimmed
 from transfer.errors import TransferError
 from transfer.job import Destination, Job, JobRun, Outcome
 from transfer.model.digest import Digest
+from transfer.model.platform import parse_platform
 from transfer.places import read_login, read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.distribution.quota import PullQuota
+from transfer.registry.ecr.creating import RepositorySettings
 from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.login_status import LoginStatus
 
@@ -43,7 +47,7 @@ class CopyOptions(TypedDict, total=False):
         source_access, target_access: how a side's registry is reached, and as whom.
         ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
             (`registry`), which mounts blobs of other repositories where the account has that switched on.
-        create_repository: create the repository of ECR when it is missing, with the registry's default settings.
+        create_repository: create the repository of ECR when it is missing: with these settings, or the registry's own.
         referrers: take along what refers to the image: signatures, SBOMs, attestations, and those under cosign's tags.
         include_foreign: take along layers that registries need not hold (Windows base layers), from wherever they are.
         observer: called with each event, in the event loop; it must return at once.
@@ -53,7 +57,7 @@ class CopyOptions(TypedDict, total=False):
     source_access: RegistryAccess
     target_access: RegistryAccess
     ecr_protocol: EcrProtocol
-    create_repository: bool
+    create_repository: bool | RepositorySettings
     referrers: bool
     include_foreign: bool
     observer: Observer | None
@@ -130,14 +134,15 @@ class Engine:
         self._exit = AsyncExitStack()
         self._opened: Ends | None = None
         self._notices: list[str] = []
+        self._memory: Memory = NoMemory()
 
     async def __aenter__(self) -> Self:
         journal: Journal = NoJournal()
         if self._config.journal:
             path = self._config.state_path or default_state_path()
-            journal = kept = SqliteJournal(path, on_failure=self._notices.append)
+            journal = self._memory = kept = SqliteJournal(path, on_failure=self._notices.append)
             self._exit.push_async_callback(kept.close)
-        ends = Ends(self._config, self._credentials, limits=self._limits, journal=journal)
+        ends = Ends(self._config, self._credentials, limits=self._limits, journal=journal, memory=self._memory)
         self._opened = await self._exit.enter_async_context(ends)
         return self
 
@@ -166,7 +171,7 @@ class Engine:
         source_access: RegistryAccess = DEFAULT_ACCESS,
         target_access: RegistryAccess = DEFAULT_ACCESS,
         ecr_protocol: EcrProtocol = "auto",
-        create_repository: bool = False,
+        create_repository: bool | RepositorySettings = False,
         referrers: bool = False,
         include_foreign: bool = False,
         observer: Observer | None = None,
@@ -203,12 +208,31 @@ class Engine:
             TransferError: the source cannot be read, or the job makes no sense; nothing was sent.
         """
         try:
-            return await JobRun(job, ends=self._ends, sharing=self._sharing, observer=observer).run()
+            return await self._job_run(job, observer).run()
         finally:
             while self._notices:
                 notice = Notice(self._notices.pop())
                 if observer is not None:
                     observer(notice)
+
+    async def preview(self, job: Job, *, coming: Coming | None = None) -> list[Preview | TransferError]:
+        """
+        What `run` would do, found out by the same questions; nothing is written anywhere.
+
+        Args:
+            coming: what earlier previews have found to be sent, which then counts as present, or can be mounted; what
+                this one finds is added.
+
+        Returns:
+            For each target, in order, what would be done, or the error that would end it before anything was sent.
+
+        Raises:
+            TransferError: the source cannot be read, the job makes no sense, or a target is not in a registry.
+        """
+        return await self._job_run(job, None).preview(coming or Coming())
+
+    def _job_run(self, job: Job, observer: Observer | None) -> JobRun:
+        return JobRun(job, ends=self._ends, sharing=self._sharing, memory=self._memory, observer=observer)
 
     async def inspect(
         self, source: str, *, access: RegistryAccess = DEFAULT_ACCESS, referrers: bool = True
@@ -246,6 +270,26 @@ class Engine:
             By tag the digest, or why it cannot be told; tags that are not there are left out.
         """
         return await (await self._ends.repository(read_repository(repository), access)).digests(tags)
+
+    async def referrers(
+        self, repository: str, digest: Digest, *, access: RegistryAccess = DEFAULT_ACCESS
+    ) -> frozenset[Digest]:
+        """
+        The digests of what refers to an image of a repository.
+
+        Raises:
+            TransferError: as of `copy_image`.
+        """
+        return await (await self._ends.repository(read_repository(repository), access)).referrers(digest)
+
+    async def trimmed(self, digest: Digest, platforms: Sequence[str]) -> Digest | None:
+        """
+        What an image becomes when it is cut down to some platforms; None where no earlier copy found that out.
+
+        Raises:
+            InvalidConfig: a platform is not spelled as one.
+        """
+        return await recall_trimmed(self._memory, digest, [parse_platform(text) for text in platforms])
 
     async def tags(self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
         """

@@ -24,11 +24,12 @@ from transfer.registry.distribution.client import DistributionClient
 from transfer.registry.distribution.exchange import Exchange, is_loopback
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.creating import RepositoryCreation, RepositorySettings
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.ecr.login import EcrLoginCheck
 from transfer.registry.ecr.logins import EcrLogins
-from transfer.registry.ecr.names import registry_of
+from transfer.registry.ecr.names import names_of, registry_of
 from transfer.registry.ecr.quotas import DOCKER_QUOTAS
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
@@ -60,6 +61,7 @@ class EcrEnds:
         self._known = known
         self._connecting = asyncio.Lock()
         self._clients: dict[tuple[EcrHost, RegistryAccess], EcrClient] = {}
+        self._creations: dict[tuple[str, RegistryAccess, RepositorySettings], RepositoryCreation] = {}
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
 
     async def source(self, place: EcrPlace, tally: Tally, access: RegistryAccess) -> EcrSource:
@@ -74,11 +76,11 @@ class EcrEnds:
         )
 
     async def target(
-        self, place: EcrPlace, tally: Tally, access: RegistryAccess, *, among: int, create_repository: bool
+        self, place: EcrPlace, tally: Tally, access: RegistryAccess, *, among: int, create: RepositorySettings | None
     ) -> EcrTarget:
         """The repository, to write to by the API; `among` targets share the bytes in flight."""
         client = (await self._client(place, access)).reporting(tally)
-        key = f"{client.url} {place.host.account or ''}/{place.reference.repository}"
+        key = _ecr_key(client, place)
         site = UploadSite(
             key=key,
             client=client,
@@ -87,7 +89,8 @@ class EcrEnds:
             journal=self._journal,
             bytes_in_flight=self._limits.bytes_for(client.url, among=among),
         )
-        return EcrTarget(site, known=self._known.at(key), create_repository=create_repository)
+        creation = await self._creation(place, access, create)
+        return EcrTarget(site, known=await self._known.at(key, access.who), creation=creation)
 
     async def repository(self, place: EcrPlace, access: RegistryAccess) -> EcrRepository:
         """The repository as its owner sees it."""
@@ -105,8 +108,12 @@ class EcrEnds:
         check = EcrLoginCheck(partial(self._client, place, access), place.host, place.reference.repository)
         return await check.run(place.reference.registry)
 
-    async def registry(self, place: EcrPlace, access: RegistryAccess) -> DistributionClient:
+    async def registry(
+        self, place: EcrPlace, access: RegistryAccess, *, create: RepositorySettings | None = None
+    ) -> DistributionClient:
         """ECR's Docker endpoint: the host of the image, or where an endpoint that is not AWS's says that it is."""
+        if (creation := await self._creation(place, access, create)) is not None:
+            await creation.look()
         key = (place.reference.registry, access)
         if key not in self._registries:
             client = await self._client(place, access)
@@ -123,6 +130,19 @@ class EcrEnds:
                 exchange, retrier=self._retrier, limits=self._limits, quotas=DOCKER_QUOTAS, pace=access.pace()
             )
         return self._registries[key]
+
+    async def _creation(
+        self, place: EcrPlace, access: RegistryAccess, create: RepositorySettings | None
+    ) -> RepositoryCreation | None:
+        """How a repository is created, which those share who want it alike."""
+        if create is None:
+            return None
+        client = await self._client(place, access)
+        key = (_ecr_key(client, place), access, create)
+        if key not in self._creations:
+            names = names_of(place.host.account, place.reference.repository)
+            self._creations[key] = RepositoryCreation(client, names, create)
+        return self._creations[key]
 
     async def _client(self, place: EcrPlace, access: RegistryAccess) -> EcrClient:
         """The client for a host's region and kind of endpoint, as one side reaches it; accounts share it."""
@@ -147,6 +167,11 @@ class EcrEnds:
         return self._clients[key]
 
 
+def _ecr_key(client: EcrClient, place: EcrPlace) -> str:
+    """Names a repository, and the API that it is reached by."""
+    return f"{client.url} {place.host.account or ''}/{place.reference.repository}"
+
+
 def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
     """Whom to be at an ECR API, and where: what is said of the side, and its host spelled out, come before the rest."""
     if access.anonymous:
@@ -156,7 +181,9 @@ def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAc
         wanted = AwsCredentials(profile=access.profile, region=wanted.region, endpoint_url=wanted.endpoint_url)
     if access.role is not None:
         wanted = replace(wanted, role=access.role)
-    if host.address is None:
+    if access.endpoint_url is not None:
+        wanted = replace(wanted, endpoint_url=access.endpoint_url)
+    if host.address is None or access.endpoint_url is not None:
         return wanted
     plain = access.plain_http or is_loopback(urlsplit(f"//{host.address}").hostname or "")
     return replace(wanted, endpoint_url=f"{'http' if plain else 'https'}://{host.address}")

@@ -6,6 +6,7 @@ where. Those in ECR are opened by `ecr_ends`, which is imported with the first o
 between two ends.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
@@ -15,8 +16,8 @@ import msgspec
 
 from transfer.engine.config import TransferConfig
 from transfer.engine.content import Source, Target
-from transfer.engine.copy import Tally
-from transfer.engine.journal import Journal
+from transfer.engine.copy import Pending, Tally
+from transfer.engine.journal import Journal, Memory
 from transfer.engine.limits import Limits
 from transfer.engine.retry import Retrier
 from transfer.errors import TransferError
@@ -26,6 +27,7 @@ from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 from transfer.places import EcrPlace, Place, RegistryPlace, RemotePlace
 from transfer.registry.access import RegistryAccess
+from transfer.registry.distribution import steps as distribution_steps
 from transfer.registry.distribution import upload as distribution
 from transfer.registry.distribution.client import DistributionClient
 from transfer.registry.distribution.exchange import Exchange
@@ -34,6 +36,8 @@ from transfer.registry.distribution.quota import PullQuota
 from transfer.registry.distribution.repository import DistributionRepository
 from transfer.registry.distribution.source import DistributionSource
 from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.ecr import steps as ecr_steps
+from transfer.registry.ecr.creating import RepositorySettings
 from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.foreign import ForeignLayers
 from transfer.registry.known import KnownBlobs
@@ -53,12 +57,12 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         ecr_protocol: by which of ECR's two.
-        create_repository: create a repository of ECR that is missing.
+        create: what a repository of ECR that is missing is created with; None leaves it missing.
         among: how many targets share the bytes in flight.
     """
 
     ecr_protocol: EcrProtocol = "auto"
-    create_repository: bool = False
+    create: RepositorySettings | None = None
     among: int = 1
 
 
@@ -71,6 +75,9 @@ class Repository(Protocol):
     async def digests(self, tags: Sequence[str]) -> Mapping[str, Digest | TransferError]:
         """What tags hold, or why that cannot be told, in few requests; those that are not there are left out."""
 
+    async def referrers(self, digest: Digest) -> frozenset[Digest]:
+        """What refers to an image, by digest alone."""
+
     async def delete(self, name: str) -> None:
         """Delete a tag, or an image by digest."""
 
@@ -79,7 +86,13 @@ class Ends:
     """Opens the ends of one engine."""
 
     def __init__(
-        self, config: TransferConfig, credentials: AwsCredentials | None, *, limits: Limits, journal: Journal
+        self,
+        config: TransferConfig,
+        credentials: AwsCredentials | None,
+        *,
+        limits: Limits,
+        journal: Journal,
+        memory: Memory,
     ) -> None:
         self._config = config
         self._credentials = credentials
@@ -88,7 +101,7 @@ class Ends:
         self._retrier = Retrier(config)
         self._transport = Transport(config)
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
-        self._known = KnownBlobs()
+        self._known = KnownBlobs(memory)
         self._ecr_ends: EcrEnds | None = None
 
     async def __aenter__(self) -> Self:
@@ -98,7 +111,10 @@ class Ends:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._transport.__aexit__(kind, error, traceback)
+        try:
+            await self._known.save()
+        finally:
+            await self._transport.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def source(self, place: Place, tally: Tally, access: RegistryAccess) -> AsyncIterator[Source]:
@@ -123,14 +139,20 @@ class Ends:
                 async with open_local_target(place) as local:
                     yield local
             case RegistryPlace(reference=reference):
-                yield self._registry_target(self._registry(place, access), reference, tally, options)
+                yield await self._registry_target(self._registry(place, access), reference, tally, access, options)
             case EcrPlace(reference=reference) if options.ecr_protocol == "registry":
-                client = await self._ecr.registry(place, access)
-                yield self._registry_target(client, reference, tally, options)
+                client = await self._ecr.registry(place, access, create=options.create)
+                yield await self._registry_target(client, reference, tally, access, options)
             case EcrPlace():
-                yield await self._ecr.target(
-                    place, tally, access, among=options.among, create_repository=options.create_repository
-                )
+                yield await self._ecr.target(place, tally, access, among=options.among, create=options.create)
+
+    def requests_to_push(self, place: Place, options: TargetOptions, pending: Sequence[Pending]) -> Counter[str]:
+        """The requests that would write these images to a registry, by kind."""
+        sizes = [blob.size for one in pending for blob in one.uploads]
+        mounts, manifests = sum(len(one.mounts) for one in pending), sum(one.manifests for one in pending)
+        if isinstance(place, EcrPlace) and options.ecr_protocol != "registry":
+            return ecr_steps.requests_to_push(sizes, manifests)
+        return distribution_steps.requests_to_push(sizes, mounts, manifests, self._config)
 
     def with_foreign_layers(self, source: Source, place: Place, tally: Tally) -> Source:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""
@@ -183,8 +205,13 @@ class Ends:
             )
         return self._ecr_ends
 
-    def _registry_target(
-        self, client: DistributionClient, reference: Reference, tally: Tally, options: TargetOptions
+    async def _registry_target(
+        self,
+        client: DistributionClient,
+        reference: Reference,
+        tally: Tally,
+        access: RegistryAccess,
+        options: TargetOptions,
     ) -> DistributionTarget:
         key = f"{client.registry}/{reference.repository}"
         site = distribution.UploadSite(
@@ -196,7 +223,10 @@ class Ends:
             chunk_bytes=self._config.upload_chunk_bytes,
             chunk_threshold=self._config.upload_chunk_threshold,
         )
-        return DistributionTarget(site, known=self._known.at(key))
+        known = await self._known.at(key, access.who)
+        for digest in known:
+            client.holdings.note(reference.repository, digest)
+        return DistributionTarget(site, known=known)
 
     def _registry(self, place: RegistryPlace, access: RegistryAccess) -> DistributionClient:
         """The client of a registry, as one side reaches it."""

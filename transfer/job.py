@@ -6,23 +6,33 @@ wrong is that one's result. Knows neither a terminal nor where jobs come from.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
+from msgspec.structs import replace
 
 from transfer.ends import EcrProtocol, Ends, TargetOptions
+from transfer.engine.coming import Coming
 from transfer.engine.content import Source, Target
-from transfer.engine.copy import Copied, ImageCopy, Tally
+from transfer.engine.copy import Copied, ImageCopy, Pending, Tally
 from transfer.engine.events import At, Event, Observer
 from transfer.engine.graph import Graph, read_graph
+from transfer.engine.journal import Memory
 from transfer.engine.referrers import attached
-from transfer.engine.result import PushResult
+from transfer.engine.result import Preview, PushResult, Total
 from transfer.engine.sharing import Sharing
 from transfer.engine.tasks import Gathering, gather
-from transfer.errors import ContentMismatch, InvalidConfig, TransferError
+from transfer.engine.trimming import remember_trimmed
+from transfer.errors import ContentMismatch, InvalidConfig, NotFound, TransferError
+from transfer.local.spelling import LocalReference
+from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
-from transfer.places import Place, check_apart, mount_source, named, read_source, read_target, spelled
+from transfer.places import EcrPlace, Place, check_apart, mount_source, named, read_source, read_target, spelled
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
+from transfer.registry.ecr.creating import RepositorySettings, calls_to_create
+from transfer.registry.replies import is_repository_missing
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -34,13 +44,20 @@ class Destination(msgspec.Struct, frozen=True):
         access: how its registry is reached, and as whom, where it is no ECR.
         ecr_protocol: how one in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint (`registry`),
             which mounts blobs of other repositories where the account has that switched on.
-        create_repository: create a repository of ECR when it is missing, with the registry's default settings.
+        create_repository: create a repository of ECR when it is missing: with these settings, or the registry's own.
     """
 
     reference: str
     access: RegistryAccess = DEFAULT_ACCESS
     ecr_protocol: EcrProtocol = "auto"
-    create_repository: bool = False
+    create_repository: bool | RepositorySettings = False
+
+    @property
+    def creation(self) -> RepositorySettings | None:
+        """What a missing repository is created with; None where it is not."""
+        if isinstance(self.create_repository, RepositorySettings):
+            return self.create_repository
+        return RepositorySettings() if self.create_repository else None
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -83,16 +100,18 @@ class JobRun:
     Args:
         ends: opens its ends.
         sharing: what the jobs of one engine have in common.
+        memory: told what an image becomes that is cut down to some platforms.
         observer: of several targets, each has its events wrapped in `At`.
 
     Raises:
         TransferError: the job makes no sense; nothing was asked of anybody.
     """
 
-    def __init__(self, job: Job, *, ends: Ends, sharing: Sharing, observer: Observer | None) -> None:
+    def __init__(self, job: Job, *, ends: Ends, sharing: Sharing, memory: Memory, observer: Observer | None) -> None:
         self._job = job
         self._ends = ends
         self._sharing = sharing
+        self._memory = memory
         self._observer = observer
         self._reading = Tally(observer)
         self._began = time.monotonic()
@@ -113,19 +132,46 @@ class JobRun:
         Raises:
             TransferError: the source cannot be read; nothing was sent.
         """
-        reading = self._reading
-        async with self._ends.source(self._from, reading, self._job.access) as end:
-            source = self._ends.with_foreign_layers(end, self._from, reading) if self._job.include_foreign else end
-            images = await self._read(source, reading)
+        async with self._opened() as (source, images):
             return await gather(
                 self._settle(source, images, place, target)
                 for place, target in zip(self._to, self._job.targets, strict=True)
             )
 
+    async def preview(self, coming: Coming) -> list[Preview | TransferError]:
+        """
+        What `run` would do at each target; nothing is written anywhere.
+
+        Args:
+            coming: what earlier previews have found to be sent; what this run would send is added.
+
+        Raises:
+            TransferError: the source cannot be read, or a target is not in a registry.
+        """
+        for place in self._to:
+            if isinstance(place, LocalReference):
+                raise InvalidConfig(
+                    f"target {place.kind}:{place.path}: only what goes into a registry can be previewed"
+                )
+        async with self._opened() as (source, images):
+            return await gather(
+                self._foresee(source, images, place, target, coming)
+                for place, target in zip(self._to, self._job.targets, strict=True)
+            )
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[Source, list[_Image]]]:
+        reading = self._reading
+        async with self._ends.source(self._from, reading, self._job.access) as end:
+            source = self._ends.with_foreign_layers(end, self._from, reading) if self._job.include_foreign else end
+            yield source, await self._read(source, reading)
+
     async def _read(self, source: Source, notify: Observer) -> list[_Image]:
         """The image, and what is to go with it, behind it."""
         root, foreign = await source.resolve(self._from.choice), self._job.include_foreign
         graph = await read_graph(source, root, self._platforms, include_foreign=foreign)
+        if self._platforms:
+            await remember_trimmed(self._memory, root.digest, self._platforms, graph.root.digest)
         more = await attached(source, graph, notify=notify) if self._job.referrers else []
         return [_Image(one, tag, self._gathering()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]
 
@@ -136,7 +182,7 @@ class JobRun:
         tally = Tally(self._observer_of(target))
         try:
             async with self._ends.target(place, tally, target.access, self._options(target)) as end:
-                copied = await self._copy(source, images, place, end, tally)
+                copied = await self._copy(source, images, place, end, tally, target)
         except TransferError as error:
             return error
         finally:
@@ -156,33 +202,84 @@ class JobRun:
             seconds=time.monotonic() - self._began,
         )
 
-    async def _copy(
-        self, source: Source, images: Sequence[_Image], place: Place, target: Target, notify: Observer
-    ) -> list[Copied]:
+    async def _foresee(
+        self, source: Source, images: Sequence[_Image], place: Place, target: Destination, coming: Coming
+    ) -> Preview | TransferError:
+        tally, options, creates = Tally(None), replace(self._options(target), create=None), False
+        try:
+            async with self._ends.target(place, tally, target.access, options) as end:
+                copying = self._copying(source, place, end, tally, target)
+                try:
+                    pending = await self._pending(copying, images, place, coming, empty=False)
+                except NotFound as error:
+                    if target.creation is None or not is_repository_missing(error):
+                        raise
+                    creates = not coming.to(end)
+                    pending = await self._pending(copying, images, place, coming, empty=True)
+        except TransferError as error:
+            return error
+        requests = self._ends.requests_to_push(place, options, pending)
+        return Preview(
+            digest=pending[0].digest,
+            reference=spelled(place, pending[0].digest),
+            uploaded=Total.of(blob for one in pending for blob in one.uploads),
+            mounted=Total.of(blob for one in pending for blob in one.mounts),
+            present=Total.of(blob for one in pending for blob in one.present),
+            manifests=sum(one.manifests for one in pending),
+            requests=requests + Counter(calls_to_create(target.creation) if creates and target.creation else ()),
+            creates=creates,
+        )
+
+    async def _pending(
+        self, copying: ImageCopy, images: Sequence[_Image], place: Place, coming: Coming, *, empty: bool
+    ) -> list[Pending]:
+        tags = [self._tag(place, images[0].graph.root.digest), *(image.tag for image in images[1:])]
+        return [
+            await copying.preview(image.graph, tag=tag, coming=coming, empty=empty)
+            for image, tag in zip(images, tags, strict=True)
+        ]
+
+    def _tag(self, place: Place, root: Digest) -> str | None:
+        """
+        The tag to write.
+
+        Raises:
+            ContentMismatch: the target asks for another digest than the source has.
+        """
         tag, digest = named(place)
-        root = images[0].graph.root.digest
         if digest not in (None, root):
             raise ContentMismatch(
                 f"{self._job.source}: its digest is {root}, and the target asks for {digest}", side="source"
             )
-        copying = ImageCopy(
+        return tag
+
+    def _copying(self, source: Source, place: Place, end: Target, notify: Observer, target: Destination) -> ImageCopy:
+        # By its API ECR cannot mount.
+        mounts = not isinstance(place, EcrPlace) or target.ecr_protocol == "registry"
+        return ImageCopy(
             source,
-            target,
+            end,
             sharing=self._sharing,
             notify=notify,
             place=(self._from.origin, self._job.access),
-            mount_from=mount_source(self._from, place),
+            mount_from=mount_source(self._from, place) if mounts else None,
         )
+
+    async def _copy(
+        self, source: Source, images: Sequence[_Image], place: Place, end: Target, notify: Observer, target: Destination
+    ) -> list[Copied]:
+        tag = self._tag(place, images[0].graph.root.digest)
+        copying = self._copying(source, place, end, notify, target)
         copied = [await copying.run(images[0].graph, tag=tag, beside=images[0].beside)]
         for image in images[1:]:
             copied.append(await copying.run(image.graph, tag=image.tag, beside=image.beside))
-            await target.list_referrer(image.graph.root)
+            await end.list_referrer(image.graph.root)
         return copied
 
     def _options(self, target: Destination) -> TargetOptions:
         return TargetOptions(
             ecr_protocol=target.ecr_protocol,
-            create_repository=target.create_repository,
+            create=target.creation,
             among=len({place.origin for place in self._to}),
         )
 

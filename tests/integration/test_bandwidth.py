@@ -24,6 +24,7 @@ from transfer.registry.access import RegistryAccess
 from transfer.registry.distribution.exchange import RegistrySettings
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
+from transfer.registry.ecr.creating import RepositoryCreation, RepositorySettings
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
@@ -68,7 +69,8 @@ async def ecr(server: Server, session: AwsSession, clock: Time) -> AsyncIterator
         client = EcrClient(here, transport=transport, retrier=retrier, limits=limits)
         site = UploadSite("bb", client, "123456789012", "bb", NoJournal(), limits.bytes)
         source = EcrSource(client, transport, retrier, registry_id="123456789012", repository="aa")
-        yield source, EcrTarget(site, known=set(), create_repository=True), limits
+        creation = RepositoryCreation(client, site.names, RepositorySettings())
+        yield source, EcrTarget(site, known=set(), creation=creation), limits
 
 
 async def move(image: BuiltImage, source: Source, target: Target, limits: Limits) -> None:
@@ -85,6 +87,7 @@ async def test_what_is_sent_to_and_read_from_a_registry_is_counted(server: Serve
         assert clock.now == pytest.approx(seconds(size(image)))
         await move(image, registry.source("aa"), MemoryTarget(), registry.limits)
         assert clock.now == pytest.approx(seconds(2 * size(image)))
+        registry.client.habits.mounts = False
         await move(image, registry.source("aa"), registry.target("bb"), registry.limits)
         assert clock.now == pytest.approx(seconds(4 * size(image))), "each byte comes from there, and goes there"
     assert server.requests.count("PatchUpload") > 3

@@ -5,78 +5,17 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from tests.command import Command, served, started
+from tests.documented import REGSYNC, SKOPEO
 from tests.images import ImageBuilder
 from transfer.server import Server
 
 LOGIN = ("--src-creds", "transfer:transfer", "--dest-creds", "transfer:transfer")
-
-# docs/examples/regsync.yml of regclient, its hosts pointed at SOURCE and TARGET.
-REGSYNC = r"""
-version: 1
-creds:
-  - registry: TARGET
-    tls: disabled
-    user: transfer
-    pass: transfer
-  - registry: SOURCE
-    tls: disabled
-    user: "{{env \"HUB_USER\"}}"
-    pass: "{{file \"TOKEN\"}}"
-defaults:
-  ratelimit:
-    min: 100
-    retry: 15m
-  parallel: 2
-  interval: 60m
-  backup: "bkup-{{.Ref.Tag}}"
-sync:
-  - source: SOURCE/library/busybox:latest
-    target: TARGET/library/busybox:latest
-    type: image
-  - source: SOURCE/library/alpine
-    target: TARGET/library/alpine
-    type: repository
-    tags:
-      allow:
-      - "latest"
-      - "3"
-      - "3.\\d+"
-  - source: SOURCE/library/debian
-    target: TARGET/library/debian
-    type: repository
-    tags:
-      allow:
-      - "\\d+"
-    mediaTypes:
-      - "application/vnd.docker.distribution.manifest.v1+json"
-      - "application/vnd.oci.image.index.v1+json"
-  - source: SOURCE/regclient/regctl:latest
-    target: TARGET/regclient/regctl:latest
-    type: image
-"""
-
-# skopeo-sync(1), EXAMPLES, its hosts pointed at SOURCE.
-SKOPEO = r"""
-SOURCE:
-    images:
-        busybox: []
-        redis:
-            - "1.0"
-            - "2.0"
-    images-by-tag-regex:
-        nginx: ^1\.13\.[12]-alpine-perl$
-    images-by-semver:
-        alpine: ">= 3.12.0"
-    credentials:
-        username: transfer
-        password: transfer
-    tls-verify: false
-"""
 
 
 @dataclass
@@ -201,8 +140,17 @@ def test_a_regsync_file_runs_as_it_is(registries: Registries, tmp_path: Path, mo
     token, file = tmp_path / "hub_token", tmp_path / "regsync.yml"
     token.write_text("transfer\n")
     monkeypatch.setenv("HUB_USER", "transfer")
-    text = REGSYNC.replace("SOURCE", registries.source).replace("TARGET", registries.target)
-    file.write_text(text.replace("TOKEN", str(token)))
+    here = {
+        "/home/appuser/.docker/hub_token": str(token),
+        "registry: registry:5000\n": f"registry: {registries.target}\n    user: transfer\n    pass: transfer\n",
+        "registry: docker.io\n": f"registry: {registries.source}\n",
+        "registry:5000/": f"{registries.target}/",
+        "source: ghcr.io/": f"source: {registries.source}/",
+        **{
+            f"source: {name}": f"source: {registries.source}/library/{name}" for name in ("busybox", "alpine", "debian")
+        },
+    }
+    file.write_text(reduce(lambda text, change: text.replace(*change), here.items(), REGSYNC))
     ended = registries.command("mirror", "-c", file, "--no-journal")
     assert ended.code == 0, ended.err
     assert registries.tags("library/alpine") == {"latest", "3", "3.19"}
@@ -215,7 +163,10 @@ def test_a_file_of_skopeo_sync_runs_as_it_is(registries: Registries, tmp_path: P
         busybox="1 2", redis="1.0 2.0 3.0", nginx="1.13.1-alpine-perl 1.13.3-alpine-perl", alpine="3.11.0 3.12.0 3.19.1"
     )
     file = tmp_path / "sync.yml"
-    file.write_text(SKOPEO.replace("SOURCE", registries.source))
+    at_source = SKOPEO[: SKOPEO.index("quay.io")].replace("registry.example.com", registries.source)
+    login = {"john": "transfer", "this is a secret": "transfer", "/home/john/certs": str(tmp_path)}
+    unknown = '            - "sha256:0000000000000000000000000000000011111111111111111111111111111111"\n'
+    file.write_text(reduce(lambda text, change: text.replace(*change), {unknown: "", **login}.items(), at_source))
     ended = registries.command(*("mirror", "-c", file, "--dest", f"{registries.target}/repo", "--no-journal", *LOGIN))
     assert ended.code == 0, ended.err
     assert registries.tags("repo/busybox") == {"1", "2"}

@@ -125,14 +125,3 @@ async def test_an_image_is_pushed_copied_and_pulled_by_one_call_each_with_the_sa
     assert (pushed.digest, copied.digest) == (image.root.digest, image.root.digest)
     assert pulled.reference == f"oci:{tmp_path / 'out'}@{pulled.digest}"
     assert digests(tmp_path / "out") < digests(image.path)
-
-
-async def test_blobs_that_go_in_one_request_do_not_open_the_journal(
-    server: Server, host: str, layout: ImageBuilder, tmp_path: Path
-) -> None:
-    config = TransferConfig(state_path=tmp_path / "journal", upload_chunk_bytes=MIB, upload_chunk_threshold=MIB)
-    for sizes, opened in (([MIB, 1000, 0], False), ([MIB + 1], True)):
-        image = layout.image(sizes, tag=f"v{len(sizes)}")
-        await push_image(image.source, f"{host}/app/small:v{len(sizes)}", config=config, target_access=LOGIN)
-        assert (tmp_path / "journal").exists() is opened
-    assert operations(server)["PatchUpload"] == 2

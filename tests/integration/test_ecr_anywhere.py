@@ -71,3 +71,16 @@ async def test_blobs_are_mounted_by_its_docker_endpoint(server: Server, layout: 
         await engine.push(image.source, f"{root}/first:v1", create_repository=True)
         copied = await engine.copy(f"{root}/first:v1", f"{root}/second:v1", ecr_protocol="registry")
     assert (copied.mounted.count, copied.sent) == (2, 0)
+
+
+async def test_a_side_has_an_endpoint_of_its_own(server: Server, layout: ImageBuilder) -> None:
+    image, elsewhere = layout.image([10]), RegistryAccess(endpoint_url=server.url)
+    environment = AwsCredentials(
+        access_key_id="transfer", secret_access_key="transfer", region="us-east-1", endpoint_url="http://127.0.0.1:1"
+    )
+    for app in (f"{server.registry}/app", "ecr://ecr.example/app"):
+        async with Engine(ONCE, credentials=environment) as engine:
+            pushed = await engine.push(
+                image.source, f"{app}:v1", target_access=elsewhere, create_repository=True, ecr_protocol="registry"
+            )
+            assert pushed.digest == image.root.digest

@@ -22,6 +22,8 @@ from transfer.server import Server
         ("create_repository", {"repositoryName": "UPPER"}),
         ("create_repository", {"repositoryName": "mine", "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION"}),
         ("set_repository_policy", {"repositoryName": "app", "policyText": "{}"}),
+        ("put_lifecycle_policy", {"repositoryName": "app", "lifecyclePolicyText": "{}".ljust(100)}),
+        ("list_tags_for_resource", {"resourceArn": "app"}),
         ("initiate_layer_upload", {"repositoryName": "app", "registryId": "1"}),
         ("get_download_url_for_layer", {"repositoryName": "app", "layerDigest": "bad"}),
     ],
@@ -69,6 +71,25 @@ async def test_a_policy_is_set_read_and_deleted(ecr: Ecr) -> None:
     assert (await ecr.get_repository_policy(repositoryName="app"))["policyText"] == POLICY
     assert (await ecr.delete_repository_policy(repositoryName="app"))["policyText"] == POLICY
     await ecr.refused("RepositoryPolicyNotFound", "delete_repository_policy", repositoryName="app")
+
+
+async def test_a_lifecycle_policy_is_put_read_and_deleted(ecr: Ecr) -> None:
+    text = '{"rules": [{"rulePriority": 1}]}'.ljust(100)
+    names = {"repositoryName": "app"}
+    refused = await ecr.refused("LifecyclePolicyNotFound", "get_lifecycle_policy", **names)
+    assert "Lifecycle policy does not exist for the repository with name 'app'" in refused["Error"]["Message"]
+    await ecr.put_lifecycle_policy(**names, lifecyclePolicyText=text)
+    assert (await ecr.get_lifecycle_policy(**names))["lifecyclePolicyText"] == text
+    assert (await ecr.delete_lifecycle_policy(**names))["lifecyclePolicyText"] == text
+    await ecr.refused("LifecyclePolicyNotFound", "delete_lifecycle_policy", **names)
+
+
+async def test_a_repository_keeps_the_tags_that_it_was_created_with(ecr: Ecr) -> None:
+    tags = [{"Key": "team", "Value": "blue"}]
+    for name, wanted in (("tagged", tags), ("plain", [])):
+        created = await ecr.create_repository(repositoryName=name, tags=wanted)
+        arn = created["repository"]["repositoryArn"]
+        assert (await ecr.list_tags_for_resource(resourceArn=arn))["tags"] == wanted
 
 
 async def test_an_operation_that_the_registry_does_not_have_is_unknown(ecr: Ecr) -> None:

@@ -47,7 +47,7 @@ class Sleeps:
         ("7", 7.0),
         ("1.5", 1.5),
         ("1000000000", LONGEST),
-        (formatdate(time.time() + 86400, usegmt=True), LONGEST),
+        pytest.param(formatdate(time.time() + 86400, usegmt=True), LONGEST, id="tomorrow"),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("-5", 0.0),
         ("soon", 0.0),

@@ -34,7 +34,10 @@ def test_somebody_and_nobody_exclude_each_other(contradiction: dict[str, str]) -
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("settings", [{"profile": "dev"}, {"role": "arn:aws:iam::123456789012:role/x"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"profile": "dev"}, {"role": "arn:aws:iam::123456789012:role/x"}, {"endpoint_url": "http://ecr.example"}],
+)
 def test_who_to_be_at_aws_is_no_login_for_another_registry(settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig, match="name a login for this one"):
         RegistryAccess(**settings).logins()

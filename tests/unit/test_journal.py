@@ -1,6 +1,7 @@
 """The journal: kept across processes, owned by the living, and never in the way of a push."""
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from transfer.engine.journal import SqliteJournal, UploadState
+from transfer.engine.journal import NoMemory, SqliteJournal, UploadState
 
 STATE = UploadState("id-1", 100, 200, 2**64 - 1)
 Open = Callable[[], SqliteJournal]
@@ -68,7 +69,7 @@ async def test_a_state_that_a_living_journal_holds_is_not_handed_out(journal: Op
 async def test_a_state_is_taken_over_from_a_killed_process(journal: Open, path: Path) -> None:
     program = (
         "import asyncio, sys, time; from pathlib import Path\n"
-        "from transfer.engine.journal import SqliteJournal, UploadState\n"
+        "from transfer.engine.journal import NoMemory, SqliteJournal, UploadState\n"
         "journal = SqliteJournal(Path(sys.argv[1]), on_failure=print)\n"
         "asyncio.run(journal.put('key', UploadState('id-1', 100, 200, 2**64 - 1)))\n"
         "print('put', flush=True); time.sleep(60)\n"
@@ -162,3 +163,53 @@ async def test_many_may_open_one_new_file_at_once(tmp_path: Path, failures: list
         await asyncio.gather(*(one.put(str(key), STATE) for key, one in enumerate(journals)))
         await asyncio.gather(*(one.close() for one in journals))
     assert failures == []
+
+
+async def test_what_is_remembered_outlives_the_journal(journal: Open, failures: list[str]) -> None:
+    first = journal()
+    assert await first.recall("key") is None
+    for value in (b"one", b"two"):
+        await first.remember("key", value)
+    await first.close()
+    assert await journal().recall("key") == b"two"
+    assert failures == []
+
+
+async def test_memories_that_nobody_asked_for_are_forgotten_and_used_ones_kept(journal: Open, path: Path) -> None:
+    first = journal()
+    for key in ("unused", "used"):
+        await first.remember(key, b"value")
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE memories SET used = used - 80 * 86400")
+    assert await first.recall("used") == b"value"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE memories SET used = used - 20 * 86400")
+    second = journal()
+    assert await second.recall("unused") is None
+    assert await second.recall("used") == b"value"
+
+
+async def test_only_so_many_memories_are_kept_the_newest(journal: Open, path: Path) -> None:
+    await journal().remember("first", b"")
+    rows = [(str(number), b"", 2_000_000_000.0 + number) for number in range(100_001)]
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.executemany("INSERT INTO memories VALUES (?, ?, ?)", rows)
+    second = journal()
+    assert [await second.recall(key) for key in ("first", "0", "1")] == [None, None, b""]
+
+
+async def test_a_journal_of_the_version_before_remembers_too(journal: Open, path: Path) -> None:
+    first = journal()
+    await first.put("key", STATE)
+    await first.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE memories")
+    second = journal()
+    await second.remember("key", b"value")
+    assert (await second.recall("key"), await second.get("key")) == (b"value", STATE)
+
+
+async def test_nothing_is_remembered_without_a_journal() -> None:
+    memory = NoMemory()
+    await memory.remember("key", b"value")
+    assert await memory.recall("key") is None

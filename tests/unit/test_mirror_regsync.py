@@ -4,52 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.documented import REGSYNC
 from transfer.mirror.config import ConfigReport, check_config, load_config, write_own
 from transfer.mirror.filters import RepositoryFilter, TagFilter
 from transfer.mirror.foreign.gotemplate import Part, parse
 from transfer.mirror.settings import Mapping, MirrorConfig, RegistryConfig
-
-# docs/examples/regsync.yml of regclient.
-EXAMPLE = r"""
-version: 1
-creds:
-  - registry: registry:5000
-    tls: disabled
-  - registry: docker.io
-    user: "{{env \"HUB_USER\"}}"
-    pass: "{{file \"/home/appuser/.docker/hub_token\"}}"
-defaults:
-  ratelimit:
-    min: 100
-    retry: 15m
-  parallel: 2
-  interval: 60m
-  backup: "bkup-{{.Ref.Tag}}"
-sync:
-  - source: busybox:latest
-    target: registry:5000/library/busybox:latest
-    type: image
-  - source: alpine
-    target: registry:5000/library/alpine
-    type: repository
-    tags:
-      allow:
-      - "latest"
-      - "3"
-      - "3.\\d+"
-  - source: debian
-    target: registry:5000/library/debian
-    type: repository
-    tags:
-      allow:
-      - "\\d+"
-    mediaTypes:
-      - "application/vnd.docker.distribution.manifest.v1+json"
-      - "application/vnd.oci.image.index.v1+json"
-  - source: ghcr.io/regclient/regctl:latest
-    target: registry:5000/regclient/regctl:latest
-    type: image
-"""
 
 # regclient.org/usage/regsync: the file at its head, and its user extensions.
 USAGE = r"""
@@ -165,7 +124,7 @@ def told(report: ConfigReport) -> list[str]:
 
 
 def test_the_repositorys_example_is_read_as_it_is(tmp_path: Path) -> None:
-    report = read(tmp_path, EXAMPLE.replace("registry:5000", "127.0.0.1:5000"))
+    report = read(tmp_path, REGSYNC.replace("registry:5000", "127.0.0.1:5000"))
     assert report.format == "regsync"
     assert told(report) == [
         ":12: defaults.ratelimit.retry: it is not taken over: the registry says when its quota is renewed",
@@ -247,7 +206,7 @@ def test_the_example_for_kubernetes_is_read_as_it_is(tmp_path: Path) -> None:
     assert (config.jobs, config.hub_reserve, config.watch) == (1, 10, "5m")
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, USAGE, EXTENSIONS, KUBERNETES])
+@pytest.mark.parametrize("text", [REGSYNC, USAGE, EXTENSIONS, KUBERNETES])
 def test_what_is_converted_reads_as_the_same(tmp_path: Path, text: str) -> None:
     config = read(tmp_path, text.replace("registry:5000", "127.0.0.1:5000")).require()
     (tmp_path / "ours.yaml").write_text(write_own(config))

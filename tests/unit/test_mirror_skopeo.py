@@ -4,34 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.documented import SKOPEO
 from transfer.mirror.config import ConfigReport, check_config, load_config, write_own
 from transfer.mirror.filters import TagFilter, select
 from transfer.mirror.settings import Mapping, MirrorConfig, RegistryConfig
 
-# skopeo-sync(1), EXAMPLES.
-DOCUMENTED = r"""
-registry.example.com:
-    images:
-        busybox: []
-        redis:
-            - "1.0"
-            - "2.0"
-            - "sha256:0000000000000000000000000000000011111111111111111111111111111111"
-    images-by-tag-regex:
-        nginx: ^1\.13\.[12]-alpine-perl$
-    images-by-semver:
-        alpine: ">= 3.12.0"
-    credentials:
-        username: john
-        password: this is a secret
-    tls-verify: true
-    cert-dir: /home/john/certs
-quay.io:
-    tls-verify: false
-    images:
-        coreos/etcd:
-            - latest
-"""
 NO_HTTP = ":19: [quay.io].tls-verify: HTTP without TLS is spoken to loopback alone; 'plain_http' says so of others"
 DIGEST = "sha256:0000000000000000000000000000000011111111111111111111111111111111"
 
@@ -51,7 +28,7 @@ def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "certs").mkdir()
     for name in ("ca.crt", "client.cert", "client.key", "readme"):
         (tmp_path / "certs" / name).touch()
-    text = DOCUMENTED.replace("registry.example.com", "127.0.0.1:5001").replace("/home/john/certs", "certs")
+    text = SKOPEO.replace("registry.example.com", "127.0.0.1:5001").replace("/home/john/certs", "certs")
     report = read(tmp_path, text)
     assert (report.format, told(report)) == ("skopeo", [NO_HTTP])
     targets, source = ("127.0.0.1:5000/repo/{name}",), "127.0.0.1:5001"
@@ -78,13 +55,13 @@ def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_what_is_converted_reads_as_the_same(tmp_path: Path) -> None:
-    config = read(tmp_path, DOCUMENTED.replace("this is a secret", "a${b}")).require()
+    config = read(tmp_path, SKOPEO.replace("this is a secret", "a${b}")).require()
     (tmp_path / "ours.yaml").write_text(write_own(config))
     assert load_config(tmp_path / "ours.yaml", environment={}) == config
 
 
 def test_scoped_images_keep_registry_and_path(tmp_path: Path) -> None:
-    config = read(tmp_path, DOCUMENTED, target="docker://m.example", scoped=True).require()
+    config = read(tmp_path, SKOPEO, target="docker://m.example", scoped=True).require()
     assert {mapping.targets for mapping in config.mappings} == {("m.example/{registry}/{repository}",)}
 
 

@@ -49,7 +49,7 @@ def wants(source: MemorySource, blob: Descriptor, targets: Sequence[MemoryTarget
 
 
 async def deliver(sharing: Sharing, every: Sequence[Want]) -> list[BlobSent | BaseException]:
-    with sharing.announced(every):
+    async with sharing.announced(every):
         return await asyncio.gather(*(sharing.deliver(want) for want in every), return_exceptions=True)
 
 
@@ -117,11 +117,39 @@ async def test_a_target_that_stalled_once_is_not_waited_for_again(source: Memory
         await asyncio.sleep(0.005)
     second = source.add_blob(CONTENT[:-1], OCI_LAYER_GZIP)
     both = wants(source, second, [steady, stalled])
-    with sharing.announced(both):
+    async with sharing.announced(both):
         await sharing.deliver(both[0])
     assert both[1].fed_by is None
     stalled.go_on.set()
     assert await first == [BlobSent(sent=blob.size)] * 2
+
+
+class Silent(MemoryTarget):
+    """A target that takes all of a blob and then says nothing, until it is told to."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.go_on = asyncio.Event()
+
+    async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
+        sent = await super().push_blob(blob, source)
+        await self.go_on.wait()
+        return sent
+
+
+async def test_a_target_that_falls_silent_after_the_last_byte_holds_up_nobody(
+    source: MemorySource, blob: Descriptor
+) -> None:
+    silent, leader = Silent("silent"), MemoryTarget("leader")
+    sharing, every = new_sharing(), wants(source, blob, [leader, silent])
+    async with sharing.announced(every):
+        assert await sharing.deliver(every[0]) == BlobSent(sent=blob.size)
+        following = asyncio.create_task(sharing.deliver(every[1]))
+        await asyncio.sleep(0)
+        assert not following.done()
+        silent.go_on.set()
+        assert await following == BlobSent(sent=blob.size)
+    assert source.calls["open_blob"] == 1
 
 
 async def test_an_error_of_the_source_is_that_of_all_who_read_it(source: MemorySource, blob: Descriptor) -> None:
@@ -141,7 +169,7 @@ async def test_an_error_of_anothers_source_leaves_one_to_read_its_own(source: Me
 async def test_a_leader_that_is_cancelled_leaves_the_work_to_the_others(source: MemorySource, blob: Descriptor) -> None:
     stalled, other = Stalled("leader"), MemoryTarget("other")
     sharing, every = new_sharing(), wants(source, blob, [stalled, other])
-    with sharing.announced(every):
+    async with sharing.announced(every):
         leading = asyncio.create_task(sharing.deliver(every[0]))
         following = asyncio.create_task(sharing.deliver(every[1]))
         while not stalled.pushes:
@@ -154,14 +182,18 @@ async def test_a_leader_that_is_cancelled_leaves_the_work_to_the_others(source: 
 
 async def test_one_that_is_fed_and_cancelled_stops_at_once_and_alone(source: MemorySource, blob: Descriptor) -> None:
     leader, stalled = MemoryTarget("leader"), Stalled("fed")
-    sharing, every = new_sharing(), wants(source, blob, [leader, stalled])
-    with sharing.announced(every):
-        leading = asyncio.create_task(sharing.deliver(every[0]))
-        following = asyncio.create_task(sharing.deliver(every[1]))
-        while not stalled.pushes:
+    sharing, (first, second) = new_sharing(), wants(source, blob, [leader, stalled])
+
+    async def copy(want: Want) -> BlobSent:
+        async with sharing.announced([want]):
             await asyncio.sleep(0)
-        following.cancel()
-        assert await leading == BlobSent(sent=blob.size)
+            return await sharing.deliver(want)
+
+    leading, following = asyncio.create_task(copy(first)), asyncio.create_task(copy(second))
+    while not stalled.pushes:
+        await asyncio.sleep(0)
+    following.cancel()
+    assert await leading == BlobSent(sent=blob.size)
     assert following.cancelled()
     assert stalled.blobs == {}
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -188,7 +220,7 @@ async def test_a_blob_another_repository_has_is_mounted_and_not_read(source: Mem
 
 async def test_popularity_counts_what_one_read_could_serve(source: MemorySource, blob: Descriptor) -> None:
     sharing, every = new_sharing(), wants(source, blob, [MemoryTarget("a"), MemoryTarget("b")])
-    with sharing.announced(every):
+    async with sharing.announced(every):
         assert sharing.popularity(every[0]) == 2
         await sharing.deliver(every[0])
         assert sharing.popularity(every[0]) == 0

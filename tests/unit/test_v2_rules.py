@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server_calls import Calls, Refused
 from tests.v2_calls import V2
 from transfer.errors import InvalidConfig
 from transfer.server import Server
@@ -164,12 +165,23 @@ def test_a_setting_outside_of_its_range_is_refused(setting: dict[str, float | st
         Server(**setting)  # type: ignore[arg-type] # a table of settings
 
 
-async def test_a_database_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+_SINCE = {
+    1: "DROP INDEX images_by_subject; ALTER TABLE uploads DROP COLUMN first_size;",
+    2: "ALTER TABLE repositories DROP COLUMN lifecycle; ALTER TABLE repositories DROP COLUMN labels;",
+}
+
+
+@pytest.mark.parametrize("version", _SINCE)
+async def test_a_database_of_an_earlier_version_is_taken_over(version: int, tmp_path: Path) -> None:
     async with Server(auth=False, data=tmp_path) as server, V2(server.url) as v2:
         document = await v2.image("v1")
     old = sqlite3.connect(tmp_path / "registry.sqlite")
-    old.executescript("DROP INDEX images_by_subject; ALTER TABLE uploads DROP COLUMN first_size; PRAGMA user_version=1")
+    undone = "".join(step for since, step in _SINCE.items() if since >= version)
+    old.executescript(f"{undone} PRAGMA user_version={version}")
     old.close()
     async with Server(auth=False, data=tmp_path) as server, V2(server.url) as v2:
         assert (await v2("GET", "app/manifests/v1")).body == document
         assert (await v2("PATCH", await v2.start(), b"x")).status == 202
+    async with Server(auth=False, data=tmp_path) as server, Calls(server.url) as call:
+        with pytest.raises(Refused, match="LifecyclePolicyNotFoundException"):
+            await call("GetLifecyclePolicy")

@@ -14,8 +14,9 @@ from transfer.cli.document import json_text
 from transfer.cli.limits import limit_options
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.mirror_options import choice_options, config_of
-from transfer.cli.mirror_report import image_line, report_document, report_lines, summary
-from transfer.cli.options import AwsOptions, access_options, aws_options
+from transfer.cli.mirror_report import image_line, report_document, report_lines, summary, write_report
+from transfer.cli.mirror_watch import parse_address, watch_mirror
+from transfer.cli.options import AwsOptions, Parsed, access_options, aws_options
 from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
 from transfer.cli.running import handle, run
 
@@ -35,11 +36,14 @@ class RunOptions:
 
     jobs: int | None
     fail_fast: bool
+    dry_run: bool
     failures: Path | None
     report: Path | None
     grace: float
     quiet: bool
     as_json: bool
+    watch: str | None
+    listen: tuple[str, int] | None
     config: "TransferConfig"
     aws: AwsOptions
 
@@ -47,6 +51,11 @@ class RunOptions:
 _RUN = (
     click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Images at once.  [default: 16]"),
     click.option("--fail-fast", is_flag=True, help="Begin no further image after the first one that failed."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Check everything, show what would move and how long quotas make it, and write nothing.",
+    ),
     click.option(
         "--failures",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -69,6 +78,19 @@ _RUN = (
     ),
     click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
     click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."),
+    click.option(
+        "--watch",
+        is_flag=False,
+        flag_value="",
+        metavar="[INTERVAL|CRON]",
+        help="Go on: every 30m, or by five fields of cron as '15 3 * * *'; alone, when the file says.",
+    ),
+    click.option(
+        "--listen",
+        type=Parsed("address", parse_address),
+        metavar="HOST:PORT",
+        help="With --watch: answer /healthz, /readyz and /metrics there.",
+    ),
 )
 
 
@@ -110,38 +132,59 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     again. An image that fails stops no other one; a run that was stopped, run again, continues. The
     report goes to stdout, all else to stderr.
 
+    With --watch it goes on until a signal ends it. A file that has changed is read again, at the latest
+    for the next run, and SIGHUP has both at once; each run is a line of --json, and replaces --report.
+
     \b
     Examples:
       transfer mirror alpine "$REGISTRY/mirror/" --semver '>=3.18' --newest 5 --create-repository
       transfer mirror registry.example/team/app other.example/app --all-tags --to third.example/app
       transfer mirror 'registry.example/team/*' "$REGISTRY/team/{name}" --tags 'v*' --exclude '*-rc*'
+      transfer mirror -c mirror.yaml --dry-run
       transfer mirror -c mirror.yaml --failures failed.jsonl --json > report.json
       transfer mirror -c skopeo-sync.yaml --dest "$REGISTRY/mirror" --scoped
+      transfer mirror -c mirror.yaml --watch 30m --listen 127.0.0.1:9090
 
     \b
     Exit codes:
       0 done   1 an image failed   2 usage or a bad configuration   4 credentials
     """
     options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in _RUN_NAMES})
-    if file is not None:
-        if source is not None:
-            raise click.UsageError("SOURCE and TARGET, and a file that names them, exclude each other")
-        from transfer.mirror.config import check_config
+    _check_watch(options)
+    accesses = partial(_accesses, source=src_access, target=dest_access)
+    if file is None:
+        if source is None or target is None:
+            raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
+        found = config_of(source, target, arguments)
+        if options.watch is not None:
+            return watch_mirror(lambda: found, None, accesses, options)
+        return _mirror(found, accesses(found), options)
+    if source is not None:
+        raise click.UsageError("SOURCE and TARGET, and a file that names them, exclude each other")
+    from transfer.mirror.config import check_config
 
-        checked = check_config(file, file_format, target=destination, scoped=scoped)
-        for warning in checked.warnings:
-            click.echo(f"warning: {checked.told(warning)}", err=True)
-        found = checked.require()
-        return _mirror(found, _accesses(found, src_access, dest_access), options)
-    if source is None or target is None:
-        raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
-    found = config_of(source, target, arguments)
-    return _mirror(found, _accesses(found, src_access, dest_access), options)
+    check = partial(check_config, file, file_format, target=destination, scoped=scoped)
+    checked = check()
+    for warning in checked.warnings:
+        click.echo(f"warning: {checked.told(warning)}", err=True)
+    found = checked.require()
+    if options.watch is not None:
+        return watch_mirror(lambda: check().require(), file, accesses, options)
+    return _mirror(found, accesses(found), options)
 
 
-for _option in reversed(_RUN):
+for _option in _RUN:
     mirror = _option(mirror)
 _RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name not in ("aws", "config")]
+
+
+def _check_watch(options: RunOptions) -> None:
+    if options.watch is None and options.listen is not None:
+        raise click.UsageError("--listen is for a mirror that goes on: say --watch too")
+    if options.watch is not None and options.failures is not None:
+        raise click.UsageError("--watch and --failures exclude each other: the next run does what failed anyway")
+    if options.watch is not None and options.dry_run:
+        raise click.UsageError("--watch and --dry-run exclude each other: one look tells what a run would do")
 
 
 def _accesses(
@@ -159,7 +202,7 @@ def _mirror(config: "MirrorConfig", accesses: dict[str, "RegistryAccess"], optio
     only = read_failures(options.failures) if options.failures else None
     stopped: list[int] = []
     report = run(lambda: _run(config, accesses, options, only, stopped))
-    if options.failures:
+    if options.failures and not options.dry_run:
         write_failures(options.failures, report)
     _tell(report, options)
     return stopped[0] if stopped else exit_code(report)
@@ -194,6 +237,7 @@ async def _run(
             jobs=options.jobs,
             only=only,
             fail_fast=options.fail_fast,
+            dry_run=options.dry_run,
             on_image=_silent if options.quiet else _say,
             on_start=started,
         )
@@ -211,7 +255,7 @@ def _say(image: "ImageReport") -> None:
 
 def _tell(report: "MirrorReport", options: RunOptions) -> None:
     if options.report:
-        options.report.write_text(json_text(report_document(report)) + "\n", encoding="utf-8")
+        write_report(options.report, report_document(report))
     if not options.quiet:
         for warning in report.warnings:
             click.echo(f"warning: {warning}", err=True)

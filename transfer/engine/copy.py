@@ -10,6 +10,7 @@ from collections.abc import Hashable, Mapping
 
 import msgspec
 
+from transfer.engine.coming import Coming
 from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
 from transfer.engine.events import (
     BlobFinished,
@@ -22,7 +23,7 @@ from transfer.engine.events import (
     Retrying,
 )
 from transfer.engine.graph import Graph
-from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, blobs_to_check, plan
+from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, plan
 from transfer.engine.result import BlobResult
 from transfer.engine.sharing import JOINED, Sharing, Want
 from transfer.engine.tasks import Gathering, gather, task_group
@@ -54,6 +55,16 @@ class Copied(msgspec.Struct, frozen=True):
 
     digest: Digest
     blobs: tuple[BlobResult, ...]
+    manifests: int
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """What a copy would do: blobs to upload, to mount and to leave, and how many manifests to send."""
+
+    digest: Digest
+    uploads: tuple[Descriptor, ...]
+    mounts: tuple[Descriptor, ...]
+    present: tuple[Descriptor, ...]
     manifests: int
 
 
@@ -95,17 +106,58 @@ class ImageCopy:
         Raises:
             TransferError: with nothing changed under the tag.
         """
-        root = graph.root.descriptor
-        presence = await self._target.present([m.descriptor for m in graph.manifests.values()], tag=tag)
-        if tag is not None and presence.tagged not in (None, root.digest):
-            await self._target.check_tag(tag, root.digest, presence.tagged)
+        presence = await self._look(graph, tag)
         try:
             await self._send(graph, presence, tag, beside=beside)
         except BlobUnknown:
             # The registry had answered that something is there which it then misses: ask anew and send it all, once.
             await self._send(graph, Presence(tagged=presence.tagged), tag, fresh=True)
         blobs = tuple(self._results[blob.digest] for blob in graph.blobs())
-        return Copied(root.digest, blobs, self._manifests)
+        return Copied(graph.root.digest, blobs, self._manifests)
+
+    async def preview(self, graph: Graph, *, tag: str | None, coming: Coming, empty: bool = False) -> Pending:
+        """
+        What `run` would do, found out by the same questions; nothing is sent.
+
+        Args:
+            coming: what earlier previews have found to be sent; what this copy would send is added.
+            empty: the target's repository is not there yet, and cannot be asked.
+
+        Raises:
+            TransferError: `run` would fail with it before it sent anything.
+        """
+        if empty:
+            todo = plan(graph, Presence(), tag)
+            missing = {blob.digest for blob in todo.asked}
+        else:
+            todo = plan(graph, await self._look(graph, tag), tag)
+            missing = await self._target.missing(todo.asked) if todo.asked else set()
+        there, root = coming.to(self._target), graph.root.digest
+        moved = [blob for blob in todo.asked if blob.digest in missing - there]
+        mounts = tuple(blob for blob in moved if self._mounts(blob, coming))
+        manifests = len(todo.absent - there - {root}) + (root in todo.absent)
+        there |= missing | todo.absent
+        return Pending(
+            root,
+            uploads=tuple(blob for blob in moved if blob not in mounts),
+            mounts=mounts,
+            present=tuple(blob for blob in graph.blobs() if blob not in moved),
+            manifests=manifests,
+        )
+
+    def _mounts(self, blob: Descriptor, coming: Coming) -> bool:
+        """Whether a mount would be tried."""
+        want = self._want(blob)
+        if want.mount_from is not None or want.mountable in ("now", "untried"):
+            return True
+        return want.mountable == "later" and coming.beside(self._target, blob.digest)
+
+    async def _look(self, graph: Graph, tag: str | None) -> Presence:
+        root = graph.root.digest
+        presence = await self._target.present([one.descriptor for one in graph.manifests.values()], tag=tag)
+        if tag is not None and presence.tagged not in (None, root):
+            await self._target.check_tag(tag, root, presence.tagged)
+        return presence
 
     async def _send(
         self,
@@ -117,15 +169,14 @@ class ImageCopy:
         beside: Gathering | None = None,
     ) -> None:
         todo = plan(graph, presence, tag)
-        asked = [] if todo.done else blobs_to_check(graph, presence, todo.absent)
-        missing = await self._target.missing(asked, fresh=fresh) if asked else set()
-        every, absent = list(graph.blobs()), [blob for blob in asked if blob.digest in missing]
+        missing = await self._target.missing(todo.asked, fresh=fresh) if todo.asked else set()
+        every, absent = list(graph.blobs()), [blob for blob in todo.asked if blob.digest in missing]
         self._notify(Planned(len(every), sum(b.size for b in every), len(absent), sum(b.size for b in absent)))
         for blob in every:
             if blob.digest not in missing and blob.digest not in self._results:
                 self._finish(blob, "present")
         wants = {blob: self._want(blob) for blob in absent}
-        with self._sharing.announced(list(wants.values())):
+        async with self._sharing.announced(list(wants.values())):
             if beside is not None:
                 await beside.arrive(self)
             await self._push_blobs(wants)

@@ -1,5 +1,5 @@
 """
-Journal: how far each upload had come, kept across a kill.
+Journal: how far each upload had come, kept across a kill; and, beside it, what need not be found out twice.
 
 The protocol is narrow (get, put, drop by key), so that a database shared by several machines can stand behind it.
 Losing the journal costs the resumption and never the push: `SqliteJournal` says once what is wrong and goes on
@@ -50,6 +50,26 @@ class Journal(Protocol):
         """Forget the state: the upload is complete, or its session is lost."""
 
 
+class Memory(Protocol):
+    """Where is kept what was found out once and does not change; any of it may be forgotten."""
+
+    async def recall(self, key: str) -> bytes | None:
+        """What was remembered under `key`."""
+
+    async def remember(self, key: str, value: bytes) -> None:
+        """Keep a few bytes under `key`."""
+
+
+class NoMemory:
+    """A memory that keeps nothing."""
+
+    async def recall(self, key: str) -> bytes | None:  # noqa: ARG002 - the protocol's signature
+        return None
+
+    async def remember(self, key: str, value: bytes) -> None:
+        pass
+
+
 class NoJournal:
     """A journal that remembers nothing."""
 
@@ -64,7 +84,7 @@ class NoJournal:
 
 
 class SqliteJournal:
-    """A journal in one SQLite file that several processes may share; it is opened when it is first asked."""
+    """A journal, and a memory, in one SQLite file that processes share; it is opened when it is first asked."""
 
     def __init__(self, path: Path, *, on_failure: Callable[[str], None]) -> None:
         self._path = path
@@ -84,6 +104,12 @@ class SqliteJournal:
 
     async def drop(self, key: str) -> None:
         await self._run(lambda file: file.drop(key))
+
+    async def recall(self, key: str) -> bytes | None:
+        return await self._run(lambda file: file.recall(key))
+
+    async def remember(self, key: str, value: bytes) -> None:
+        await self._run(lambda file: file.remember(key, value))
 
     async def close(self) -> None:
         """Let go of the file and of the rows: what is unfinished can be taken over at once."""

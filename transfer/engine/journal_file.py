@@ -1,5 +1,5 @@
 """
-The file of a journal: rows of upload states in SQLite, and the lock files that tell whose process is alive.
+The file of a journal: upload states and memories in SQLite, and the lock files that tell whose process is alive.
 
 A row belongs to the journal that wrote it for as long as that one's lock file is held; the operating system lets go of
 it when the process dies, however it dies, and the next one to ask takes the row over. Blocks everywhere, and is called
@@ -25,10 +25,21 @@ _KEPT_SECONDS = 14 * 86_400
 # Several processes share one journal; each write takes well under a millisecond.
 _BUSY_SECONDS = 3.0
 
+# A memory that nobody asked for in a quarter, or that is one too many, the oldest first.
+_REMEMBERED_SECONDS = 90 * 86_400
+_MOST_MEMORIES = 100_000
+_DAY = 86_400
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS uploads (
     key TEXT PRIMARY KEY, state BLOB NOT NULL, owner TEXT NOT NULL, updated REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS memories (
+    key TEXT PRIMARY KEY, value BLOB NOT NULL, used REAL NOT NULL
 ) STRICT, WITHOUT ROWID
+"""
+_FORGET = """
+DELETE FROM memories WHERE used < (SELECT used FROM memories ORDER BY used DESC LIMIT 1 OFFSET :most) OR used < :before
 """
 _PUT = """
 INSERT INTO uploads VALUES (:key, :state, :owner, :now)
@@ -71,6 +82,20 @@ class JournalFile:
                 return None
         return msgspec.msgpack.decode(state, type=UploadState)
 
+    def recall(self, key: str) -> bytes | None:
+        """What is remembered under `key`, which is known to be of use for another while."""
+        row = self._database.execute("SELECT value, used FROM memories WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        value, used = row
+        if used < (now := time.time()) - _DAY:
+            self._database.execute("UPDATE memories SET used = ? WHERE key = ?", (now, key))
+        return bytes(value)
+
+    def remember(self, key: str, value: bytes) -> None:
+        """Keep it under `key`, instead of what was there."""
+        self._database.execute("INSERT OR REPLACE INTO memories VALUES (?, ?, ?)", (key, value, time.time()))
+
     def close(self) -> None:
         """Let go of the file and of the rows."""
         self._database.close()
@@ -94,8 +119,9 @@ class JournalFile:
             # WAL with NORMAL keeps every commit across a kill of the process, without a disk flush for each part.
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
-            database.execute(_SCHEMA)
+            database.executescript(_SCHEMA)
             database.execute("DELETE FROM uploads WHERE updated < ?", (time.time() - _KEPT_SECONDS,))
+            database.execute(_FORGET, {"most": _MOST_MEMORIES - 1, "before": time.time() - _REMEMBERED_SECONDS})
             self._alive.acquire(blocking=False)
         except BaseException:
             database.close()

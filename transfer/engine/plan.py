@@ -20,29 +20,33 @@ SMALL_BLOB_BYTES = 1024 * 1024
 
 class Plan(msgspec.Struct, frozen=True):
     """
-    What has to happen.
+    What has to happen; nothing where the target has the very image under the very name.
 
     Attributes:
-        done: the target has the very image under the very name; nothing is left.
         absent: the manifests to push; a manifest that is there vouches for all that it names.
+        asked: the blobs whose availability is not yet known.
     """
 
-    done: bool
     absent: frozenset[Digest]
+    asked: tuple[Descriptor, ...]
 
 
 def plan(graph: Graph, presence: Presence, tag: str | None) -> Plan:
     """What must be pushed; the root alone where only its tag is new."""
+    absent = _absent(graph, presence, tag)
+    return Plan(absent, tuple(_unknown(graph, presence, absent)))
+
+
+def _absent(graph: Graph, presence: Presence, tag: str | None) -> frozenset[Digest]:
     root = graph.root.digest
     if root in presence.manifests or presence.tagged == root:
-        tagged = tag is None or presence.tagged == root
-        return Plan(done=tagged and not _foreign(graph), absent=frozenset() if tagged else frozenset({root}))
-    return Plan(done=False, absent=frozenset(graph.manifests) - presence.manifests)
+        return frozenset() if tag is None or presence.tagged == root else frozenset({root})
+    return frozenset(graph.manifests) - presence.manifests
 
 
-def blobs_to_check(graph: Graph, presence: Presence, absent: frozenset[Digest]) -> list[Descriptor]:
+def _unknown(graph: Graph, presence: Presence, absent: frozenset[Digest]) -> list[Descriptor]:
     """
-    The blobs whose availability is not yet known: those of absent manifests, unless a present one names them too.
+    The blobs of absent manifests, unless a present one names them too.
 
     Foreign layers that are wanted are always among them: a registry takes manifests without.
     """

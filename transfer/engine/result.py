@@ -1,10 +1,11 @@
-"""What a push did: frozen values, in counts, bytes and seconds. Knows nothing of how it was done."""
+"""What a push did, or would do: frozen values, in counts, bytes and seconds. Knows nothing of how it is done."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from transfer.engine.events import BlobStatus
+from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 
 
@@ -41,7 +42,7 @@ class Total:
     size: int
 
     @classmethod
-    def of(cls, blobs: Iterable[BlobResult]) -> Self:
+    def of(cls, blobs: "Iterable[BlobResult | Descriptor]") -> Self:
         sizes = [blob.size for blob in blobs]
         return cls(len(sizes), sum(sizes))
 
@@ -98,3 +99,27 @@ class PushResult:
 
     def _of(self, status: BlobStatus) -> Total:
         return Total.of(blob for blob in self.blobs if blob.status == status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """
+    What a copy to one target would do.
+
+    Attributes:
+        digest: of the root manifest or index.
+        reference: what it would be afterwards, `registry/repository@digest`.
+        uploaded, mounted, present: its blobs, by how they would come to be there. A registry may turn a mount down.
+        manifests: how many would be sent; 0 where nothing has changed.
+        requests: those that would write, by kind.
+        creates: whether the repository would be created.
+    """
+
+    digest: Digest
+    reference: str
+    uploaded: Total
+    mounted: Total
+    present: Total
+    manifests: int
+    requests: Mapping[str, int]
+    creates: bool = False

@@ -8,8 +8,8 @@ and no image.
 """
 
 import asyncio
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from transfer.engine.broadcast import Broadcast, Reader
@@ -72,6 +72,20 @@ class Want:
         return await self.target.push_blob(self.blob, source)
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """An upload that was taken on, and what others of its registry wait for meanwhile."""
+
+    flight: Flight
+    nearby: Flight | None
+
+    def end(self, *, landed: bool = False) -> None:
+        """Let go of it; once."""
+        self.flight.end(landed=landed)
+        if self.nearby is not None:
+            self.nearby.end()
+
+
 class Sharing:
     """
     What the copies of one engine send, and who of them feeds whom.
@@ -94,9 +108,9 @@ class Sharing:
         self._waiting: dict[tuple[Hashable, Digest], list[Want]] = {}
         self._lagging: set[str] = set()
 
-    @contextmanager
-    def announced(self, wants: Sequence[Want]) -> Iterator[None]:
-        """Let others know what is going to be sent, for as long as the context lasts."""
+    @asynccontextmanager
+    async def announced(self, wants: Sequence[Want]) -> AsyncIterator[None]:
+        """Let others know what is going to be sent; what they do of it ends with the context."""
         for want in wants:
             self._waiting.setdefault(_subject(want), []).append(want)
         try:
@@ -104,6 +118,11 @@ class Sharing:
         finally:
             for want in wants:
                 self._withdraw(want)
+            fed = {want.fed_by for want in wants if want.fed_by is not None and not want.fed_by.done()}
+            for task in fed:
+                task.cancel()
+            if fed:
+                await asyncio.wait(fed)
 
     def popularity(self, want: Want) -> int:
         """How many of those announced one read could serve."""
@@ -117,52 +136,42 @@ class Sharing:
             TransferError: the upload failed.
         """
         while (flight := self._obstacle(want)) is not None:
-            await self._join(want, flight)
+            await flight.over.wait()
             if want.error is not None:
                 raise want.error
             if flight.landed:
                 return want.sent or JOINED
         self._withdraw(want)
-        flight = self._flights.begin(want.key)
-        nearby = None if self._nearby.find(_neighbourhood(want)) else self._nearby.begin(_neighbourhood(want))
+        claim = self._claim(want)
         try:
             sent = await self._lead(want)
-            flight.end(landed=True)
+            claim.end(landed=True)
         finally:
-            flight.end()
-            if nearby is not None:
-                nearby.end()
+            claim.end()
         return sent
+
+    def _claim(self, want: Want) -> _Claim:
+        """Take an upload on: those who want the same wait for it, and those who could mount it from there."""
+        place = (want.target.registry, want.blob.descriptor.digest)
+        nearby = None if self._nearby.find(place) else self._nearby.begin(place)
+        return _Claim(self._flights.begin(want.key), nearby)
 
     def _obstacle(self, want: Want) -> Flight | None:
         """What is better waited for than done beside: the same upload, one that may feed this one, or be mounted."""
         same, mountable = self._flights.find(want.key), want.mountable
         if same or mountable == "now":
             return same
-        nearby = self._nearby.find(_neighbourhood(want)) if mountable == "later" else None
+        place = (want.target.registry, want.blob.descriptor.digest)
+        nearby = self._nearby.find(place) if mountable in ("later", "untried") else None
         return self._gathering.find(_subject(want)) or nearby
 
-    async def _join(self, want: Want, flight: Flight) -> None:
-        """Wait for an upload under way; if it is one for this very copy, it does not outlive it."""
-        try:
-            await flight.over.wait()
-        except asyncio.CancelledError:
-            if want.fed_by is not None and not want.fed_by.done():
-                want.fed_by.cancel()
-                await asyncio.wait({want.fed_by})
-            raise
-
     async def _lead(self, want: Want) -> BlobSent:
-        is_easy = want.mountable == "now"
         blobs = self._limits.blobs(want.target.registry)
-        if is_easy:
-            async with blobs.hold():
-                if await want.mount():
-                    return _MOUNTED
+        async with blobs.hold():
+            if await want.mount():
+                return _MOUNTED
         with Share(self._limits.fed) as room, self._gathered(want) as gathering:
             async with blobs.hold():
-                if not is_easy and await want.mount():
-                    return _MOUNTED
                 others = await self._take_along(want, room)
                 self._end(gathering)
                 return await (self._feed_all(want, others, room) if others else want.push(want.source))
@@ -215,52 +224,57 @@ class Sharing:
         return list(found.values())
 
     async def _feed_all(self, want: Want, others: list[Want], room: Share) -> BlobSent:
-        """Upload for all at once; a failure of the leader's own comes out when the others are through."""
+        """Upload, and let the others have the same bytes; whoever has them goes on, whatever becomes of this one."""
         cast = Broadcast(want.source, want.blob.descriptor, readers=1 + len(others), patience=self.patience)
         mine, *theirs = cast.readers
         mine.on_lag = lambda: self._let_go(want)
-        flights = [self._flights.begin(other.key) for other in others]
+        for other, reader in zip(others, theirs, strict=True):
+            self._withdraw(other)
+            self._feed(want, other, reader)
         failure: TransferError | None = None
         sent = JOINED
-        try:
-            async with task_group() as group:
-                for other, reader, flight in zip(others, theirs, flights, strict=True):
-                    self._withdraw(other)
-                    other.fed_by = group.create_task(self._feed(want, other, reader, flight))
-                group.create_task(_run(cast, room))
-                try:
-                    sent = await want.push(mine)
-                except TransferError as error:
-                    failure = error
-                finally:
-                    mine.withdraw()
-        finally:
-            for flight in flights:
-                flight.end()
+        async with task_group() as group:
+            reading = group.create_task(_run(cast, room))
+            try:
+                sent = await want.push(mine)
+            except TransferError as error:
+                failure = error
+            finally:
+                mine.withdraw()
+            # The others are a window behind at most; who stands still now is not waited for.
+            await asyncio.wait({reading}, timeout=self.patience)
+            for reader in theirs:
+                reader.let_go()
         if failure is not None:
             raise failure
         return sent
 
-    async def _feed(self, leader: Want, want: Want, reader: Reader, flight: Flight) -> None:
+    def _feed(self, leader: Want, want: Want, reader: Reader) -> None:
+        """Upload for another copy, in a task that is that copy's own: it may outlive the leader's, but not it."""
+        claim = self._claim(want)
         reader.on_lag = lambda: self._let_go(want)
-        try:
-            want.sent = _MOUNTED if await want.mount() else await want.push(reader)
-            flight.end(landed=True)
-        except TransferError as error:
-            # What somebody else's source does wrong says nothing of one's own.
-            if error.side != "source" or want.source is leader.source:
-                want.error = error
-        finally:
+
+        async def upload() -> None:
+            try:
+                want.sent = _MOUNTED if await want.mount() else await want.push(reader)
+                claim.end(landed=True)
+            except TransferError as error:
+                # What somebody else's source does wrong says nothing of one's own.
+                if error.side != "source" or want.source is leader.source:
+                    want.error = error
+
+        def over(_: object) -> None:
             reader.withdraw()
-            flight.end()
+            claim.end()
+
+        want.fed_by = asyncio.create_task(upload())
+        want.fed_by.add_done_callback(over)
 
     def _let_go(self, want: Want) -> None:
-        """Have one that the others wait for go on by itself, from where it is; it is not taken along any more."""
+        """One that the others waited for goes on by itself; it is not taken along any more."""
         self._lagging.add(want.target.registry)
         for gathering in [one for one, registry in self._gatherers.items() if registry == want.target.registry]:
             self._end(gathering)
-        if want.fed_by is not None:
-            want.fed_by.cancel()
 
     def _withdraw(self, want: Want) -> None:
         waiting = self._waiting.get(_subject(want), [])
@@ -280,7 +294,3 @@ async def _run(cast: Broadcast, room: Share) -> None:
 
 def _subject(want: Want) -> tuple[Hashable, Digest]:
     return want.place, want.blob.descriptor.digest
-
-
-def _neighbourhood(want: Want) -> tuple[str, Digest]:
-    return want.target.registry, want.blob.descriptor.digest

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transfer.mirror.config import load_config
     from transfer.mirror.filters import RepositoryFilter, TagFilter
+    from transfer.mirror.followed import Followed
     from transfer.mirror.front import mirror
     from transfer.mirror.report import ImageReport, MirrorReport
     from transfer.mirror.settings import CreateRepository, Mapping, MirrorConfig, Prune, RegistryConfig
+    from transfer.mirror.watcher import Watch, watch
 
 __all__ = [
     "CreateRepository",
+    "Followed",
     "ImageReport",
     "Mapping",
     "MirrorConfig",
@@ -26,13 +29,16 @@ __all__ = [
     "RegistryConfig",
     "RepositoryFilter",
     "TagFilter",
+    "Watch",
     "load_config",
     "mirror",
+    "watch",
 ]
 
 # Imported when first asked for: a configuration can be read without the engine, which takes a third of a second.
 _PLACES = {
     "CreateRepository": "settings",
+    "Followed": "followed",
     "ImageReport": "report",
     "Mapping": "settings",
     "MirrorConfig": "settings",
@@ -41,8 +47,10 @@ _PLACES = {
     "RegistryConfig": "settings",
     "RepositoryFilter": "filters",
     "TagFilter": "filters",
+    "Watch": "watcher",
     "load_config": "config",
     "mirror": "front",
+    "watch": "watcher",
 }
 
 

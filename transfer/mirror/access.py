@@ -1,13 +1,14 @@
-"""How the registries of a mirror are reached: from its configuration to the ends' own values. Asks nobody."""
+"""How registries are reached, and repositories created: from a configuration to the ends' own values. Asks nobody."""
 
 import os
 from collections.abc import Mapping as Environment
 from pathlib import Path
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.settings import MirrorConfig, RegistryConfig
+from transfer.mirror.settings import CreateRepository, MirrorConfig, RegistryConfig
 from transfer.mirror.variables import expand
 from transfer.registry.access import RegistryAccess
+from transfer.registry.ecr.creating import RepositorySettings
 
 
 class Accesses:
@@ -39,6 +40,7 @@ def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> R
         login=login(registry, environment),
         profile=registry.profile,
         role=registry.role,
+        endpoint_url=registry.endpoint_url,
         anonymous=registry.anonymous,
         plain_http=registry.plain_http,
         verify=registry.tls_verify,
@@ -67,3 +69,18 @@ def login(registry: RegistryConfig, environment: Environment[str, str] = os.envi
         except (OSError, ValueError) as error:
             raise InvalidConfig(f"the password's file {registry.password_file!r} cannot be read: {error}") from None
     return f"{expand(registry.username, environment)}:{password}"
+
+
+def settings_of(create: CreateRepository) -> RepositorySettings:
+    """What a configuration says of a repository that is to be created."""
+    encryption = create.encryption
+    return RepositorySettings(
+        tags=tuple(create.tags.items()),
+        mutability=create.mutability,
+        mutability_exclude=create.mutability_exclude,
+        encryption=encryption.type if encryption else None,
+        kms_key=encryption.kms_key if encryption else None,
+        scan_on_push=create.scan_on_push,
+        lifecycle_policy=create.lifecycle_policy,
+        repository_policy=create.repository_policy,
+    )

@@ -4,7 +4,8 @@ Decisions of a mirror: which images there are, which of them must move, and whic
 Pure. Knows what the ends said, not how they were asked.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping as Contents
 
 import msgspec
 
@@ -33,6 +34,11 @@ class Image(msgspec.Struct, frozen=True):
     source: Reference
     targets: tuple[Reference, ...]
 
+    @property
+    def origin(self) -> str:
+        """The source, for a report; empty for an image that the source no longer has."""
+        return str(self.source) if self.source.repository else ""
+
 
 def images_of(
     mapping: str, settings: Mapping, sources: Iterable[Reference], targets: Sequence[TargetTemplate]
@@ -54,21 +60,37 @@ class Claims:
 
     def __init__(self) -> None:
         self._owners: dict[Reference, Image] = {}
+        self._blurred: set[tuple[str, str | None]] = set()
 
     def rivals(self, image: Image) -> dict[Reference, Image]:
         """Claim the targets of an image; those that belong to another one already, with that one."""
         owners = {target: self._owners.setdefault(target, image) for target in image.targets}
         return {target: owner for target, owner in owners.items() if owner is not image}
 
+    def has(self, target: Reference) -> bool:
+        """Whether some image is written there."""
+        return target in self._owners
 
-def must_copy(wanted: Digest, held: Digest | None, settings: Mapping) -> bool:
+    def blur(self, registry: str, repository: str | None) -> None:
+        """Take down that more may belong to a repository, or to any of a registry, than was asked for."""
+        self._blurred.add((registry, repository))
+
+    def is_clear(self, repository: Reference) -> bool:
+        """Whether all that is written to a repository was asked for."""
+        return not {(repository.registry, repository.repository), (repository.registry, None)} & self._blurred
+
+
+def must_copy(expected: Digest | None, held: Digest | None, settings: Mapping) -> bool:
     """
     Whether an image must be looked at more closely than by its digest.
 
-    One that is trimmed to some platforms has another digest than its source; what refers to one may have changed
-    though it has not.
+    Args:
+        expected: what it will be at the target; None where that is not known, for one that is trimmed to some platforms
+            and was not seen before.
+
+    What refers to an image may have changed though it has not.
     """
-    return held != wanted or bool(settings.platforms) or settings.referrers or settings.digest_tags
+    return expected is None or held != expected or settings.referrers or settings.digest_tags
 
 
 class Pruning(msgspec.Struct, frozen=True):
@@ -84,12 +106,20 @@ class Pruning(msgspec.Struct, frozen=True):
     doomed: tuple[str, ...]
 
 
+def needed_by(digests: Iterable[Digest], staying: Contents[str, Collection[Digest]]) -> dict[Digest, str]:
+    """Which of some digests a tag that stays needs, with the first one that does."""
+    users = {digest: tag for tag in reversed(list(staying)) for digest in staying[tag]}
+    return {digest: users[digest] for digest in digests if digest in users}
+
+
 def pruning(
     settings: Mapping,
     template: TargetTemplate,
     source: Reference,
     source_tags: Iterable[str],
     target_tags: Iterable[str],
+    *,
+    written: Collection[str] = (),
 ) -> Pruning:
     """
     What a mapping removes from a target repository.
@@ -97,6 +127,7 @@ def pruning(
     Args:
         source: the source's repository.
         source_tags: all of its tags, whether they are wanted or not.
+        written: tags of the target that something is mirrored to.
 
     Raises:
         InvalidConfig: that would be more than the limit; nothing may be removed then.
@@ -113,7 +144,7 @@ def pruning(
         if origin not in select([origin], settings.tags).names:
             continue
         covered += 1
-        if origin not in there and not any(protects(tag) for protects in protectors):
+        if origin not in there and tag not in written and not any(protects(tag) for protects in protectors):
             doomed.append(tag)
     if len(doomed) * 100 > prune.limit * covered:
         raise InvalidConfig(

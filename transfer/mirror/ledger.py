@@ -1,16 +1,32 @@
 """Ledger: takes down what becomes of each image of a mirror, while it runs. Decides nothing."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from transfer.engine.result import PushResult
+from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
-from transfer.mirror.decide import Image
 from transfer.mirror.report import ImageReport, MirrorReport
 from transfer.mirror.settings import Mapping
-from transfer.model.reference import Reference
+from transfer.registry.ecr.quotas import quota_seconds
+
+
+class Subject(Protocol):
+    """
+    What a report is about.
+
+    Attributes:
+        mapping: its place in the configuration.
+        origin: its source; empty where it has none.
+    """
+
+    @property
+    def mapping(self) -> str: ...
+
+    @property
+    def origin(self) -> str: ...
 
 
 class Ledger:
@@ -35,9 +51,10 @@ class Ledger:
         return MirrorReport(
             images=tuple(self._images),
             mistakes=tuple(self._mistakes),
-            warnings=tuple(self._warnings),
+            warnings=tuple(dict.fromkeys(self._warnings)),
             seconds=time.monotonic() - self._began,
             stopped=stopped,
+            quota_seconds=quotas_of(self._images),
         )
 
     def warn(self, line: str) -> None:
@@ -54,19 +71,35 @@ class Ledger:
             self._on_image(told)
             self._on_failure()
 
-    def ended(self, image: Image, target: Reference, **facts: Any) -> None:
+    def ended(self, image: Subject, target: object, **facts: Any) -> None:
         """One image is through at one target; `facts` are members of its report."""
-        source = str(image.source) if image.source.repository else ""
-        report = ImageReport(mapping=image.mapping, source=source, target=str(target), **facts)
+        report = ImageReport(mapping=image.mapping, source=image.origin, target=str(target), **facts)
         self._images.append(report)
         self._on_image(report)
 
-    def failed(self, image: Image, target: Reference, error: TransferError, *, seconds: float = 0.0) -> None:
+    def failed(self, image: Subject, target: object, error: TransferError, *, seconds: float = 0.0) -> None:
         self.ended(image, target, **_told(error), seconds=seconds)
         self._on_failure()
 
-    def copied(
-        self, image: Image, target: Reference, result: PushResult, *, notes: Sequence[str], seconds: float
+    def settled(
+        self,
+        image: Subject,
+        target: object,
+        outcome: PushResult | Preview | TransferError,
+        *,
+        notes: Sequence[str],
+        seconds: float,
+    ) -> None:
+        """One image was, or would be, copied to one target, or was there after all, or failed."""
+        if isinstance(outcome, TransferError):
+            self.failed(image, target, outcome, seconds=seconds)
+        elif isinstance(outcome, Preview):
+            self._planned(image, target, outcome, notes=notes, seconds=seconds)
+        else:
+            self._copied(image, target, outcome, notes=notes, seconds=seconds)
+
+    def _copied(
+        self, image: Subject, target: object, result: PushResult, *, notes: Sequence[str], seconds: float
     ) -> None:
         """One image was copied, or found to be there after all."""
         moved = result.sent or result.mounted.count or result.manifests
@@ -80,8 +113,36 @@ class Ledger:
             mounted=result.mounted.size,
             present=result.present.size,
             requests=result.requests,
+            retries=result.retries,
             seconds=seconds,
         )
+
+    def _planned(
+        self, image: Subject, target: object, preview: Preview, *, notes: Sequence[str], seconds: float
+    ) -> None:
+        """One image would be copied, or nothing of it."""
+        moves = preview.uploaded.count or preview.mounted.count or preview.manifests
+        self.ended(
+            image,
+            target,
+            status="planned" if moves else "unchanged",
+            digest=preview.digest,
+            notes=(*notes, *(["its repository would be created"] if preview.creates else [])),
+            uploaded=preview.uploaded.size,
+            mounted=preview.mounted.size,
+            present=preview.present.size,
+            requests=sum(preview.requests.values()),
+            calls=dict(preview.requests),
+            seconds=seconds,
+        )
+
+
+def quotas_of(images: Iterable[ImageReport]) -> float:
+    """How long the quotas of the registries alone make what is planned for them take, all at once."""
+    calls: dict[str, Counter[str]] = {}
+    for image in images:
+        calls.setdefault(image.target.partition("/")[0], Counter()).update(image.calls)
+    return max(map(quota_seconds, calls.values()), default=0.0)
 
 
 def _told(error: TransferError) -> dict[str, Any]:

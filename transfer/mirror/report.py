@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from transfer.errors import Side
 from transfer.model.digest import Digest
 
-# "planned" is what a dry run would copy, "stopped" what a run that was stopped did not get to.
+# "planned" is what a dry run would do, "stopped" what a run that was stopped did not get to.
 Status = Literal["copied", "unchanged", "pruned", "failed", "planned", "stopped"]
 
 
@@ -24,7 +24,9 @@ class ImageReport:
         error, message, side: why it failed: the kind of the error, and its one line.
         notes: what else there is to know.
         uploaded, mounted, present: bytes of its blobs, by how they came to be at the target.
-        requests: what it took at both ends, as far as that was for this image alone.
+        requests: what it took at both ends, as far as that was for this image alone; in a dry run, what would write.
+        calls: in a dry run, the requests that would write, by kind.
+        retries: how many of them were tried again.
         seconds: from its beginning to its end.
     """
 
@@ -41,6 +43,8 @@ class ImageReport:
     mounted: int = 0
     present: int = 0
     requests: int = 0
+    retries: int = 0
+    calls: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -55,6 +59,7 @@ class MirrorReport:
         warnings: what is worth a look and stopped nothing.
         seconds: from the call to its end.
         stopped: it was told to stop before it was through.
+        quota_seconds: of a dry run, how long the registries' quotas alone would make what is planned take.
     """
 
     images: tuple[ImageReport, ...]
@@ -62,6 +67,7 @@ class MirrorReport:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     stopped: bool = False
+    quota_seconds: float = 0.0
 
     @property
     def counts(self) -> Mapping[Status, int]:

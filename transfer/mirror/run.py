@@ -7,30 +7,46 @@ that fails is one line of the report. Knows neither files nor terminals.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
 
 from transfer.api import Engine
+from transfer.engine.coming import Coming
+from transfer.engine.result import Preview
 from transfer.engine.tasks import gather, task_group
-from transfer.errors import InvalidConfig, NotFound, TransferError
-from transfer.job import Destination, Job
-from transfer.mirror.access import Accesses
-from transfer.mirror.decide import Claims, Image, images_of, must_copy, pruning
+from transfer.errors import InvalidConfig, TransferError
+from transfer.job import Destination, Job, Outcome
+from transfer.mirror.access import Accesses, settings_of
+from transfer.mirror.decide import Claims, Image, images_of, must_copy
 from transfer.mirror.ledger import Ledger
 from transfer.mirror.names import SourceSpec, TargetTemplate, backup_tag, parse_source, parse_target
+from transfer.mirror.prune import Pruner, Scope
 from transfer.mirror.report import ImageReport, MirrorReport
 from transfer.mirror.settings import Mapping as MappingSettings
 from transfer.mirror.settings import MirrorConfig
 from transfer.mirror.survey import Held, Survey
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
+from transfer.registry.replies import is_repository_missing
 
 # What ECR tells of in one call; enough to copy while the next ones are looked at.
 _BATCH = 100
-_JOBS = 16
-_NO_REPOSITORY = frozenset({"RepositoryNotFoundException", "NAME_UNKNOWN"})
+JOBS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an image is at its source, and what it will be at a target; None where that is not known yet."""
+
+    digest: Digest
+    expected: Digest | None
+
+    def has_moved(self, outcome: Outcome | Preview) -> bool:
+        """Whether the source had another image by the time that it was read."""
+        return not isinstance(outcome, TransferError) and self.expected not in (None, outcome.digest)
 
 
 class MirrorRun:
@@ -43,10 +59,11 @@ class MirrorRun:
         accesses: how registries are reached.
         only: of all images, only those with these targets; all, and pruning too, where it is None.
         fail_fast: begin no further image after the first one that failed.
+        dry_run: find out what would be done, and write nothing.
         on_image: told of each image when it ends.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one fact of a run
         self,
         config: MirrorConfig,
         *,
@@ -54,6 +71,7 @@ class MirrorRun:
         accesses: Accesses,
         only: frozenset[str] | None = None,
         fail_fast: bool = False,
+        dry_run: bool = False,
         on_image: Callable[[ImageReport], None] = lambda _: None,
     ) -> None:
         self._config = config
@@ -61,11 +79,15 @@ class MirrorRun:
         self._accesses = accesses
         self._only = only
         self._fail_fast = fail_fast
+        self._dry_run = dry_run
+        self._coming = Coming()
         self._ledger = Ledger(on_image=on_image, on_failure=self._failed)
         self._survey = Survey(engine, accesses, warn=self._ledger.warn)
         self._claims = Claims()
-        self._slots = asyncio.Semaphore(config.jobs or _JOBS)
+        self._scopes: list[Scope] = []
+        self._slots = asyncio.Semaphore(config.jobs or JOBS)
         self._working: set[asyncio.Task[Any]] = set()
+        self._looking: set[asyncio.Task[Any]] = set()
         self._closed = self._cut = self._stopped = False
 
     def stop(self, grace: float) -> None:
@@ -75,7 +97,7 @@ class MirrorRun:
 
     def _cut_off(self) -> None:
         self._cut = True
-        for task in self._working:
+        for task in (*self._working, *self._looking):
             task.cancel()
 
     def _failed(self) -> None:
@@ -85,15 +107,39 @@ class MirrorRun:
         """Mirror everything; what goes wrong is in the report."""
         async with task_group() as group:
             for index, mapping in enumerate(self._config.mappings):
-                group.create_task(self._mapping(f"mappings[{index}]", mapping))
+                group.create_task(self._until_cut(self._mapping(f"mappings[{index}]", mapping)))
+        # What another mapping writes is known only now.
+        if self._only is None and not self._closed:
+            async with task_group() as group:
+                for scope in self._scopes:
+                    group.create_task(self._until_cut(self._pruner().run(scope)))
         return self._ledger.report(stopped=self._stopped)
+
+    async def _until_cut(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something whose images tell for themselves what became of them when it is cut off."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._looking.add(task)
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not self._cut:
+                raise
+            self._ledger.warn("the run was cut off before it had looked at everything")
+        finally:
+            self._looking.discard(task)
 
     async def _mapping(self, name: str, mapping: MappingSettings) -> None:
         spec = parse_source(mapping.source)
         templates = [parse_target(text, mapping=name) for text in mapping.targets]
         repositories: Sequence[str] = ()
+        known = False
         with self._ledger.mistakes(name, mapping):
             repositories = await self._survey.repositories(name, mapping, spec)
+            known = True
+        if not known:
+            for template in templates:
+                self._claims.blur(template.registry, None)
         await gather(self._repository(name, mapping, spec, repository, templates) for repository in repositories)
 
     async def _repository(
@@ -106,16 +152,34 @@ class MirrorRun:
     ) -> None:
         source = Reference(spec.registry, repository)
         images: list[Image] = []
+        known = False
         listed: Sequence[str] | None = None
         with self._ledger.mistakes(name, mapping):
             tags, listed = await self._survey.tags(name, mapping, spec, source)
             images = images_of(name, mapping, [spec.reference(tag, repository) for tag in tags], templates)
+            known = True
+        if not known:
+            for template in templates:
+                self._claims.blur(template.registry, template.render(replace(source, tag="latest")).repository)
+            return
         images = [one for image in images if (one := self._claimed(image)) is not None]
         async with task_group() as group:
             for start in range(0, len(images), _BATCH):
                 await self._look(group, images[start : start + _BATCH])
-        if listed is not None and self._only is None and not self._closed:
-            await gather(self._prune(name, mapping, source, template, listed) for template in templates)
+        if listed is not None:
+            self._scopes += [Scope(name, mapping, source, template, listed) for template in templates]
+
+    def _pruner(self) -> Pruner:
+        return Pruner(
+            self._engine,
+            self._accesses,
+            survey=self._survey,
+            ledger=self._ledger,
+            claims=self._claims,
+            slots=self._slots,
+            is_closed=lambda: self._closed,
+            dry_run=self._dry_run,
+        )
 
     def _claimed(self, image: Image) -> Image | None:
         """The image with those targets that are its own; another's are failures, unless it is the very same image."""
@@ -135,33 +199,34 @@ class MirrorRun:
             self._survey.wanted(images), self._survey.held(target for image in images for target in image.targets)
         )
         for image in images:
-            todo = self._decide(image, wanted[image.source], held)
-            if todo:
-                group.create_task(self._copy(image, wanted[image.source], todo))
+            found = wanted[image.source]
+            if isinstance(found, TransferError):
+                for target in image.targets:
+                    self._ledger.failed(image, target, found)
+                continue
+            expected = await self._survey.expected(image, found)
+            if todo := self._decide(image, expected, held):
+                group.create_task(self._copy(image, Wanted(found, expected), todo))
 
     def _decide(
-        self, image: Image, wanted: Digest | TransferError, held: Mapping[Reference, Held]
+        self, image: Image, expected: Digest | None, held: Mapping[Reference, Held]
     ) -> dict[Reference, Digest | None]:
         """Which targets an image must be copied to, with what they hold now; the others are through."""
         todo: dict[Reference, Digest | None] = {}
         for target in image.targets:
             there = held[target]
-            if isinstance(wanted, TransferError):
-                self._ledger.failed(image, target, wanted)
-            elif isinstance(there, TransferError):
+            if isinstance(there, TransferError):
                 if image.settings.create is not None and is_repository_missing(there):
                     todo[target] = None
                 else:
                     self._ledger.failed(image, target, _advised(there))
-            elif must_copy(wanted, there, image.settings):
+            elif must_copy(expected, there, image.settings):
                 todo[target] = there
             else:
-                self._ledger.ended(image, target, status="unchanged", digest=wanted)
+                self._ledger.ended(image, target, status="unchanged", digest=there)
         return todo
 
-    async def _copy(
-        self, image: Image, wanted: Digest | TransferError, todo: Mapping[Reference, Digest | None]
-    ) -> None:
+    async def _copy(self, image: Image, wanted: Wanted, todo: Mapping[Reference, Digest | None]) -> None:
         async with self._slots:
             if self._closed:
                 self._left(image, todo)
@@ -170,10 +235,10 @@ class MirrorRun:
             assert task is not None  # noqa: S101 - a coroutine runs in a task
             self._working.add(task)
             try:
-                notes = await self._keep(image, todo)
-                outcomes = await self._engine.run(self._job(image, list(todo)))
+                todo = await self._differing(image, wanted, todo)
+                notes, outcomes = await self._outcomes(image, wanted, todo)
             except TransferError as error:
-                notes, outcomes = {}, [error for _ in todo]
+                notes, outcomes = {}, dict.fromkeys(todo, error)
             except asyncio.CancelledError:
                 if not self._cut:
                     raise
@@ -181,40 +246,74 @@ class MirrorRun:
                 return
             finally:
                 self._working.discard(task)
-        seconds = time.monotonic() - began
-        for target, outcome in zip(todo, outcomes, strict=True):
-            if isinstance(outcome, TransferError):
-                self._ledger.failed(image, target, outcome, seconds=seconds)
-                continue
+        for target, outcome in outcomes.items():
             told = [notes[target]] if target in notes else []
-            if outcome.digest != wanted and not image.settings.platforms:
-                told.append(f"the source's tag moved from {wanted} meanwhile")
-            self._ledger.copied(image, target, outcome, notes=told, seconds=seconds)
+            if wanted.has_moved(outcome):
+                told.append(f"the source's tag moved from {wanted.digest} meanwhile")
+            self._ledger.settled(image, target, outcome, notes=told, seconds=time.monotonic() - began)
 
     def _left(self, image: Image, todo: Mapping[Reference, Digest | None]) -> None:
         for target in todo:
             self._ledger.ended(image, target, status="stopped")
 
-    async def _keep(self, image: Image, todo: Mapping[Reference, Digest | None]) -> dict[Reference, str]:
-        """Keep what is about to be overwritten under its backup's tag; what was kept where, by target."""
+    async def _differing(
+        self, image: Image, wanted: Wanted, todo: Mapping[Reference, Digest | None]
+    ) -> dict[Reference, Digest | None]:
+        """Those targets where an image, or what belongs to it, is another one; the others are through."""
+        same = [target for target, held in todo.items() if held is not None and held == wanted.expected]
+        settled = await self._survey.complete(image, wanted.expected, same) if wanted.expected and same else set()
+        for target in settled:
+            self._ledger.ended(image, target, status="unchanged", digest=todo[target])
+        return {target: held for target, held in todo.items() if target not in settled}
+
+    async def _outcomes(
+        self, image: Image, wanted: Wanted, todo: Mapping[Reference, Digest | None]
+    ) -> tuple[Mapping[Reference, str], dict[Reference, Outcome | Preview]]:
+        """What becomes of an image at each target, and what is to be noted there."""
+        notes, outcomes = await self._keep(image, wanted, todo)
+        left = [target for target in todo if target not in outcomes]
+        if left:
+            job = self._job(image, left)
+            found: Sequence[Outcome | Preview]
+            if self._dry_run:
+                found = await self._engine.preview(job, coming=self._coming)
+            else:
+                found = await self._engine.run(job)
+            outcomes |= dict(zip(left, found, strict=True))
+        return notes, outcomes
+
+    async def _keep(
+        self, image: Image, wanted: Wanted, todo: Mapping[Reference, Digest | None]
+    ) -> tuple[dict[Reference, str], dict[Reference, Outcome | Preview]]:
+        """Keep what is about to be overwritten under its backup's tag; what was kept where, and where that failed."""
         notes: dict[Reference, str] = {}
+        failed: dict[Reference, Outcome | Preview] = {}
         template = image.settings.backup
-        for target, held in todo.items():
-            if template is None or target.tag is None or held is None:
+        there = {target: held for target, held in todo.items() if target.tag is not None and held is not None}
+        if template is None or not there:
+            return notes, failed
+        digest = wanted.expected
+        if digest is None:
+            previews = await self._engine.preview(self._job(image, list(there)))
+            digest = next((one.digest for one in previews if isinstance(one, Preview)), None)
+            if digest is None:
+                return notes, dict(zip(there, previews, strict=True))
+        for target, held in there.items():
+            if held == digest:
                 continue
-            kept = replace(target, tag=backup_tag(template, target.at(held) if "digest" in template else target))
+            kept = replace(target, tag=backup_tag(template, replace(target, digest=held)))
             access = self._accesses.to(target.registry)
-            (outcome,) = await self._engine.run(
-                Job(str(target.at(held)), (Destination(str(kept), access),), access=access)
-            )
+            job = Job(str(target.at(held)), (Destination(str(kept), access),), access=access)
+            (outcome,) = await (self._engine.preview(job) if self._dry_run else self._engine.run(job))
             if isinstance(outcome, TransferError):
-                raise outcome
-            notes[target] = f"{held} is kept under {kept.tag}"
-        return notes
+                failed[target] = outcome
+            else:
+                notes[target] = f"{held} {'would be' if self._dry_run else 'is'} kept under {kept.tag}"
+        return notes, failed
 
     def _job(self, image: Image, targets: Sequence[Reference]) -> Job:
         settings = image.settings
-        create = settings.create is not None
+        create = settings_of(settings.create) if settings.create else False
         return Job(
             str(image.source),
             tuple(Destination(str(one), self._accesses.to(one.registry), create_repository=create) for one in targets),
@@ -223,37 +322,6 @@ class MirrorRun:
             referrers=settings.referrers or settings.digest_tags,
             include_foreign=settings.foreign_layers,
         )
-
-    async def _prune(
-        self, name: str, mapping: MappingSettings, source: Reference, template: TargetTemplate, listed: Sequence[str]
-    ) -> None:
-        """Remove from one target's repository what the source no longer has."""
-        if mapping.prune is None or not mapping.prune.enabled:
-            return
-        doomed: Sequence[str] = ()
-        target = template.render(replace(source, tag="latest"))
-        with self._ledger.mistakes(name, mapping):
-            there = await self._survey.listed(Reference(target.registry, target.repository))
-            doomed = pruning(mapping, template, source, listed, there).doomed
-        await gather(self._remove(name, mapping, replace(target, tag=tag)) for tag in doomed)
-
-    async def _remove(self, name: str, mapping: MappingSettings, target: Reference) -> None:
-        image = Image(name, mapping, Reference(target.registry, ""), (target,))
-        async with self._slots:
-            if self._closed:
-                self._ledger.ended(image, target, status="stopped")
-                return
-            try:
-                await self._engine.delete(str(target), access=self._accesses.to(target.registry))
-            except TransferError as error:
-                self._ledger.failed(image, target, error)
-            else:
-                self._ledger.ended(image, target, status="pruned")
-
-
-def is_repository_missing(error: TransferError) -> bool:
-    """Whether a target's repository is not there, which is no harm where it may be created."""
-    return isinstance(error, NotFound) and error.code in _NO_REPOSITORY
 
 
 def _advised(error: TransferError) -> TransferError:

@@ -1,11 +1,31 @@
 """When to run again: an interval, or five fields of cron. Pure; reads no clock."""
 
 import re
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from cronsim import CronSim, CronSimError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
-_ITEM = r"(?:\*|\d+(?:-\d+)?|[A-Za-z]{3}(?:-[A-Za-z]{3})?)(?:/[1-9]\d*)?"
-_CRON = re.compile(rf"{_ITEM}(?:,{_ITEM})*", re.ASCII)
+
+
+class _Local(tzinfo):
+    """The machine's own time, whose distance to UTC is asked for each moment: it changes twice a year."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().utcoffset()
+
+    def dst(self, _: datetime | None) -> None:
+        return None
+
+    def tzname(self, moment: datetime | None) -> str | None:
+        return None if moment is None else moment.replace(tzinfo=None).astimezone().tzname()
+
+    def fromutc(self, moment: datetime) -> datetime:
+        return datetime.fromtimestamp(moment.replace(tzinfo=UTC).timestamp()).replace(tzinfo=self)  # noqa: DTZ006
+
+
+LOCAL = _Local()
 
 
 def parse_interval(text: str) -> float:
@@ -29,11 +49,34 @@ def check_watch(text: str) -> None:
     Refuse what is neither an interval nor five fields of cron.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or a day that never comes.
     """
-    if " " not in text.strip():
-        parse_interval(text)
+    if _is_interval(text):
+        parse_interval(text.strip())
         return
-    fields = text.split()
-    if len(fields) != 5 or not all(_CRON.fullmatch(field) for field in fields):
+    if len(text.split()) != 5:
         raise ValueError(f"{text!r} is not five fields of cron, as in '15 3 * * *'")
+    try:
+        comes = next(CronSim(text, datetime(2000, 1, 1, tzinfo=UTC)), None)
+    except CronSimError as error:
+        raise ValueError(f"{text!r} is not five fields of cron, as in '15 3 * * *': {str(error).lower()}") from None
+    if comes is None:
+        raise ValueError(f"{text!r} is a day that never comes")
+
+
+def next_run(began: float, watch: str, zone: tzinfo = LOCAL) -> float:
+    """
+    When to run again after a run that began then: it may be past when that run ends.
+
+    Args:
+        began: seconds of the epoch, as all times here.
+        watch: what `check_watch` lets pass.
+        zone: whose hours and days cron means.
+    """
+    if _is_interval(watch):
+        return began + parse_interval(watch.strip())
+    return next(CronSim(watch, datetime.fromtimestamp(began, zone))).timestamp()
+
+
+def _is_interval(text: str) -> bool:
+    return len(text.split()) == 1

@@ -1,14 +1,15 @@
 """
 Survey: what there is at the ends of a mirror, asked in as few requests as their registries allow.
 
-Only looks. Decides nothing, and keeps nothing but what warns of patterns that fit nothing.
+Only looks, and decides nothing; keeps nothing but the tags of the sources' repositories.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from transfer.api import Engine
+from transfer.engine.limits import Flights
 from transfer.engine.tasks import gather
-from transfer.errors import NotFound, TransferError
+from transfer.errors import NotFound, Side, TransferError
 from transfer.mirror.access import Accesses
 from transfer.mirror.decide import Image
 from transfer.mirror.filters import RepositoryFilter, known, select, select_repositories
@@ -32,6 +33,8 @@ class Survey:
         self._engine = engine
         self._accesses = accesses
         self._warn = warn
+        self._tags: dict[Reference, Sequence[str]] = {}
+        self._listing = Flights[None]()
 
     async def repositories(self, name: str, mapping: MappingSettings, spec: SourceSpec) -> Sequence[str]:
         """
@@ -62,7 +65,7 @@ class Survey:
         exact = (spec.choice,) if spec.choice else known(mapping.tags)
         if exact is not None and mapping.prune is None:
             return exact, None
-        listed = await self.listed(repository)
+        listed = self._tags[repository] = await self.listed(repository)
         chosen = select(listed, mapping.tags)
         self._unmatched(f"{name}: {repository}", chosen.unmatched)
         if not chosen.names:
@@ -74,18 +77,68 @@ class Survey:
         access = self._accesses.to(repository.registry)
         return [tag async for tag in self._engine.tags(str(repository), access=access)]
 
-    async def held(self, references: Iterable[Reference]) -> Mapping[Reference, Held]:
-        """What references hold, or why that cannot be told; None for those that are not there."""
+    async def held(self, references: Iterable[Reference], *, side: Side = "target") -> Mapping[Reference, Held]:
+        """What references at one side hold, or why that cannot be told; None for those that are not there."""
         by_repository: dict[Reference, list[Reference]] = {}
         for one in references:
             by_repository.setdefault(Reference(one.registry, one.repository), []).append(one)
         answers = await gather(self._asked(repository, asked) for repository, asked in by_repository.items())
-        return {one: digest for answer in answers for one, digest in answer.items()}
+        found = {one: digest for answer in answers for one, digest in answer.items()}
+        for error in found.values():
+            if isinstance(error, TransferError):
+                error.side = error.side or side
+        return found
 
     async def wanted(self, images: Sequence[Image]) -> Mapping[Reference, Digest | TransferError]:
         """The digest of each image at its source, or why it cannot be told; nobody is asked for one that is named."""
-        found = await self.held(image.source for image in images if image.source.digest is None)
+        unnamed = (image.source for image in images if image.source.digest is None)
+        found = await self.held(unnamed, side="source")
         return {image.source: image.source.digest or found[image.source] or _absent(image.source) for image in images}
+
+    async def expected(self, image: Image, found: Digest) -> Digest | None:
+        """What an image that is `found` at its source will be at a target; None where only reading it will tell."""
+        platforms = image.settings.platforms
+        return await self._engine.trimmed(found, platforms) if platforms else found
+
+    async def complete(self, image: Image, digest: Digest, targets: Sequence[Reference]) -> set[Reference]:
+        """
+        Those targets that have all that belongs to an image which they have: its referrers, and its digest's tags.
+
+        One question for the image's own referrers at each end, and one for the tags where there are any. Where that
+        cannot be told, the target is left out.
+        """
+        try:
+            names = [tag for tag in await self._all_tags(image.source) if tag.startswith(f"{digest.as_tag}.")]
+            ours = await self._belonging(image.source, digest, names)
+        except TransferError:
+            return set()
+
+        async def is_complete(target: Reference) -> bool:
+            try:
+                return ours <= await self._belonging(target, digest, names)
+            except TransferError:
+                return False
+
+        answers = await gather(map(is_complete, targets))
+        return {target for target, complete in zip(targets, answers, strict=True) if complete}
+
+    async def _all_tags(self, source: Reference) -> Sequence[str]:
+        """Every tag of an image's repository, listed once a run."""
+        repository = Reference(source.registry, source.repository)
+
+        async def ask() -> None:
+            self._tags[repository] = await self.listed(repository)
+
+        if repository not in self._tags:
+            await self._listing.run(repository, ask, None)
+        return self._tags[repository]
+
+    async def _belonging(self, image: Reference, digest: Digest, names: Sequence[str]) -> set[object]:
+        """What refers to a digest in an image's repository, and what is under some tags of it."""
+        repository, access = str(Reference(image.registry, image.repository)), self._accesses.to(image.registry)
+        referrers = await self._engine.referrers(repository, digest, access=access)
+        tagged = await self._engine.digests(repository, names, access=access) if names else {}
+        return {*referrers, *tagged.items()}
 
     async def _asked(self, repository: Reference, asked: Sequence[Reference]) -> dict[Reference, Held]:
         access = self._accesses.to(repository.registry)

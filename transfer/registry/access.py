@@ -24,6 +24,7 @@ class RegistryAccess:
         login: `USER:PASSWORD`; else the logins of docker and podman are looked through.
         profile: at ECR, the profile of the AWS configuration files, in place of the credentials of all ends.
         role: at ECR, the ARN of a role to assume.
+        endpoint_url: at ECR, where the requests to its API go.
         anonymous: look for no login, and send none.
         token_hosts: hosts of token servers that may be shown the login though they are of another site.
         plain_http: speak HTTP without TLS.
@@ -38,6 +39,7 @@ class RegistryAccess:
     login: str | None = field(default=None, repr=False)
     profile: str | None = None
     role: str | None = None
+    endpoint_url: str | None = None
     anonymous: bool = False
     token_hosts: frozenset[str] = frozenset()
     plain_http: bool = False
@@ -71,6 +73,12 @@ class RegistryAccess:
             max_bandwidth=self.max_bandwidth,
         )
 
+    @property
+    def who(self) -> str:
+        """Whom this says to be, without what proves it; empty where it is found out."""
+        user = (self.login or "").partition(":")[0]
+        return " ".join(filter(None, (user, self.profile, self.role)))
+
     def logins(self) -> Logins:
         """
         Where to look for who to be.
@@ -78,8 +86,8 @@ class RegistryAccess:
         Raises:
             InvalidConfig: `login` is not of its form, or what is said of it is for ECR.
         """
-        if self.profile is not None or self.role is not None:
-            raise InvalidConfig("an AWS profile or role is for a registry of ECR; name a login for this one")
+        if (self.profile, self.role, self.endpoint_url) != (None, None, None):
+            raise InvalidConfig("an AWS profile, role or endpoint is for a registry of ECR; name a login for this one")
         if self.anonymous:
             return Anonymous()
         return StoredLogins() if self.login is None else Given(parse_login(self.login))

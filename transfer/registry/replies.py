@@ -1,8 +1,8 @@
 """
-What any registry's answer may say besides its protocol: how long to wait, which bytes these are, and words that are fit
-to be shown.
+What any registry's answer may say besides its protocol: how long to wait, which bytes these are, whether there is such
+a repository, and words that are fit to be shown.
 
-Pure. Knows no registry's error codes.
+Pure. What other error codes mean, each protocol knows for itself.
 """
 
 import re
@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from transfer.errors import NotFound
+
+# As the ECR API and the Distribution API call it.
+_NO_REPOSITORY = frozenset({"RepositoryNotFoundException", "NAME_UNKNOWN"})
 # No registry means more than a day.
 _LONGEST_WAIT = 86_400.0
 
@@ -26,6 +30,11 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def is_repository_missing(error: Exception) -> bool:
+    """Whether it is a repository that is not there, and not just something in it."""
+    return isinstance(error, NotFound) and error.code in _NO_REPOSITORY
 
 
 def printable(text: str) -> str:

@@ -35,6 +35,10 @@ class DistributionRepository:
         found = await gather(ask(tag) for tag in tags)
         return {tag: one for tag, one in zip(tags, found, strict=True) if one is not None}
 
+    async def referrers(self, digest: Digest) -> frozenset[Digest]:
+        """What refers to a manifest."""
+        return frozenset(one.digest for one in await self._client.referrers(self._repository, digest))
+
     async def delete(self, name: str) -> None:
         """
         Delete a tag, or a manifest by digest with all its tags.

@@ -29,3 +29,8 @@ DOCKER_QUOTAS: Mapping[str, float] = {
     "PUT manifest": QUOTAS["PutImage"],
     "PUT upload": QUOTAS["CompleteLayerUpload"],
 }
+
+
+def quota_seconds(requests: Mapping[str, int]) -> float:
+    """How long the quotas of the API alone make so many requests of one registry, by operation, take."""
+    return max((count / QUOTAS[name] for name, count in requests.items() if name in QUOTAS), default=0.0)

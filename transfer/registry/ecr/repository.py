@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # BatchGetImage takes at most 100 images (service model).
 _BATCH = 100
+# ListImageReferrers lists at most so many (service model).
+REFERRERS_PAGE = 50
 
 
 class EcrRepository:
@@ -53,6 +55,13 @@ class EcrRepository:
             return dict.fromkeys(tags, error)
         ids = [image["imageId"] for image in reply["images"]]
         return {one["imageTag"]: Digest(one["imageDigest"]) for one in ids if "imageTag" in one}
+
+    async def referrers(self, digest: Digest) -> frozenset[Digest]:
+        """What refers to an image."""
+        listed = self._client.list_image_referrers(
+            **self._names, subjectId={"imageDigest": digest}, maxResults=REFERRERS_PAGE
+        )
+        return frozenset([Digest(one["digest"]) async for one in listed])
 
     async def delete(self, name: str) -> None:
         """

@@ -22,7 +22,7 @@ from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.names import names_of
-from transfer.registry.ecr.repository import EcrRepository
+from transfer.registry.ecr.repository import REFERRERS_PAGE, EcrRepository
 from transfer.registry.reading import BlobStream, range_header
 from transfer.registry.replies import retry_after
 from transfer.registry.side import on_side
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 # S3 answers 403 for an address that has expired.
 _EXPIRED = frozenset({401, 403})
 _KINDS = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 429: RateLimited}
-# ListImageReferrers lists at most so many (service model).
-_REFERRERS_PAGE = 50
 # Manifests of 4 MiB each, as much as one answer may hold.
 _READ_AT_ONCE = 10
 
@@ -92,7 +90,7 @@ class EcrSource(Source):
         """
         with on_side("source"):
             listed = self._client.list_image_referrers(
-                **self._names, subjectId={"imageDigest": descriptor.digest}, maxResults=_REFERRERS_PAGE
+                **self._names, subjectId={"imageDigest": descriptor.digest}, maxResults=REFERRERS_PAGE
             )
             found = {one.digest: one for one in [_described(entry) async for entry in listed]}
             digests = list(found)

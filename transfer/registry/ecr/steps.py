@@ -5,6 +5,9 @@ Sources: API_UploadLayerPart, API_CompleteLayerUpload, and public reports of wha
 Knows neither the network nor the journal.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+
 from transfer.engine.config import MIB
 from transfer.errors import RegistryError
 
@@ -18,6 +21,13 @@ LAYER_EXISTS = "LayerAlreadyExistsException"
 LAYER_INVALID = "InvalidLayerException"
 # What Complete answers when the parts behind an upload id are not the ones this run believes in.
 _SESSION_SPOILED = frozenset({LAYER_INVALID, "LayerPartTooSmallException", "EmptyUploadException"})
+
+
+def requests_to_push(sizes: Sequence[int], manifests: int) -> Counter[str]:
+    """The calls that write layers of these sizes, in bytes, and so many manifests."""
+    parts = sum(-(-size // PART_BYTES) for size in sizes)
+    counts = {"InitiateLayerUpload": len(sizes), "UploadLayerPart": parts, "CompleteLayerUpload": len(sizes)}
+    return +Counter({**counts, "PutImage": manifests})
 
 
 def next_offset(error: RegistryError, first: int, end: int) -> int | None:

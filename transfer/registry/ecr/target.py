@@ -15,6 +15,7 @@ from transfer.errors import BlobUnknown, InvalidDigest, InvalidManifest, NotFoun
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
+from transfer.registry.ecr.creating import RepositoryCreation
 from transfer.registry.ecr.steps import PART_BYTES
 from transfer.registry.ecr.upload import LayerUpload, UploadSite, missing_layers
 from transfer.registry.known import settle_known
@@ -46,15 +47,15 @@ class EcrTarget:
     Args:
         site: client, names and limits that its uploads share.
         known: layers that are known to be there; shared by all pushes of one engine.
-        create_repository: create the repository when it is missing, with the registry's default settings.
+        creation: creates the repository when it is missing.
     """
 
-    def __init__(self, site: UploadSite, *, known: set[Digest], create_repository: bool = False) -> None:
+    def __init__(self, site: UploadSite, *, known: set[Digest], creation: RepositoryCreation | None = None) -> None:
         self._site = site
         self._client = site.client
         self._names = site.names
         self._known = known
-        self._create_repository = create_repository
+        self._creation = creation
 
     @property
     def key(self) -> str:
@@ -73,12 +74,13 @@ class EcrTarget:
         wanted: list[ImageIdentifierTypeDef] = [{"imageTag": tag}] if tag else []
         wanted += [{"imageDigest": one.digest} for one in manifests]
         batches = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
+        times = self._creation.times if self._creation else 0
         try:
             answers = await gather(self._images(batch) for batch in batches)
         except NotFound as error:
-            if not self._create_repository or error.code != "RepositoryNotFoundException":
+            if self._creation is None or error.code != "RepositoryNotFoundException":
                 raise
-            await self._create()
+            await self._creation.run(times)
             return Presence()
         found = [image for answer in answers for image in answer]
         tagged = next((one["imageDigest"] for one in found if tag and one.get("imageTag") == tag), None)
@@ -160,13 +162,6 @@ class EcrTarget:
             **self._names, imageIds=wanted, acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES)
         )
         return [image["imageId"] for image in reply["images"]]
-
-    async def _create(self) -> None:
-        try:
-            await self._client.create_repository(**self._names)
-        except RegistryError as error:
-            if error.code != "RepositoryAlreadyExistsException":
-                raise
 
     def _digest(self, text: str) -> Digest:
         try:

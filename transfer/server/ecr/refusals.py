@@ -38,6 +38,13 @@ def policy_not_found(name: str, registry: str) -> ApiError:
     )
 
 
+def lifecycle_policy_not_found(name: str, registry: str) -> ApiError:
+    return ApiError(
+        "LifecyclePolicyNotFoundException",
+        f"Lifecycle policy does not exist for the repository with name '{name}' in the registry with id '{registry}'",
+    )
+
+
 def access_denied(operation: str, arn: str) -> ApiError:
     """Another account's registry, asked for something that names no repository."""
     return ApiError(

@@ -13,6 +13,8 @@ from transfer.server.ecr.requests import (
     CreateRepository,
     DeleteRepository,
     DescribeRepositories,
+    ListTagsForResource,
+    PutLifecyclePolicy,
     RepositoryRequest,
     SetRepositoryPolicy,
 )
@@ -30,6 +32,8 @@ def create_repository(session: Session, request: CreateRepository) -> dict[str, 
     created = repositories.create(session.connection, request.repository_name, settings_of(request), session.now)
     if created is None:
         raise refusals.repository_exists(request.repository_name, session.settings.account)
+    if request.tags:
+        repositories.set_labels(session.connection, created, {one.Key: one.Value for one in request.tags})
     return {"repository": _shown(session, created)}
 
 
@@ -81,16 +85,62 @@ def delete_repository_policy(session: Session, request: RepositoryRequest) -> di
     return answer
 
 
+def put_lifecycle_policy(session: Session, request: PutLifecyclePolicy) -> dict[str, Any]:
+    repository = session.repository(request)
+    if not _is_lifecycle(request.lifecycle_policy_text):
+        raise invalid_parameter("LifecyclePolicyText", "Lifecycle policy validation failure")
+    repositories.set_lifecycle(session.connection, repository, request.lifecycle_policy_text)
+    return _lifecycle(session, repository, request.lifecycle_policy_text)
+
+
+def get_lifecycle_policy(session: Session, request: RepositoryRequest) -> dict[str, Any]:
+    repository = session.repository(request)
+    text = repositories.lifecycle(session.connection, repository)
+    if text is None:
+        raise refusals.lifecycle_policy_not_found(repository.name, session.settings.account)
+    return _lifecycle(session, repository, text)
+
+
+def delete_lifecycle_policy(session: Session, request: RepositoryRequest) -> dict[str, Any]:
+    answer = get_lifecycle_policy(session, request)
+    repositories.set_lifecycle(session.connection, session.repository(request), None)
+    return answer
+
+
+def list_tags_for_resource(session: Session, request: ListTagsForResource) -> dict[str, Any]:
+    prefix, name = session.settings.arn(""), request.resource_arn
+    if not name.startswith(prefix):
+        raise invalid_parameter("resourceArn", f"Invalid ARN {name}")
+    repository = session.named(name.removeprefix(prefix), None)
+    labels = repositories.labels(session.connection, repository)
+    return {"tags": [{"Key": key, "Value": value} for key, value in labels.items()]}
+
+
+def _lifecycle(session: Session, repository: Repository, text: str) -> dict[str, Any]:
+    return {"registryId": session.settings.account, "repositoryName": repository.name, "lifecyclePolicyText": text}
+
+
 def _policy(session: Session, repository: Repository, text: str) -> dict[str, Any]:
     return {"registryId": session.settings.account, "repositoryName": repository.name, "policyText": text}
 
 
 def _is_policy(text: str) -> bool:
+    statement = _member(text, "Statement")
+    return isinstance(statement, list | dict) and bool(statement)
+
+
+def _is_lifecycle(text: str) -> bool:
+    rules = _member(text, "rules")
+    return isinstance(rules, list) and bool(rules)
+
+
+def _member(text: str, name: str) -> Any:
+    """A member of a JSON object; None where it is none, or has no such member."""
     try:
-        policy = msgspec.json.decode(text)
+        document = msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(policy, dict) and isinstance(policy.get("Statement"), list | dict) and bool(policy["Statement"])
+        return None
+    return document.get(name) if isinstance(document, dict) else None
 
 
 def _check_create(request: CreateRepository) -> None:

@@ -82,6 +82,14 @@ class SetRepositoryPolicy(RepositoryRequest, frozen=True, kw_only=True):
     force: bool | None = None
 
 
+class PutLifecyclePolicy(RepositoryRequest, frozen=True, kw_only=True):
+    lifecycle_policy_text: Annotated[str, Rule(least=100, most=30_720)]
+
+
+class ListTagsForResource(msgspec.Struct, frozen=True, rename="camel"):
+    resource_arn: str
+
+
 class BatchCheckLayerAvailability(RepositoryRequest, frozen=True, kw_only=True):
     # A malformed digest is a failure of its own, not of the call: the model has a length here and no pattern.
     layer_digests: Annotated[tuple[Annotated[str, Rule(least=0, most=1000)], ...], Hundred]

@@ -16,10 +16,11 @@ from transfer.errors import InvalidConfig
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE repositories (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created REAL NOT NULL, settings TEXT NOT NULL, policy TEXT
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created REAL NOT NULL, settings TEXT NOT NULL, policy TEXT,
+    lifecycle TEXT, labels TEXT NOT NULL DEFAULT '{}'
 );
 CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE repository_blobs (
@@ -75,6 +76,10 @@ _UPGRADES = {
     1: """
 ALTER TABLE uploads ADD COLUMN first_size INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX images_by_subject ON images (repository, subject, digest) WHERE subject IS NOT NULL;
+""",
+    2: """
+ALTER TABLE repositories ADD COLUMN lifecycle TEXT;
+ALTER TABLE repositories ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
 """,
 }
 

@@ -42,12 +42,37 @@ def delete(connection: sqlite3.Connection, repository: Repository) -> None:
 
 
 def policy(connection: sqlite3.Connection, repository: Repository) -> str | None:
-    (text,) = connection.execute("SELECT policy FROM repositories WHERE id = ?", (repository.id,)).fetchone()
-    return text if isinstance(text, str) else None
+    """Who may do what with it."""
+    return _text(connection, "SELECT policy FROM repositories WHERE id = ?", repository)
 
 
 def set_policy(connection: sqlite3.Connection, repository: Repository, text: str | None) -> None:
     connection.execute("UPDATE repositories SET policy = ? WHERE id = ?", (text, repository.id))
+
+
+def lifecycle(connection: sqlite3.Connection, repository: Repository) -> str | None:
+    """Which images it drops by itself; kept, and not carried out."""
+    return _text(connection, "SELECT lifecycle FROM repositories WHERE id = ?", repository)
+
+
+def set_lifecycle(connection: sqlite3.Connection, repository: Repository, text: str | None) -> None:
+    connection.execute("UPDATE repositories SET lifecycle = ? WHERE id = ?", (text, repository.id))
+
+
+def labels(connection: sqlite3.Connection, repository: Repository) -> dict[str, str]:
+    """What AWS calls its tags, which have nothing to do with those of images."""
+    text = _text(connection, "SELECT labels FROM repositories WHERE id = ?", repository)
+    return msgspec.json.decode(text or "{}", type=dict[str, str])
+
+
+def set_labels(connection: sqlite3.Connection, repository: Repository, named: dict[str, str]) -> None:
+    text = msgspec.json.encode(named).decode()
+    connection.execute("UPDATE repositories SET labels = ? WHERE id = ?", (text, repository.id))
+
+
+def _text(connection: sqlite3.Connection, query: str, repository: Repository) -> str | None:
+    (text,) = connection.execute(query, (repository.id,)).fetchone()
+    return text if isinstance(text, str) else None
 
 
 def _one(cursor: sqlite3.Cursor) -> Repository | None:
