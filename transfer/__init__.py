@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from transfer.engine.config import TransferConfig
     from transfer.engine.events import Event
     from transfer.engine.result import BlobResult, Preview, PushResult
-    from transfer.registry.ecr.aws import AwsCredentials
     from transfer.registry.ecr.client import open_ecr
     from transfer.registry.ecr.creating import RepositorySettings
+    from transfer.registry.ecr.identity import AwsCredentials
     from transfer.server import Server
+
+__version__ = "0.1.0"
 
 __all__ = [
     "AwsCredentials",
@@ -66,7 +68,7 @@ __all__ = [
 
 # Imported when first asked for: the HTTP client and botocore cost a third of a second, which `--help` need not pay.
 _PLACES = {
-    "AwsCredentials": "transfer.registry.ecr.aws",
+    "AwsCredentials": "transfer.registry.ecr.identity",
     "BlobResult": "transfer.engine.result",
     "Engine": "transfer.api",
     "Event": "transfer.engine.events",

@@ -2,6 +2,6 @@
 
 import sys
 
-from transfer.cli import main
+from transfer.cli import program
 
-sys.exit(main())
+sys.exit(program())

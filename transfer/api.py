@@ -32,8 +32,8 @@ from transfer.model.platform import parse_platform
 from transfer.places import read_login, read_named, read_repository, read_source
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.distribution.quota import PullQuota
-from transfer.registry.ecr.aws import AwsCredentials
 from transfer.registry.ecr.creating import RepositorySettings
+from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.login_status import LoginStatus
 
 

@@ -9,7 +9,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from transfer.ends import EcrProtocol, Ends, TargetOptions
 from transfer.engine.coming import Coming
@@ -33,8 +35,7 @@ from transfer.registry.ecr.creating import RepositorySettings, calls_to_create
 from transfer.registry.replies import is_repository_missing
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True):
     """
     A target, and how it is written to.
 
@@ -59,8 +60,7 @@ class Destination:
         return RepositorySettings() if self.create_repository else None
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """
     One image to copy.
 
@@ -76,13 +76,12 @@ class Job:
     source: str
     targets: tuple[Destination, ...]
     platforms: tuple[str, ...] = ()
-    access: RegistryAccess = field(default=DEFAULT_ACCESS)
+    access: RegistryAccess = DEFAULT_ACCESS
     referrers: bool = False
     include_foreign: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
+class _Image(msgspec.Struct, frozen=True):
     """The image itself, or one that goes with it under a tag of its own; targets begin it together."""
 
     graph: Graph

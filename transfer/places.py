@@ -5,7 +5,9 @@ Pure but for one look at the disk, which tells whether a layout's path has a ':'
 """
 
 import re
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from transfer.errors import InvalidReference, Side
 from transfer.local.spelling import LocalReference, parse_local_reference
@@ -14,8 +16,7 @@ from transfer.model.reference import Reference, parse_reference
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryPlace:
+class RegistryPlace(msgspec.Struct, frozen=True):
     """An image of a registry that speaks OCI Distribution."""
 
     reference: Reference
@@ -30,8 +31,7 @@ class RegistryPlace:
         return self.reference.registry
 
 
-@dataclass(frozen=True, slots=True)
-class EcrPlace:
+class EcrPlace(msgspec.Struct, frozen=True):
     """An image of an ECR registry, reached by its API."""
 
     reference: Reference

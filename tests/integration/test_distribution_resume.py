@@ -12,7 +12,7 @@ from tests.images import ImageBuilder
 from transfer import Server
 from transfer.engine.content import BlobContext
 from transfer.engine.events import BlobStarted, Event
-from transfer.engine.journal import SqliteJournal
+from transfer.engine.journal import NoJournal, SqliteJournal, UploadState
 from transfer.errors import ConnectionFailed
 from transfer.local.layout import LayoutSource
 
@@ -79,3 +79,24 @@ async def test_a_blob_that_breaks_in_every_chunk_is_still_the_same_upload(
         assert await target.missing([layer], fresh=True) == set()
     assert server.requests.count("PostUpload", 202) == 1
     assert breaks[-1] - sent.resumed < MIB
+
+
+class CountingJournal(NoJournal):
+    """Counts the questions."""
+
+    asked = 0
+
+    async def get(self, key: str) -> UploadState | None:
+        self.asked += 1
+        return await super().get(key)
+
+
+async def test_blobs_that_go_in_one_request_are_not_looked_up_in_the_journal(
+    server: Server, layout: ImageBuilder
+) -> None:
+    journal, image = CountingJournal(), layout.image([MIB + 1, MIB, 1000, 0])
+    async with opened(server.url.removeprefix("http://"), logins=SERVER_LOGIN, journal=journal) as registry:
+        target, source = registry.target("app"), LayoutSource(image.path)
+        for blob in image.blobs:
+            await target.push_blob(BlobContext(blob, lambda _: None), source)
+    assert journal.asked == server.requests.count("PatchUpload", 202) - 1 == 1

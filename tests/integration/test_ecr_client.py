@@ -14,8 +14,8 @@ from transfer.engine.config import TransferConfig
 from transfer.errors import NotFound, RegistryError, TagImmutable, Unauthorized, UploadLost
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.registry.body import RequestBody
-from transfer.registry.ecr.aws import AwsCredentials
 from transfer.registry.ecr.client import EcrClient, open_ecr
+from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.transport import Request, Transport
 from transfer.server import Server
 

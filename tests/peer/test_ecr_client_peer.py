@@ -26,8 +26,9 @@ from transfer.errors import (
     UploadLost,
 )
 from transfer.registry.body import RequestBody
-from transfer.registry.ecr.aws import AwsCredentials, AwsSession
+from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient, open_ecr
+from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.transport import Transport
 
 MIB = 1024 * 1024

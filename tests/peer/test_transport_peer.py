@@ -5,10 +5,10 @@ import ssl
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.peer.scripted import (
     Step,

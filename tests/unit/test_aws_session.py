@@ -15,7 +15,8 @@ from botocore.credentials import ReadOnlyCredentials
 
 from transfer.errors import CredentialsMissing, InvalidConfig
 from transfer.registry.body import RequestBody
-from transfer.registry.ecr.aws import AwsCredentials, AwsSession
+from transfer.registry.ecr.aws import AwsSession
+from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.transport import Request
 
 # For a line that botocore splits as a shell would.

@@ -9,7 +9,8 @@ import time
 import click
 import pytest
 
-from transfer.cli.run import Terminated, exit_code, explain, run
+from transfer.cli.run import Terminated, exit_code, explain
+from transfer.cli.running import run
 from transfer.errors import (
     ConnectionFailed,
     ContentMismatch,

@@ -16,7 +16,10 @@ HEAVY = ("aiohttp", "botocore", "boto3", "rich", "uvloop", "sqlite3", "aiofiles"
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None, f"{name} is listed, and not there"
             yield from commands(child, (*path, name))
 
 
@@ -28,6 +31,30 @@ def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout.splitlines()[-1], ended.stderr) == (0, "loaded", "")
+
+
+@pytest.mark.parametrize(
+    ("program", "unwanted"),
+    [
+        (
+            "from transfer.cli import main; main(['--version'])",
+            {"asyncio", "msgspec", "importlib.metadata", "transfer.cli.push", "transfer.engine"},
+        ),
+        (
+            "import transfer.cli.mirror, transfer.mirror.front",
+            {"botocore", "boto3", "yaml", "regex", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich"},
+        ),
+        (
+            "import transfer.cli.push, transfer.api",
+            {"botocore", "boto3", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich", "transfer.server"},
+        ),
+    ],
+    ids=["version", "mirror", "push"],
+)
+def test_nothing_is_imported_before_it_is_needed(program: str, unwanted: set[str]) -> None:
+    program += f"; import sys; print(sorted({unwanted!r} & sys.modules.keys()))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.stdout.splitlines()[-1:], ended.stderr) == (["[]"], "")
 
 
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

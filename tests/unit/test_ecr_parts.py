@@ -19,6 +19,7 @@ from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
+from transfer.registry.body import Base64Text
 from transfer.registry.ecr.names import names_of
 from transfer.registry.ecr.parts import NO_GUARD, LayerReader, Part, Session
 
@@ -60,7 +61,7 @@ def layer(digest: Digest | None = None) -> Descriptor:
 
 
 def blob_of(part: Part) -> bytes:
-    body = b"".join(bytes(chunk) for chunk in part.body.chunks)
+    body = b"".join(part.body.slices(1000))
     assert part.body.length == len(body)
     assert part.body.sha256 == sha256(body).hexdigest()
     members = json.loads(body)
@@ -199,3 +200,14 @@ async def test_a_reader_of_a_stream_that_is_cancelled_closes_what_it_opened() ->
         with pytest.raises(asyncio.CancelledError):
             await task
     assert forgotten == []
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 999, 1000, 300_000])
+@pytest.mark.parametrize("size", [4, 1000, 1_000_000])
+def test_slices_of_base64_text_join_to_the_text_of_the_whole(length: int, size: int) -> None:
+    raw = bytes(range(256)) * (length // 256 + 1)
+    text = Base64Text(memoryview(raw)[:length])
+    slices = list(text.slices(size))
+    assert b"".join(slices) == pybase64.b64encode(raw[:length])
+    assert len(text) == sum(map(len, slices))
+    assert all(len(one) <= size for one in slices)

@@ -4,8 +4,10 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -253,6 +255,28 @@ def test_a_reader_that_was_closed_first_opens_nothing(image: BuiltImage, blob: D
     reader = FileReader(lambda: pytest.fail("opened"))
     reader.close()
 
-    reader.open(0)
+    assert reader.open(0, 10) == b""
 
     assert reader.read(10) == b""
+
+
+class CountingExecutor(ThreadPoolExecutor):
+    """Counts what is done in its threads."""
+
+    hops = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.hops += 1
+        return super().submit(*args, **kwargs)
+
+
+@pytest.mark.parametrize(("size", "hops"), [(1000, 1), (1024 * 1024, 1), (1024 * 1024 + 1, 2)])
+async def test_a_blob_is_opened_and_read_in_one_hop_into_a_thread_for_each_piece(
+    size: int, hops: int, layout: ImageBuilder
+) -> None:
+    image = layout.image(sizes=(size,))
+    executor = CountingExecutor()
+    asyncio.get_running_loop().set_default_executor(executor)
+    async with LayoutSource(image.path).open_blob(image.blobs[-1]) as pieces:
+        assert sum([len(piece) async for piece in pieces]) == size
+    assert executor.hops == hops

@@ -32,6 +32,41 @@ async def test_a_gate_lets_in_first_come_first_served() -> None:
     assert gate.held == 6
 
 
+async def test_who_goes_on_comes_before_who_begins_in_their_own_order_and_in_the_outer_gate_too() -> None:
+    outer = Gate(10)
+    gate, order = Gate(10, inside=outer), list[str]()
+
+    async def enter(name: str, weight: int, *, goes_on: bool = False) -> None:
+        await gate.acquire(weight, goes_on=goes_on)
+        order.append(name)
+
+    await gate.acquire(10)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(enter("begins", 6))
+        await settle()
+        group.create_task(enter("goes on", 6, goes_on=True))
+        group.create_task(enter("goes on too", 4, goes_on=True))
+        await settle()
+        gate.release(10)
+        await settle()
+        assert order == ["goes on", "goes on too"]
+        gate.release(6)
+    assert order == ["goes on", "goes on too", "begins"]
+    assert (gate.held, outer.held) == (10, 10)
+
+
+async def test_one_that_goes_on_and_is_cancelled_blocks_nobody() -> None:
+    gate = Gate(10)
+    await gate.acquire(9)
+    going_on = asyncio.create_task(gate.acquire(5, goes_on=True))
+    begins = asyncio.create_task(gate.acquire(1))
+    await settle()
+    assert not begins.done()
+    going_on.cancel()
+    await begins
+    assert gate.held == 10
+
+
 async def test_a_weight_above_the_capacity_passes_alone() -> None:
     gate = Gate(10)
     await gate.acquire(1)

@@ -1,9 +1,9 @@
 """The ends in memory: what they count, and what they refuse beyond the contract of all ends."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.images import BuiltImage, ImageBuilder
 from transfer.engine.content import BlobContext

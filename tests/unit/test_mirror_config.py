@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.config import check_config, load_config, login, write_own
+from transfer.mirror.access import login
+from transfer.mirror.config import check_config, load_config, write_own
 from transfer.mirror.draft import check
 from transfer.mirror.filters import RepositoryFilter, TagFilter
 from transfer.mirror.mistakes import spelled

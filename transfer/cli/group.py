@@ -1,22 +1,45 @@
 """The `transfer` command: the list of its subcommands and what they share. Knows nothing of what they do."""
 
+import importlib
+
 import click
 
-from transfer.cli.config import config
-from transfer.cli.copy import copy
-from transfer.cli.demo import demo
-from transfer.cli.ecr import ecr
-from transfer.cli.inspect import inspect
-from transfer.cli.login_check import login_check
-from transfer.cli.mirror import mirror
-from transfer.cli.pull import pull
-from transfer.cli.push import push
-from transfer.cli.repository import delete, tags
-from transfer.cli.serve import serve
+from transfer import __version__
+
+# Where each command is: a command line pays for the import of its own only, and `--version` for none.
+_PLACES = {
+    "config": "transfer.cli.config:config",
+    "copy": "transfer.cli.copy:copy",
+    "cp": "transfer.cli.copy:copy",
+    "delete": "transfer.cli.repository:delete",
+    "demo": "transfer.cli.demo:demo",
+    "ecr": "transfer.cli.ecr:ecr",
+    "inspect": "transfer.cli.inspect:inspect",
+    "login-check": "transfer.cli.login_check:login_check",
+    "mirror": "transfer.cli.mirror:mirror",
+    "pull": "transfer.cli.pull:pull",
+    "push": "transfer.cli.push:push",
+    "serve": "transfer.cli.serve:serve",
+    "tags": "transfer.cli.repository:tags",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="layer-transfer", prog_name="transfer")
+class _Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        return list(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        if cmd_name not in _PLACES:
+            return None
+        module, _, name = _PLACES[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="transfer")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_obj
 def transfer(context: dict[str, bool], *, debug: bool) -> None:
@@ -38,8 +61,3 @@ def transfer(context: dict[str, bool], *, debug: bool) -> None:
       0 done   1 failed   2 usage or invalid input   4 credentials   130 interrupted   143 terminated
     """
     context["debug"] = debug
-
-
-for command in (push, pull, copy, inspect, tags, delete, login_check, mirror, config, serve, ecr, demo):
-    transfer.add_command(command)
-transfer.add_command(copy, "cp")

@@ -41,7 +41,7 @@ def limit_options(*blobs: str) -> Callable[[Callable[..., T]], Callable[..., T]]
             type=SIZE,
             default=_DEFAULTS.max_bytes_in_flight,
             metavar="SIZE",
-            help="Bytes read ahead or on the wire at once, as in 64MiB; memory grows by 4/3 of it."
+            help="Bytes read ahead or on the wire at once, as in 64MiB; memory grows by as much."
             f"  [default: {_DEFAULTS.max_bytes_in_flight // MIB}MiB]",
         ),
         click.option(

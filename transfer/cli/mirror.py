@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from transfer.cli.config import format_options
+from transfer.cli.document import json_text
 from transfer.cli.limits import limit_options
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.mirror_options import choice_options, config_of
 from transfer.cli.mirror_report import image_line, report_document, report_lines, summary, write_report
 from transfer.cli.mirror_watch import parse_address, watch_mirror
-from transfer.cli.moving import json_text
 from transfer.cli.options import AwsOptions, Parsed, access_options, aws_options
-from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED, handle, run
+from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
+from transfer.cli.running import handle, run
 
 if TYPE_CHECKING:
     from transfer.engine.config import TransferConfig

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from transfer.cli.moving import json_text
+from transfer.cli.document import json_text
 from transfer.cli.text import align, count, display, format_size
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from transfer.cli.mirror_report import image_line, report_document, summary, write_report
-from transfer.cli.run import DONE, handle, run
+from transfer.cli.run import DONE
+from transfer.cli.running import handle, run
 from transfer.cli.text import display
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
+from transfer.cli.document import json_text
 from transfer.cli.limits import limit_options
 from transfer.cli.options import AwsOptions, access_options, aws_options
 from transfer.cli.render import Form, choose_form, observing
-from transfer.cli.run import DONE, Terminated, exit_code, explain, run
+from transfer.cli.run import DONE, Terminated, exit_code, explain
+from transfer.cli.running import run
 from transfer.cli.text import count, display, format_size
 from transfer.engine.config import TransferConfig
 from transfer.engine.result import PushResult, Total
@@ -217,8 +218,3 @@ def outcome_document(target: str, outcome: "Outcome") -> dict[str, Any]:
         "seconds": outcome.seconds,
         "blobs": outcome.blobs,
     }
-
-
-def json_text(document: object) -> str:
-    """A JSON document for programs and people."""
-    return msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()

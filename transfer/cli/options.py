@@ -4,16 +4,16 @@ Options that several commands share, and the types of their values. Knows no com
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
 from transfer.cli.text import parse_key
 from transfer.model.size import parse_size
 
 if TYPE_CHECKING:
-    from transfer.registry.ecr.aws import AwsCredentials
+    from transfer.registry.ecr.identity import AwsCredentials
 
 T = TypeVar("T")
 
@@ -48,8 +48,7 @@ def _tag(text: str) -> dict[str, str]:
 TAG = Parsed("key=value", _tag)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwsOptions:
+class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Who to be at AWS, and where it is."""
 
     profile: str | None = None
@@ -63,13 +62,12 @@ class AwsOptions:
         Raises:
             InvalidConfig: the role is not the ARN of one.
         """
-        from transfer.registry.ecr.aws import AwsCredentials
+        from transfer.registry.ecr.identity import AwsCredentials
 
         return AwsCredentials(profile=self.profile, role=self.role, endpoint_url=self.endpoint_url, region=region)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EcrOptions:
+class EcrOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How an ECR command reaches its registry, and how it answers."""
 
     aws: AwsOptions

@@ -6,8 +6,10 @@ the furthest point it had reached until it is past it, while rate and time left 
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+
+import msgspec
 
 from transfer.engine.events import (
     At,
@@ -145,7 +147,7 @@ def _sum(progress: Progress, parts: Mapping[str, Progress], now: float) -> Progr
         _moved(progress, sum(part.moved for part in every) - progress.moved, now),
         parts=MappingProxyType(dict(parts)),
         advanced=max(part.advanced for part in every),
-        plan=Planned(*map(sum, zip(*map(astuple, plans), strict=True))) if plans else None,
+        plan=Planned(*map(sum, zip(*map(msgspec.structs.astuple, plans), strict=True))) if plans else None,
         uploads=MappingProxyType(
             {(name, digest): upload for name, part in parts.items() for digest, upload in part.uploads.items()}
         ),

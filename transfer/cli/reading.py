@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from transfer.cli.options import AwsOptions
-from transfer.cli.run import run
+from transfer.cli.running import run
 
 if TYPE_CHECKING:
     from transfer.api import Engine

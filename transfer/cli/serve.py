@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transfer.cli.options import ACCESS_KEY, Parsed
-from transfer.cli.run import run
+from transfer.cli.running import run
 from transfer.cli.text import display
 
 if TYPE_CHECKING:

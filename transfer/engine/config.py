@@ -51,20 +51,20 @@ class TransferConfig:
     """
     Limits of one engine.
 
-    Peak memory of a push or copy, beyond the interpreter and its libraries (about 60 MiB), stays under
+    Peak memory of a push or copy, beyond the interpreter and its libraries (45 MiB, 60 with ECR), stays under
 
-        max_bytes_in_flight * 4 / 3  +  max_read_ahead_bytes  +  4 MiB
+        max_bytes_in_flight  +  max_read_ahead_bytes  +  4 MiB
 
-    whatever the size or the number of layers: a part is held once, in base64 (4/3 of its bytes), from its reading
-    until the registry has accepted it, and every part takes its bytes from the one budget before it is read. A
-    single part larger than the whole budget is let through alone. A blob on its way to several targets at once takes
-    2 MiB more for each of them. What is read ahead from a registry takes its bytes from a budget of its own, or is
-    not read ahead. A layer that is streamed into the ECR API and waits for the next part's bytes holds what its
-    connection has buffered, up to 1 MiB, beyond that.
+    whatever the size or the number of layers: a part is held once, as it is in the layer, from its reading until the
+    registry has accepted it, and every part takes its bytes from the one budget before it is read. A single part larger
+    than the whole budget is let through alone. A blob on its way to several targets at once takes 2 MiB more for each
+    of them. What is read ahead from a registry takes its bytes from a budget of its own, or is not read ahead. A layer
+    that is streamed into the ECR API and waits for the next part's bytes holds what its connection has buffered, up to
+    1 MiB, beyond that.
 
     Attributes:
         max_concurrent_blobs: blobs in work at once; small ones use it, large ones meet the byte budget first.
-        max_bytes_in_flight: bytes of all parts that are read ahead or on the wire, before base64.
+        max_bytes_in_flight: bytes of all parts that are read ahead or on the wire, as they are in the blob.
         max_read_ahead_bytes: bytes of large blobs that are read from registries before their turn, in parallel; 0 reads
             each blob in one stream.
         max_attempts: tries of one request, the first included.

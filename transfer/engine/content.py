@@ -7,8 +7,9 @@ reading follow from these two signatures. Knows no end that implements them.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import BinaryIO, Literal, Protocol
+
+import msgspec
 
 from transfer.engine.events import Event, Observer, Retrying
 from transfer.model.descriptor import Descriptor
@@ -51,8 +52,7 @@ class Source(BlobSource, Protocol):
         """Every tag, each once: what `resolve` takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(msgspec.Struct, frozen=True):
     """
     What a target already has of an image.
 
@@ -65,8 +65,7 @@ class Presence:
     manifests: frozenset[Digest] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class BlobSent:
+class BlobSent(msgspec.Struct, frozen=True):
     """How a blob came to be at the target: bytes sent now, and bytes an earlier run had sent; or without sending."""
 
     sent: int
@@ -75,13 +74,12 @@ class BlobSent:
     mounted: bool = False
 
 
-@dataclass(slots=True)
-class BlobContext:
+class BlobContext(msgspec.Struct):
     """One blob on its way: who is told of it, and how often a request had to be tried again."""
 
     descriptor: Descriptor
     notify: Observer
-    retries: int = field(default=0)
+    retries: int = 0
 
     def observe(self, event: Event) -> None:
         """Count a retry, and pass on whatever it is."""

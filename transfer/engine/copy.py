@@ -7,7 +7,8 @@ what must move is decided in `plan`, how much at once in `limits`.
 
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.engine.coming import Coming
 from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
@@ -49,8 +50,7 @@ class Tally:
             self._observer(event)
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(msgspec.Struct, frozen=True):
     """What a copy did: the image's root digest, its blobs in the order of its manifests, and how many manifests."""
 
     digest: Digest
@@ -58,8 +58,7 @@ class Copied:
     manifests: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """What a copy would do: blobs to upload, to mount and to leave, and how many manifests to send."""
 
     digest: Digest

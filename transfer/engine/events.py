@@ -6,8 +6,9 @@ no terminal and no log.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
@@ -15,8 +16,7 @@ from transfer.model.digest import Digest
 BlobStatus = Literal["uploaded", "present", "resumed", "mounted"]
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(msgspec.Struct, frozen=True):
     """What an image needs: all its blobs, and those that must be sent."""
 
     blobs: int
@@ -25,40 +25,35 @@ class Planned:
     missing_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobStarted:
+class BlobStarted(msgspec.Struct, frozen=True):
     """A blob's upload begins, or continues at `offset` bytes."""
 
     descriptor: Descriptor
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BlobProgress:
+class BlobProgress(msgspec.Struct, frozen=True):
     """The registry has confirmed `offset` bytes of a blob; smaller than before when an upload starts over."""
 
     digest: Digest
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobFinished:
+class BlobFinished(msgspec.Struct, frozen=True):
     """A blob is at the target."""
 
     descriptor: Descriptor
     status: BlobStatus
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestPushed:
+class ManifestPushed(msgspec.Struct, frozen=True):
     """A manifest is at the target, under `tag` where one is named."""
 
     digest: Digest
     tag: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Retrying:
+class Retrying(msgspec.Struct, frozen=True):
     """Something failed and is tried again after `delay` seconds; `attempt` counts from 1."""
 
     action: str
@@ -67,22 +62,19 @@ class Retrying:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(msgspec.Struct, frozen=True):
     """A request goes out; counted on the way to an observer, and not passed on."""
 
     action: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """Something that costs comfort, not correctness: a journal that cannot be used, a file that changed."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(msgspec.Struct, frozen=True):
     """What happened on the way to one of several targets."""
 
     target: str

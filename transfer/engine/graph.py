@@ -6,8 +6,9 @@ Reads manifests only; which blobs must move is decided in `plan`. Knows no end.
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
+
+import msgspec
 
 from transfer.engine.content import Source
 from transfer.engine.tasks import gather
@@ -23,8 +24,7 @@ MAX_MANIFESTS = 2_000
 _READ_AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(msgspec.Struct, frozen=True):
     """
     All manifests of an image.
 

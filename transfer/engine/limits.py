@@ -21,10 +21,13 @@ T = TypeVar("T")
 _WIDEST_WINDOW = 64.0
 _FIRST_WINDOW = 32.0
 
+# A weight, and what is done when it has passed.
+_Turn = tuple[int, asyncio.Future[None]]
+
 
 class Gate:
     """
-    Lets weight through up to a capacity, first come first served.
+    Lets weight through up to a capacity, first come first served, who goes on with something before who begins.
 
     A weight above the whole capacity passes alone, so that it is bounded but never stuck. What passes a gate inside
     of another one passes that one too.
@@ -34,37 +37,43 @@ class Gate:
         self.capacity = capacity
         self.held = 0
         self._outer = inside
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._beginning: deque[_Turn] = deque()
+        self._going_on: deque[_Turn] = deque()
 
     def __repr__(self) -> str:
-        return f"Gate({self.held}/{self.capacity:g} held, {len(self._waiting)} waiting)"
+        return f"Gate({self.held}/{self.capacity:g} held, {len(self._beginning) + len(self._going_on)} waiting)"
+
+    @property
+    def _waiting(self) -> "deque[_Turn]":
+        """The queue whose turn it is."""
+        return self._going_on or self._beginning
 
     def _fits(self, weight: int) -> bool:
         return self.held == 0 or self.held + weight <= self.capacity
 
-    async def acquire(self, weight: int = 1) -> None:
-        await self._enter(weight)
+    async def acquire(self, weight: int = 1, *, goes_on: bool = False) -> None:
+        await self._enter(weight, self._going_on if goes_on else self._beginning)
         if self._outer is not None:
             try:
-                await self._outer.acquire(weight)
+                await self._outer.acquire(weight, goes_on=goes_on)
             except asyncio.CancelledError:
                 self._leave(weight)
                 raise
 
-    async def _enter(self, weight: int) -> None:
+    async def _enter(self, weight: int, queue: "deque[_Turn]") -> None:
         if not self._waiting and self._fits(weight):
             self.held += weight
             return
         turn = asyncio.get_running_loop().create_future()
         entry = (weight, turn)
-        self._waiting.append(entry)
+        queue.append(entry)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._leave(weight)
-            elif entry in self._waiting:
-                self._waiting.remove(entry)
+            elif entry in queue:
+                queue.remove(entry)
                 self.wake()
             raise
 
@@ -117,8 +126,9 @@ class Share:
     def __exit__(self, *_: object) -> None:
         self.give_back(self.held)
 
-    async def take(self, weight: int) -> None:
-        await self._gate.acquire(weight)
+    async def take(self, weight: int, *, goes_on: bool = False) -> None:
+        """Wait for weight; one that `goes_on` with what it has begun waits for others of that kind only."""
+        await self._gate.acquire(weight, goes_on=goes_on)
         self.held += weight
 
     def try_take(self, weight: int) -> bool:

@@ -6,7 +6,8 @@ Pure functions, no I/O. Knows no protocol.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.engine.content import Presence
 from transfer.engine.graph import Graph
@@ -17,8 +18,7 @@ from transfer.model.digest import Digest
 SMALL_BLOB_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """
     What has to happen; nothing where the target has the very image under the very name.
 

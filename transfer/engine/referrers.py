@@ -7,8 +7,9 @@ of cosign, `sha256-<hex>.sig` and the like. Only looks; moving what is found is 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from transfer.engine.content import Source
 from transfer.engine.events import Notice, Observer
@@ -30,8 +31,7 @@ _KNOWN_SUFFIXES = ("sig", "att", "sbom")
 _AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Attached:
+class Attached(msgspec.Struct, frozen=True):
     """
     Something that belongs to an image.
 
@@ -44,8 +44,7 @@ class Attached:
     tag: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(msgspec.Struct, frozen=True):
     """
     An image without its content.
 

@@ -92,11 +92,14 @@ class FileReader:
         self._file: BinaryIO | None = None
         self._closed = False
 
-    def open(self, offset: int) -> None:
+    def open(self, offset: int, size: int) -> bytes:
+        """Open the file, and read the first bytes in the same hop: of most blobs these are all."""
         with self._lock:
-            if not self._closed:
-                self._file = self._opener()
-                self._file.seek(offset)
+            if self._closed:
+                return b""
+            self._file = self._opener()
+            self._file.seek(offset)
+            return self._file.read(size)
 
     def read(self, size: int) -> bytes:
         with self._lock:

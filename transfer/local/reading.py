@@ -91,24 +91,31 @@ class FileBlobs(ABC):
         stop = descriptor.end_of_range(offset, end)
         reader = FileReader(lambda: self.open_file(descriptor))
         try:
-            await asyncio.to_thread(reader.open, offset)
-            async with aclosing(self._pieces(reader, descriptor, stop - offset)) as pieces:
+            size = min(PIECE_BYTES, stop - offset)
+            first = await self._read(descriptor, lambda: reader.open(offset, size))
+            async with aclosing(self._pieces(reader, descriptor, first, stop - offset)) as pieces:
                 yield pieces
         finally:
             # Not in a thread: a cancellation would drop it. It waits for the read of one piece at most.
             reader.close()
 
-    async def _pieces(self, reader: FileReader, descriptor: Descriptor, remaining: int) -> AsyncGenerator[bytes, None]:
+    async def _pieces(
+        self, reader: FileReader, descriptor: Descriptor, piece: bytes, remaining: int
+    ) -> AsyncGenerator[bytes, None]:
         while remaining:
-            try:
-                piece = await asyncio.to_thread(reader.read, min(PIECE_BYTES, remaining))
-            except OSError as error:
-                shown = self.shown(descriptor)
-                raise InvalidLayout(f"{self.label}: {shown} cannot be read: {error.strerror}", side="source") from None
             if not piece:
                 raise self.mismatch(descriptor, descriptor.size - remaining)
             remaining -= len(piece)
             yield piece
+            size = min(PIECE_BYTES, remaining)
+            piece = await self._read(descriptor, lambda: reader.read(size)) if size else b""  # noqa: B023 - called at once
+
+    async def _read(self, descriptor: Descriptor, read: Callable[[], bytes]) -> bytes:
+        try:
+            return await asyncio.to_thread(read)
+        except OSError as error:
+            shown = self.shown(descriptor)
+            raise InvalidLayout(f"{self.label}: {shown} cannot be read: {error.strerror}", side="source") from None
 
     def shown(self, descriptor: Descriptor) -> str:
         """The blob's file in messages that name the label too."""

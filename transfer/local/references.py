@@ -6,7 +6,8 @@ Does not know where they lie: a function reads them.
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.errors import TransferError
 from transfer.model.descriptor import Descriptor
@@ -14,8 +15,7 @@ from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, as_referrer
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(msgspec.Struct, frozen=True):
     """What counts of a manifest: what it refers to, how a list shows it, and what it leads to."""
 
     subject: Digest | None

@@ -5,9 +5,10 @@ The spellings are those of skopeo and podman (containers-transports(5)) and of r
 layout's spelling alone looks at the disk, whether a folder has the ':' in its name.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from transfer.errors import InvalidReference, Side
 from transfer.local.layout import parse_layout_reference
@@ -19,8 +20,7 @@ _ARCHIVES: dict[str, LocalKind] = {"oci-archive:": "oci-archive", "docker-archiv
 _PIPE = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class LocalReference:
+class LocalReference(msgspec.Struct, frozen=True):
     """
     An end on this machine.
 

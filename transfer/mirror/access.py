@@ -1,9 +1,12 @@
 """How registries are reached, and repositories created: from a configuration to the ends' own values. Asks nobody."""
 
+import os
 from collections.abc import Mapping as Environment
+from pathlib import Path
 
-from transfer.mirror.config import login
+from transfer.errors import InvalidConfig
 from transfer.mirror.settings import CreateRepository, MirrorConfig, RegistryConfig
+from transfer.mirror.variables import expand
 from transfer.registry.access import RegistryAccess
 from transfer.registry.ecr.creating import RepositorySettings
 
@@ -48,6 +51,24 @@ def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> R
         max_per_second=registry.max_per_second,
         max_bandwidth=registry.max_bandwidth,
     )
+
+
+def login(registry: RegistryConfig, environment: Environment[str, str] = os.environ) -> str | None:
+    """
+    `USER:PASSWORD` as the registry's settings say; None where they say nothing.
+
+    Raises:
+        InvalidConfig: the password's file cannot be read.
+    """
+    if registry.username is None:
+        return None
+    password = expand(registry.password or "", environment)
+    if registry.password_file is not None:
+        try:
+            password = Path(registry.password_file).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise InvalidConfig(f"the password's file {registry.password_file!r} cannot be read: {error}") from None
+    return f"{expand(registry.username, environment)}:{password}"
 
 
 def settings_of(create: CreateRepository) -> RepositorySettings:

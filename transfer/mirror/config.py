@@ -20,10 +20,10 @@ from transfer.mirror.foreign.regsync import RegsyncReader
 from transfer.mirror.foreign.skopeo import read_skopeo
 from transfer.mirror.mistakes import Mistake, spelled
 from transfer.mirror.own import read_own, write_own
-from transfer.mirror.reading import expand, located
-from transfer.mirror.settings import MirrorConfig, RegistryConfig
+from transfer.mirror.reading import located
+from transfer.mirror.settings import MirrorConfig
 
-__all__ = ["ConfigReport", "Format", "check_config", "load_config", "login", "write_own"]
+__all__ = ["ConfigReport", "Format", "check_config", "load_config", "write_own"]
 
 Format = Literal["transfer", "skopeo", "regsync"]
 
@@ -138,24 +138,6 @@ def detect(value: Any) -> Format:
         if value and any(isinstance(one, dict) and kinds & set(one) for one in value.values()):
             return "skopeo"
     return "transfer"
-
-
-def login(registry: RegistryConfig, environment: Environment[str, str] = os.environ) -> str | None:
-    """
-    `USER:PASSWORD` as the registry's settings say; None where they say nothing.
-
-    Raises:
-        InvalidConfig: the password's file cannot be read.
-    """
-    if registry.username is None:
-        return None
-    password = expand(registry.password or "", environment)
-    if registry.password_file is not None:
-        try:
-            password = Path(registry.password_file).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            raise InvalidConfig(f"the password's file {registry.password_file!r} cannot be read: {error}") from None
-    return f"{expand(registry.username, environment)}:{password}"
 
 
 def _text(file: Path) -> tuple[str, list[Mistake]]:

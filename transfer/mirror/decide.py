@@ -6,7 +6,8 @@ Pure. Knows what the ends said, not how they were asked.
 
 from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Mapping as Contents
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.errors import InvalidConfig
 from transfer.mirror.filters import select
@@ -17,8 +18,7 @@ from transfer.model.digest import Digest, is_digest_tag
 from transfer.model.reference import Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """
     One image of a mapping and what it is called at its targets.
 
@@ -93,8 +93,7 @@ def must_copy(expected: Digest | None, held: Digest | None, settings: Mapping) -
     return expected is None or held != expected or settings.referrers or settings.digest_tags
 
 
-@dataclass(frozen=True, slots=True)
-class Pruning:
+class Pruning(msgspec.Struct, frozen=True):
     """
     Which tags of a target repository go.
 

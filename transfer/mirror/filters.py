@@ -8,7 +8,6 @@ regular expressions and one of the ranges, as far as there are any. Several filt
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -64,8 +63,7 @@ class RepositoryFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """
     What a filter chose.
 

@@ -15,7 +15,6 @@ from transfer.engine.config import TransferConfig
 from transfer.errors import InvalidConfig
 from transfer.job import Job
 from transfer.mirror.access import Accesses
-from transfer.mirror.config import load_config
 from transfer.mirror.draft import check
 from transfer.mirror.jobs import run_jobs
 from transfer.mirror.ledger import Ledger
@@ -24,7 +23,7 @@ from transfer.mirror.report import ImageReport, MirrorReport
 from transfer.mirror.run import JOBS, MirrorRun
 from transfer.mirror.settings import MirrorConfig
 from transfer.registry.access import RegistryAccess
-from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.ecr.identity import AwsCredentials
 
 
 async def mirror(  # noqa: PLR0913 - each is one fact of a run
@@ -66,7 +65,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
         async with Engine(limits, credentials=credentials) as engine:
             await run_jobs(config, engine=engine, ledger=ledger, at_once=jobs or JOBS)
         return ledger.report(stopped=False)
-    found = checked(config) if isinstance(config, MirrorConfig) else load_config(config, environment=environment)
+    found = checked(config) if isinstance(config, MirrorConfig) else _read(config, environment)
     if jobs is not None:
         found = msgspec.structs.replace(found, jobs=jobs)
     reached = Accesses(found, environment, accesses or {})
@@ -91,6 +90,13 @@ def limits_of(config: MirrorConfig, limits: TransferConfig) -> TransferConfig:
         max_bandwidth=limits.max_bandwidth if config.max_bandwidth is None else config.max_bandwidth,
         hub_reserve=limits.hub_reserve if config.hub_reserve is None else config.hub_reserve,
     )
+
+
+def _read(path: str | os.PathLike[str], environment: Mapping[str, str]) -> MirrorConfig:
+    # The readers of files are the only way to YAML.
+    from transfer.mirror.config import load_config  # noqa: PLC0415
+
+    return load_config(path, environment=environment)
 
 
 def checked(config: MirrorConfig) -> MirrorConfig:

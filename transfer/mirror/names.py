@@ -9,7 +9,8 @@ import difflib
 import re
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.errors import InvalidConfig, InvalidReference
 from transfer.local.spelling import LocalReference
@@ -26,8 +27,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _SAMPLE = Reference("registry.example", "team/app", "v1", Digest("sha256:" + "0" * 64))
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
+class SourceSpec(msgspec.Struct, frozen=True):
     """
     What a mapping's source names: an image, a repository, or repositories by a pattern.
 
@@ -90,8 +90,7 @@ def parse_source(text: str) -> SourceSpec:
     return SourceSpec(found.registry, found.repository, tag=found.tag, digest=found.digest)
 
 
-@dataclass(frozen=True, slots=True)
-class TargetTemplate:
+class TargetTemplate(msgspec.Struct, frozen=True):
     """
     How the targets of a mapping are called.
 

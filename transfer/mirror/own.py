@@ -10,8 +10,9 @@ import yaml
 from transfer.errors import InvalidReference
 from transfer.mirror.draft import SETTINGS, Draft
 from transfer.mirror.names import parse_source
-from transfer.mirror.reading import Reader, escape
+from transfer.mirror.reading import Reader
 from transfer.mirror.settings import ConfigFile, Defaults, Mapping, MirrorConfig, RegistryConfig
+from transfer.mirror.variables import escape
 
 _DEFAULTS = Defaults.__struct_fields__
 _SECRETS = ("username", "password")

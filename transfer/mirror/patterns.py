@@ -10,8 +10,6 @@ import functools
 import re
 from collections.abc import Callable
 
-import regex
-
 from transfer.errors import InvalidConfig
 
 Matcher = Callable[[str], bool]
@@ -32,6 +30,9 @@ def expression(pattern: str) -> Matcher:
     """
     if len(pattern) > _LONGEST:
         raise ValueError(f"a regular expression has at most {_LONGEST} characters")
+    # Most mirrors have none, and the library takes a while to import.
+    import regex  # noqa: PLC0415
+
     try:
         compiled = regex.compile(pattern)
     except regex.error as error:

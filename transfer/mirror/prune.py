@@ -7,7 +7,9 @@ that stays needs it. Knows nothing of how images got there.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from transfer.api import Engine
 from transfer.engine.tasks import gather

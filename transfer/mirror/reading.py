@@ -16,11 +16,11 @@ import msgspec
 from transfer.mirror.document import Document
 from transfer.mirror.mistakes import Mistake, Path
 from transfer.mirror.settings import FilePath, Policy, Secret, Size
+from transfer.mirror.variables import VARIABLE, variables_of
 from transfer.model.size import parse_size
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-_VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _LARGEST_POLICY = 100_000
 _NO_NAME = "'${' begins no ${NAME}: write $${ for itself"
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -169,7 +169,7 @@ class Reader:
                 self._wrong(path, f"${{{name}}} is not allowed here: list {name} under 'variables', or write $${{")
             return environment.get(name, "unset")  # said where it is listed
 
-        return _VARIABLE.sub(fill, text)
+        return VARIABLE.sub(fill, text)
 
     def _names(self, text: str, path: Path) -> None:
         environment = self._environment
@@ -193,21 +193,6 @@ class Reader:
 
     def _wrong(self, path: Path, reason: str) -> None:
         self.mistakes.append(Mistake(path, reason))
-
-
-def variables_of(text: str) -> list[str]:
-    """The names that `${NAME}` names in a text."""
-    return [match[1] for match in _VARIABLE.finditer(text) if match[1] is not None]
-
-
-def expand(text: str, environment: Mapping[str, str]) -> str:
-    """A secret with its variables filled in; one that is missing is nothing."""
-    return _VARIABLE.sub(lambda match: "${" if match[1] is None else environment.get(match[1], ""), text)
-
-
-def escape(text: str) -> str:
-    """A text that reads as this one."""
-    return text.replace("${", "$${")
 
 
 def located(document: Document, mistake: Mistake) -> Mistake:

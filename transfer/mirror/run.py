@@ -8,8 +8,10 @@ that fails is one line of the report. Knows neither files nor terminals.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from transfer.api import Engine
 from transfer.engine.coming import Coming

@@ -7,8 +7,9 @@ is "and", `||` is "or". A version is what tags are in practice: one number or mo
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any, Self
+
+import msgspec
 
 _IDENTIFIERS = r"[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+)*"
 _VERSION = re.compile(rf"v?(\d+(?:\.\d+)*)(?:-({_IDENTIFIERS}))?", re.ASCII)
@@ -29,8 +30,7 @@ def natural(text: str) -> tuple[Any, ...]:
     return tuple((0, int(part)) if index % 2 else (1, part) for index, part in enumerate(parts) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """A version; `key` sorts it by semver's precedence, numbers inside a prerelease's words by their value."""
 
     numbers: tuple[int, ...]
@@ -49,8 +49,7 @@ def parse_version(tag: str) -> Version | None:
     return Version(tuple(map(int, match[1].split("."))), match[2]) if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(msgspec.Struct, frozen=True):
     """The versions from `low` up to `high`, that one excluded; or all others."""
 
     low: Key | None
@@ -62,14 +61,12 @@ class _Span:
         return inside != self.inverted
 
 
-@dataclass(frozen=True, slots=True)
-class _Alternative:
+class _Alternative(msgspec.Struct, frozen=True):
     spans: tuple[_Span, ...]
     names_prerelease: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(msgspec.Struct, frozen=True):
     """A set of versions."""
 
     alternatives: tuple[_Alternative, ...]

@@ -24,7 +24,7 @@ from transfer.mirror.run import MirrorRun
 from transfer.mirror.schedule import next_run
 from transfer.mirror.settings import MirrorConfig
 from transfer.registry.access import RegistryAccess
-from transfer.registry.ecr.aws import AwsCredentials
+from transfer.registry.ecr.identity import AwsCredentials
 
 # Seconds between looks at the configuration's files.
 _LOOK_EVERY = 5.0

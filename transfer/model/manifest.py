@@ -5,8 +5,6 @@ The bytes are never encoded again, so the digest stays what it was. Rules: OCI i
 image-index.md; the ambiguity rule is CVE-2021-41190. Does not know where a manifest lives.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from transfer.errors import InvalidManifest
@@ -36,8 +34,7 @@ class _Document(msgspec.Struct, frozen=True, rename="camel"):
     subject: Descriptor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """
     An image manifest or an index.
 

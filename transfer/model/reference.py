@@ -6,7 +6,9 @@ know any registry's own naming rules; of Docker Hub it knows that short names me
 """
 
 import re
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from transfer.errors import InvalidDigest, InvalidReference
 from transfer.model.digest import Digest
@@ -25,8 +27,7 @@ _DEFAULT_TAG = "latest"
 _LIKE_A_DIGEST = re.compile(r"[a-f0-9]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """
     `registry/repository[:tag][@digest]`.
 

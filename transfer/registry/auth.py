@@ -9,11 +9,12 @@ way to a token, for the first request as for the last one. Never sends a passwor
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from transfer.engine.limits import Flights
 from transfer.errors import Unauthorized
@@ -35,8 +36,7 @@ _PASSWORD_MARGIN = 600.0
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """
     What a request needs: actions in a repository, and pulling from another one where a blob is mounted.
 

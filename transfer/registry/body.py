@@ -7,44 +7,65 @@ Knows no HTTP client but its habit to iterate over a body in a task of its own.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Self
+
+import msgspec
+import pybase64
 
 from transfer.engine.config import MIB
 from transfer.engine.limits import Meter
 
 # aiohttp writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation.
 _SLICE = MIB
+# Text is made for one slice while the socket's buffer holds another, for each of the parts on the wire.
+_TEXT_SLICE = 256 * 1024
 # Where bytes wait for their turn: many bodies that take turns at a low rate must all be seen to move.
 _METERED_SLICE = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class RequestBody:
+class Base64Text:
+    """Bytes that travel as their base64 text, which is made slice by slice while it is sent."""
+
+    def __init__(self, raw: memoryview) -> None:
+        self._raw = raw
+
+    def __len__(self) -> int:
+        return -(-len(self._raw) // 3) * 4
+
+    def slices(self, size: int) -> Iterator[bytes]:
+        """The text in order, in pieces of at most `size` bytes."""
+        step = min(size, _TEXT_SLICE) // 4 * 3
+        for start in range(0, len(self._raw), step):
+            yield pybase64.b64encode(self._raw[start : start + step])
+
+
+class RequestBody(msgspec.Struct, frozen=True):
     """
     The bytes of a request, in pieces as they were built, with their length and the hex SHA-256 of all of them.
 
     `blob_bytes` is how many bytes of a blob they stand for.
     """
 
-    chunks: Sequence[bytes | memoryview] = field(repr=False)
+    chunks: Sequence[bytes | Base64Text]
     length: int
     sha256: str
     blob_bytes: int = 0
+
+    def __repr__(self) -> str:
+        return f"RequestBody({self.length} bytes)"
 
     @classmethod
     def of(cls, content: bytes) -> Self:
         return cls((content,), len(content), sha256(content).hexdigest())
 
-    def slices(self, size: int) -> Iterator[memoryview]:
-        """All bytes in order, without a copy, in pieces of at most this size."""
+    def slices(self, size: int) -> Iterator[bytes | memoryview]:
+        """All bytes in order, in pieces of at most this size."""
         for chunk in self.chunks:
-            yield from _slices(chunk, size)
+            yield from chunk.slices(size) if isinstance(chunk, Base64Text) else _slices(chunk, size)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamBody:
+class StreamBody(msgspec.Struct, frozen=True):
     """
     The bytes of a request that are read while they are sent: exactly `length` of them, in pieces of at most 1 MiB.
 
@@ -52,8 +73,11 @@ class StreamBody:
     an error out of it stops the request and comes out of the transport as it is.
     """
 
-    open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]] = field(repr=False)
+    open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
     length: int
+
+    def __repr__(self) -> str:
+        return f"StreamBody({self.length} bytes)"
 
     @property
     def blob_bytes(self) -> int:

@@ -8,8 +8,9 @@ answer known attacks, in which a registry has a client send its password elsewhe
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
+
+import msgspec
 
 from transfer.errors import Unauthorized
 from transfer.registry.surroundings import is_public
@@ -35,16 +36,14 @@ _SHARED = frozenset(
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gob", "gov", "gv", "mil", "ne", "net", "or", "org"})
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """One challenge: its scheme and the names of its parameters in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Realm:
+class Realm(msgspec.Struct, frozen=True):
     """
     Where a token is to be had.
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from transfer.errors import CredentialsMissing, InvalidConfig, TransferError, Unauthorized
 
 State = Literal["ok", "refused", "missing", "failed"]
@@ -44,8 +46,7 @@ class LoginStatus:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """How far the questions got, and what stopped them."""
 
     permission: Permission | None

@@ -6,20 +6,23 @@ Does not send anything.
 """
 
 import ipaddress
+import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+from msgspec.structs import replace
 
 from transfer.errors import InvalidConfig
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True):
     """
     Whose certificates count at a place, and as whom to come there.
 
@@ -61,7 +64,7 @@ def look_up(url: str, tls: Tls, known: dict[Tls, ssl.SSLContext]) -> Surrounding
     """
     place = urlsplit(url)
     trust: ssl.SSLContext | bool = True
-    if place.scheme == "https":
+    if place.scheme == "https" and not _is_default(tls):
         trust = known.setdefault(tls, known.get(tls) or _trust(tls))
     return Surroundings(_proxy(place.scheme, place.hostname or ""), trust)
 
@@ -74,6 +77,11 @@ def is_public(address: str) -> bool:
         return False
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return (mapped or ip).is_global
+
+
+def _is_default(tls: Tls) -> bool:
+    """Whether the HTTP client's own context will do, which it has read the system's certificates into at its import."""
+    return tls == SYSTEM_TLS and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
 
 
 def _trust(tls: Tls) -> ssl.SSLContext:

@@ -12,11 +12,11 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
@@ -31,8 +31,7 @@ _LARGEST_REPLY = 64 * MIB
 _LARGEST_ERROR = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """
     One request.
 
@@ -53,17 +52,18 @@ class Request:
         return f"Request({self.method} {origin(self.url)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A status, headers (names in lower case) and the whole body, cut at 64 KiB when it is an error's."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Reply({self.status}, {len(self.body)} bytes)"
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReply:
+class StreamReply(msgspec.Struct, frozen=True):
     """A status, headers (names in lower case) and the body as it arrives."""
 
     status: int

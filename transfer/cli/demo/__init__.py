@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transfer.cli.run import run
+from transfer.cli.running import run
 
 if TYPE_CHECKING:
     from transfer.cli.demo.table import Narrator, Step

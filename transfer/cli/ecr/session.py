@@ -15,7 +15,7 @@ import click
 
 from transfer.cli.options import EcrOptions
 from transfer.cli.render_plain import describe
-from transfer.cli.run import run
+from transfer.cli.running import run
 from transfer.engine.events import Event
 from transfer.errors import InvalidReference
 from transfer.model.reference import parse_reference

@@ -18,8 +18,9 @@ from transfer.mirror.filters import RepositoryFilter, TagFilter
 from transfer.mirror.foreign import gotemplate
 from transfer.mirror.foreign.regsync_file import LEFT_OUT, REFUSED, Cred, Defaults, Sync, Tags, known_apart
 from transfer.mirror.mistakes import Path
-from transfer.mirror.reading import Reader, escape
+from transfer.mirror.reading import Reader
 from transfer.mirror.settings import Mapping, RegistryConfig
+from transfer.mirror.variables import escape
 from transfer.places import EcrPlace, read_repository
 
 _TOP = ("version", "creds", "defaults", "sync")

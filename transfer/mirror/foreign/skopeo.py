@@ -14,8 +14,9 @@ import msgspec
 from transfer.mirror.draft import Draft
 from transfer.mirror.filters import TagFilter
 from transfer.mirror.mistakes import Path
-from transfer.mirror.reading import Reader, escape
+from transfer.mirror.reading import Reader
 from transfer.mirror.settings import FilePath, Mapping, RegistryConfig
+from transfer.mirror.variables import escape
 
 
 class Credentials(msgspec.Struct, frozen=True, rename="lower"):

@@ -5,8 +5,9 @@ Pure. Source: OCI distribution-spec 1.1, "Endpoints". Does not know what an answ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
+
+import msgspec
 
 from transfer.engine.limits import Meter
 from transfer.model.digest import Digest
@@ -19,8 +20,7 @@ from transfer.registry.distribution.sessions import Upload
 _PUSH = "pull,push"
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(msgspec.Struct, frozen=True):
     """
     Those to one registry.
 

@@ -10,8 +10,10 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+import msgspec
 
 from transfer.engine.limits import Meter
 from transfer.errors import ConnectionFailed, RegistryError
@@ -47,8 +49,7 @@ class RegistrySettings:
     token_hosts: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """
     One request.
 
@@ -66,7 +67,7 @@ class Call:
     what: str
     access: Access
     expected: frozenset[int]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: RequestBody | StreamBody | None = None
     meter: Meter | None = None
 
@@ -75,14 +76,16 @@ class Call:
         return self.action.partition(" ")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An expected answer, the URL it came from, and its body as it arrives."""
 
     status: int
     headers: Mapping[str, str]
     url: str
-    chunks: AsyncIterator[bytes] = field(repr=False)
+    chunks: AsyncIterator[bytes]
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status})"
 
     async def read(self, limit: int, *, what: str) -> bytes:
         """
@@ -169,9 +172,8 @@ class Exchange:
         """
         base, auth = await self._place(call.what)
         url = f"{base}{call.path}" if call.path.startswith("/") else call.path
-        at_home = True
+        at_home = call.path.startswith("/") or origin_of(url) == origin_of(base)
         for _ in range(_MOST_HOPS + 1):
-            at_home = at_home and origin_of(url) == origin_of(base)
             async with AsyncExitStack() as stack:
                 reply = await self._ask(call, url, auth if at_home else None, stack)
                 if reply.status not in _REDIRECTS or call.method not in {"GET", "HEAD"}:
@@ -181,6 +183,7 @@ class Exchange:
                     return
                 location = reply.headers.get("location", "")
                 url = resolve_url(url, location, what=call.what, status=reply.status)
+                at_home = at_home and origin_of(url) == origin_of(base)
         raise RegistryError(f"{call.what}: more than {_MOST_HOPS} redirects", status=302, code="REDIRECTS")
 
     async def _ask(self, call: Call, url: str, auth: Authenticator | None, stack: AsyncExitStack) -> StreamReply:
@@ -232,10 +235,14 @@ class Exchange:
         )
 
     def _tls(self, url: str) -> Tls:
+        if self._settings.tls.certificate is None:
+            return self._settings.tls
         own = (urlsplit(url).hostname or "").lower() == (urlsplit(f"//{self._host}").hostname or "").lower()
         return self._settings.tls if own else self._settings.tls.anonymous()
 
     async def _place(self, what: str) -> tuple[str, Authenticator]:
+        if self._found is not None:
+            return self._found
         async with self._finding:
             if self._found is None:
                 base = await self._base(what)

@@ -13,8 +13,8 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from transfer.errors import RegistryError
 
 _LONGEST_URL = 16_384
-# A URL has none of these as they are; whoever reads them differently from us must not get the chance.
-_NOT_IN_A_URL = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\<>\"{}|^`]")
+# A URL has nothing else as it is; whoever reads it differently from us must not get the chance.
+_NOT_IN_A_URL = re.compile(r"[^!#-;=?-\[\]_a-z~]")
 
 
 class Origin(NamedTuple):

@@ -10,8 +10,9 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from transfer.errors import PULLS_RESERVED, RateLimited
 from transfer.registry.replies import printable
@@ -21,8 +22,7 @@ _TOLD = re.compile(r"([0-9]{1,9});w=([0-9]{1,9})")
 _LONGEST_SOURCE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class PullQuota:
+class PullQuota(msgspec.Struct, frozen=True):
     """
     What a registry has said of the manifests that may be pulled.
 

@@ -4,7 +4,8 @@ answer says of a session. Sends nothing.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.errors import ContentMismatch
 from transfer.model.digest import Digest
@@ -12,8 +13,7 @@ from transfer.registry.distribution.exchange import Answer
 from transfer.registry.distribution.headers import resolve_url, smallest_chunk
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(msgspec.Struct, frozen=True):
     """
     An upload session.
 
@@ -31,16 +31,14 @@ class Upload:
         return f"Upload({self.repository!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedManifest:
+class FetchedManifest(msgspec.Struct, frozen=True):
     """A manifest as it came: its bytes, and what the registry calls them."""
 
     raw: bytes
     media_type: str | None
 
 
-@dataclass(slots=True)
-class Habits:
+class Habits(msgspec.Struct):
     """
     What was learned of a registry by asking; shared by all that use it.
 

@@ -8,7 +8,8 @@ gets smaller chunks, and what was learned holds for its other blobs. Knows nothi
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from transfer.engine.content import BlobContext, BlobSent, BlobSource
 from transfer.engine.events import BlobProgress, BlobStarted, Notice
@@ -33,8 +34,7 @@ _SMALLEST_CHUNK = 1024 * 1024
 _CANCEL_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class UploadSite:
+class UploadSite(msgspec.Struct, frozen=True):
     """What all uploads into one repository share; `key` names registry and repository in the journal."""
 
     key: str
@@ -85,7 +85,9 @@ class BlobUpload:
             ContentMismatch: it is not what its digest says; nothing was committed.
             TransferError: the registry, the source or the connection failed; what was confirmed is in the journal.
         """
-        state = await self._site.journal.get(self._key)
+        # One that always goes in one request was never written down.
+        in_one = self._blob.size <= min(_SMALLEST_CHUNK, self._site.chunk_threshold)
+        state = None if in_one else await self._site.journal.get(self._key)
         try:
             for _ in range(_MOST_STARTS - 1):
                 try:

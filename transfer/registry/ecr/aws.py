@@ -7,15 +7,15 @@ of a signature runs in a worker thread. Does not know what a request means, nor 
 """
 
 import asyncio
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import botocore.session
+import msgspec
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.client import BaseClient
@@ -42,6 +42,7 @@ from botocore.model import ServiceModel
 
 from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
 from transfer.registry.body import StreamBody
+from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.transport import Request
 
 # botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.
@@ -50,41 +51,6 @@ _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None
 _MORE_PAGINATORS: dict[str, Any] = {
     "ListImageReferrers": {"input_token": "nextToken", "output_token": "nextToken", "result_key": "referrers"},
 }
-
-# IAM's "ARNs" and the characters of its names (IAM user guide, "IAM and AWS STS quotas").
-_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwsCredentials:
-    """
-    Who to be, and where, instead of what the environment says; every member may be left out.
-
-    Attributes:
-        access_key_id, secret_access_key, session_token: keys to sign with as they are.
-        profile: the profile of the AWS configuration files to take everything else from.
-        role: the ARN of a role to assume with those credentials, renewed before it ends.
-        region: the region, where no registry host names one.
-        endpoint_url: the API's address, instead of the configured one or AWS's own.
-    """
-
-    access_key_id: str | None = None
-    secret_access_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
-    profile: str | None = None
-    role: str | None = None
-    region: str | None = None
-    endpoint_url: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise InvalidConfig("credentials: an access key id and its secret access key must be given together")
-        if self.session_token is not None and self.access_key_id is None:
-            raise InvalidConfig("credentials: a session token is nothing without its access key")
-        if self.role is not None and not _ROLE.fullmatch(self.role):
-            raise InvalidConfig(
-                f"role {self.role[:200]!a}: expected the ARN of one, as in arn:aws:iam::123456789012:role/pusher"
-            )
 
 
 class _Signer(SigV4Auth):
@@ -164,9 +130,8 @@ class AwsSession:
             raise TypeError("a signature covers the body's hash, which a stream does not have yet")
         signed.context["sha256"] = request.body.sha256 if request.body else _NOTHING
         _Signer(self._frozen, "ecr", self.region).add_auth(signed)
-        return replace(
-            request, headers=dict(signed.headers.items()), tls=replace(request.tls, ca_bundle=self._ca_bundle)
-        )
+        tls = msgspec.structs.replace(request.tls, ca_bundle=self._ca_bundle)
+        return msgspec.structs.replace(request, headers=dict(signed.headers.items()), tls=tls)
 
 
 # SHA-256 of no bytes.

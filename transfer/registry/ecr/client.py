@@ -18,7 +18,8 @@ from transfer.engine.limits import Limits, Meter, RegistryLimits
 from transfer.engine.retry import Retrier
 from transfer.errors import InvalidConfig
 from transfer.registry.body import RequestBody
-from transfer.registry.ecr.aws import AwsCredentials, AwsSession
+from transfer.registry.ecr.aws import AwsSession
+from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
 from transfer.registry.ecr.quotas import QUOTAS

@@ -6,12 +6,14 @@ Knows neither images nor when a repository is missed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from transfer.engine.limits import Flights
 from transfer.errors import NotFound, RegistryError, TransferError
-from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.names import RepositoryNames, registry_of
+
+if TYPE_CHECKING:
+    from transfer.registry.ecr.client import EcrClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class RepositoryCreation:
         times: how often that was done; to be read before the repository is asked for.
     """
 
-    def __init__(self, client: EcrClient, names: RepositoryNames, settings: RepositorySettings) -> None:
+    def __init__(self, client: "EcrClient", names: RepositoryNames, settings: RepositorySettings) -> None:
         self._client = client
         self._names = names
         self._settings = settings

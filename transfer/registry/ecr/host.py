@@ -6,11 +6,11 @@ credentials are sent on the strength of a name: nothing that merely looks like o
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class EcrHost:
+class EcrHost(msgspec.Struct, frozen=True):
     """
     A registry of ECR, as far as its host says what it is.
 

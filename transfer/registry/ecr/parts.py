@@ -1,9 +1,10 @@
 """
 Parts: a layer's bytes, read, hashed and encoded into bodies of UploadLayerPart.
 
-A part is read once, in a worker thread: the content digest, the guard of what was sent, the base64 text and the
-hash that signs the request all come from the same pass. Slices are a multiple of three bytes, so that base64 text of
-slices joins to base64 text of the part. Knows neither the network nor the journal.
+A part is read once, in a worker thread: the content digest, the guard of what was sent and the hash that signs the
+request, which is over base64 text, all come from the same pass. The text itself is made again while it is sent: that
+takes a tenth of the hashing, and a third less memory than to keep it. Slices are a multiple of three bytes, so that
+base64 text of slices joins to base64 text of the part. Knows neither the network nor the journal.
 """
 
 import mmap
@@ -21,7 +22,7 @@ from transfer.engine.content import BlobSource
 from transfer.engine.reader import BlobReader
 from transfer.errors import ContentMismatch
 from transfer.model.descriptor import Descriptor
-from transfer.registry.body import RequestBody
+from transfer.registry.body import Base64Text, RequestBody
 from transfer.registry.ecr.names import RepositoryNames
 
 # Recorded for bytes that were not all read here; no file is taken up on the strength of it.
@@ -59,8 +60,8 @@ class _BodyBuilder:
     """
     An UploadLayerPart request, its JSON built around the base64 text without passing it through an encoder.
 
-    The text lies in a memory map of its own: freed, it goes back to the system at once, while the C library's heaps
-    (one a thread) would keep tens of megabytes of it.
+    The bytes lie in a memory map of its own: freed, they go back to the system at once, while the C library's heaps
+    (one a thread) would keep tens of megabytes of them.
     """
 
     def __init__(self, session: Session, first: int, end: int) -> None:
@@ -72,19 +73,18 @@ class _BodyBuilder:
         }
         self._head = msgspec.json.encode(members)[:-1] + b',"layerPartBlob":"'
         self._size = end - first
-        self._text = _memory(-(-self._size // 3) * 4)
+        self._raw = _memory(self._size)
         self._sha256 = sha256(self._head)
 
     def feed(self, data: bytes) -> None:
-        text = pybase64.b64encode(data)
-        self._sha256.update(text)
-        self._text.write(text)
+        self._sha256.update(pybase64.b64encode(data))
+        self._raw.write(data)
 
     def finish(self) -> RequestBody:
         tail = b'"}'
         self._sha256.update(tail)
-        chunks = (self._head, memoryview(self._text), tail)
-        return RequestBody(chunks, sum(map(len, chunks)), self._sha256.hexdigest(), self._size)
+        chunks: tuple[bytes | Base64Text, ...] = (self._head, Base64Text(memoryview(self._raw)), tail)
+        return RequestBody(chunks, sum(len(chunk) for chunk in chunks), self._sha256.hexdigest(), self._size)
 
 
 def _memory(size: int) -> mmap.mmap:

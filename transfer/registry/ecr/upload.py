@@ -139,7 +139,8 @@ class LayerUpload:
         return kept
 
     async def _prepare(self, reader: LayerReader, session: Session, first: int, share: Share) -> Part:
-        await share.take(min(session.part_size, self._layer.size - first))
+        # Layers that are begun come first: one that is streamed holds an open connection, and what that has buffered.
+        await share.take(min(session.part_size, self._layer.size - first), goes_on=first > 0)
         return await reader.part(session, first)
 
     async def _send(self, session: Session, part: Part) -> int:
