@@ -38,10 +38,15 @@ _COUNTED_APART = ("push", "copy", "mirror", "library")
 
 @cache
 def _checked(link: Link) -> str:
-    """What a link measured of itself; each once, and before anything is measured over it."""
+    """What a link measured of itself; each once."""
     measured = check(link)
     _say(f"link: {measured}")
     return measured
+
+
+def _link(scenario: Scenario) -> str:
+    """What the link of a scenario measured of itself; nothing without one."""
+    return _checked(replace(scenario.link, at="both")) if scenario.link.limits else ""
 
 
 def measure(scenarios: Sequence[Scenario]) -> Record:
@@ -52,6 +57,8 @@ def measure(scenarios: Sequence[Scenario]) -> Record:
         BenchmarkFailed: they cannot be measured here.
     """
     _check_disk(scenarios)
+    for scenario in scenarios:
+        _link(scenario)  # before any work: a link that is not what it was set to ends all of it
     where, revision, rates = machine(), commit(ROOT), ceiling.rates()
     wanted = dict.fromkeys(name for one in scenarios for name in (*one.contenders, one.source, one.target))
     absent = [name for name in wanted if name in TOOLS and not tools.find(name)]
@@ -79,7 +86,6 @@ def _check_disk(scenarios: Sequence[Scenario]) -> None:
 
 
 def _scenario(scenario: Scenario, absent: Sequence[str], rates: dict[str, float]) -> Result:
-    measured = _checked(replace(scenario.link, at="both")) if scenario.link.limits else ""
     here = [name for name in scenario.contenders if name not in absent]
     with TemporaryDirectory(prefix="transfer-bench-") as place:
         bench = Bench(scenario, Path(place))
@@ -92,7 +98,7 @@ def _scenario(scenario: Scenario, absent: Sequence[str], rates: dict[str, float]
                 one.take(f"run {number + 1} of {scenario.runs}")
     contenders = [one.contender() for one in turns]
     return Result(
-        scenario=scenario, contenders=contenders, ceiling=ceiling.seconds(scenario.moved, rates), link=measured
+        scenario=scenario, contenders=contenders, ceiling=ceiling.seconds(scenario.moved, rates), link=_link(scenario)
     )
 
 
