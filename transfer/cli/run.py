@@ -27,7 +27,7 @@ from transfer.errors import (
 
 DONE, FAILED, INVALID, CREDENTIALS, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143
 
-# As many objects more than before, and garbage is looked for; a run in full work makes so many in a second or two.
+# As many objects more than before, and garbage is looked for: once or twice in all the imports of a mirror.
 _ALLOCATIONS = 50_000
 
 

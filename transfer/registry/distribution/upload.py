@@ -85,7 +85,7 @@ class BlobUpload:
             ContentMismatch: it is not what its digest says; nothing was committed.
             TransferError: the registry, the source or the connection failed; what was confirmed is in the journal.
         """
-        # One that always goes in one request was never written down.
+        # One that goes in one request is not written down; an older run with smaller chunks loses 1 MiB at most.
         in_one = self._blob.size <= min(_SMALLEST_CHUNK, self._site.chunk_threshold)
         state = None if in_one else await self._site.journal.get(self._key)
         try:
