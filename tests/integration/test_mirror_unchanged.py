@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.images import BuiltImage, ImageBuilder
 from tests.mirrors import LOGIN, MirrorSite, asked, host
 from transfer import Server
-from transfer.mirror import TagFilter
+from transfer.mirror import CreateRepository, Mapping, TagFilter
 
 
 @pytest_asyncio.fixture(params=[False, True], ids=["oci", "ecr"])
@@ -74,6 +74,13 @@ async def test_tags_are_listed_once_for_all_images_that_are_named(site: MirrorSi
     await site.run()
     assert (await site.run()).counts == {"unchanged": 3}
     assert (asked(site.source)["ListTags"], asked(site.source)["ListReferrers"]) == (1, 3)
+
+
+async def test_tags_are_listed_once_for_all_mappings_of_a_repository(site: MirrorSite, signed: BuiltImage) -> None:
+    source, target = f"{host(site.source)}/app", f"{site.repository}/other"
+    other = Mapping(source=source, targets=(target,), create=CreateRepository() if site.by_api else None)
+    assert (await site.run(other)).counts == {"unchanged": 1, "copied": 2}
+    assert asked(site.source)["ListTags"] == 1
 
 
 async def test_a_new_referrer_is_taken_along(site: MirrorSite, signed: BuiltImage) -> None:

@@ -65,7 +65,7 @@ class Survey:
         exact = (spec.choice,) if spec.choice else known(mapping.tags)
         if exact is not None and mapping.prune is None:
             return exact, None
-        listed = self._tags[repository] = await self.listed(repository)
+        listed = await self._all_tags(repository)
         chosen = select(listed, mapping.tags)
         self._unmatched(f"{name}: {repository}", chosen.unmatched)
         if not chosen.names:
