@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.images import BuiltImage, ImageBuilder
+from tests.mirrors import FAST, LOGIN, asked, host
 from tests.v2_calls import V2
 from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, open_ecr
 from transfer.job import Destination, Job
@@ -30,12 +31,9 @@ from transfer.mirror import (
     mirror,
 )
 from transfer.mirror.run import MirrorRun
-from transfer.registry.access import RegistryAccess
 
 MIB = 1024 * 1024
-LOGIN = RegistryAccess(login="transfer:transfer")
 TAGS = 20
-FAST = TransferConfig(journal=False, backoff_base=0.01, backoff_max=0.05)
 
 
 @dataclass
@@ -87,17 +85,8 @@ class Site:
             server.requests.clear()
 
 
-def host(server: Server) -> str:
-    return server.url.removeprefix("http://")
-
-
 def seed_of(text: str) -> int:
     return zlib.crc32(text.encode()) % 1_000_000
-
-
-def asked(server: Server) -> Counter[str]:
-    """Requests by operation, those that were only challenged left out."""
-    return Counter(record.operation for record in server.requests if record.status != 401)
 
 
 @pytest_asyncio.fixture
