@@ -65,6 +65,10 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
     create: RepositorySettings | None = None
     among: int = 1
 
+    def by_ecr_api(self, place: Place) -> bool:
+        """Whether a place is written to by ECR's API, which cannot mount."""
+        return isinstance(place, EcrPlace) and self.ecr_protocol != "registry"
+
 
 class Repository(Protocol):
     """A repository as its owner sees it."""
@@ -140,17 +144,17 @@ class Ends:
                     yield local
             case RegistryPlace(reference=reference):
                 yield await self._registry_target(self._registry(place, access), reference, tally, access, options)
-            case EcrPlace(reference=reference) if options.ecr_protocol == "registry":
+            case EcrPlace() if options.by_ecr_api(place):
+                yield await self._ecr.target(place, tally, access, among=options.among, create=options.create)
+            case EcrPlace(reference=reference):
                 client = await self._ecr.registry(place, access, create=options.create)
                 yield await self._registry_target(client, reference, tally, access, options)
-            case EcrPlace():
-                yield await self._ecr.target(place, tally, access, among=options.among, create=options.create)
 
     def requests_to_push(self, place: Place, options: TargetOptions, pending: Sequence[Pending]) -> Counter[str]:
         """The requests that would write these images to a registry, by kind."""
         sizes = [blob.size for one in pending for blob in one.uploads]
         mounts, manifests = sum(len(one.mounts) for one in pending), sum(one.manifests for one in pending)
-        if isinstance(place, EcrPlace) and options.ecr_protocol != "registry":
+        if options.by_ecr_api(place):
             return ecr_steps.requests_to_push(sizes, manifests)
         return distribution_steps.requests_to_push(sizes, mounts, manifests, self._config)
 

@@ -29,7 +29,7 @@ from transfer.errors import ContentMismatch, InvalidConfig, NotFound, TransferEr
 from transfer.local.spelling import LocalReference
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
-from transfer.places import EcrPlace, Place, check_apart, mount_source, named, read_source, read_target, spelled
+from transfer.places import Place, check_apart, mount_source, named, read_source, read_target, spelled
 from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
 from transfer.registry.ecr.creating import RepositorySettings, calls_to_create
 from transfer.registry.replies import is_repository_missing
@@ -254,8 +254,7 @@ class JobRun:
         return tag
 
     def _copying(self, source: Source, place: Place, end: Target, notify: Observer, target: Destination) -> ImageCopy:
-        # By its API ECR cannot mount.
-        mounts = not isinstance(place, EcrPlace) or target.ecr_protocol == "registry"
+        mounts = not self._options(target).by_ecr_api(place)
         return ImageCopy(
             source,
             end,
