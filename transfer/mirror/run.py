@@ -7,7 +7,8 @@ that fails is one line of the report. Knows neither files nor terminals.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,27 +108,34 @@ class MirrorRun:
         """Mirror everything; what goes wrong is in the report."""
         async with task_group() as group:
             for index, mapping in enumerate(self._config.mappings):
-                group.create_task(self._until_cut(self._mapping(f"mappings[{index}]", mapping)))
+                group.create_task(self._looked(self._mapping(f"mappings[{index}]", mapping)))
         # What another mapping writes is known only now.
         if self._only is None and not self._closed:
             async with task_group() as group:
                 for scope in self._scopes:
-                    group.create_task(self._until_cut(self._pruner().run(scope)))
+                    group.create_task(self._looked(self._pruner().run(scope)))
         return self._ledger.report(stopped=self._stopped)
 
-    async def _until_cut(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something whose images tell for themselves what became of them when it is cut off."""
+    @contextmanager
+    def _until_cut(self, among: set[asyncio.Task[Any]], left: Callable[[], None]) -> Iterator[None]:
+        """What is done in this may be cut off; `left` tells of it then."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._looking.add(task)
+        among.add(task)
         try:
-            await work
+            yield
         except asyncio.CancelledError:
             if not self._cut:
                 raise
-            self._ledger.warn("the run was cut off before it had looked at everything")
+            left()
         finally:
-            self._looking.discard(task)
+            among.discard(task)
+
+    async def _looked(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something whose images tell for themselves what became of them when it is cut off."""
+        told = "the run was cut off before it had looked at everything"
+        with self._until_cut(self._looking, lambda: self._ledger.warn(told)):
+            await work
 
     async def _mapping(self, name: str, mapping: MappingSettings) -> None:
         spec = parse_source(mapping.source)
@@ -231,21 +239,15 @@ class MirrorRun:
             if self._closed:
                 self._left(image, todo)
                 return
-            began, task = time.monotonic(), asyncio.current_task()
-            assert task is not None  # noqa: S101 - a coroutine runs in a task
-            self._working.add(task)
-            try:
-                todo = await self._differing(image, wanted, todo)
-                notes, outcomes = await self._outcomes(image, wanted, todo)
-            except TransferError as error:
-                notes, outcomes = {}, dict.fromkeys(todo, error)
-            except asyncio.CancelledError:
-                if not self._cut:
-                    raise
-                self._left(image, todo)
-                return
-            finally:
-                self._working.discard(task)
+            began = time.monotonic()
+            notes: Mapping[Reference, str] = {}
+            outcomes: dict[Reference, Outcome | Preview] = {}
+            with self._until_cut(self._working, lambda: self._left(image, todo)):
+                try:
+                    todo = await self._differing(image, wanted, todo)
+                    notes, outcomes = await self._outcomes(image, wanted, todo)
+                except TransferError as error:
+                    outcomes = dict.fromkeys(todo, error)
         for target, outcome in outcomes.items():
             told = [notes[target]] if target in notes else []
             if wanted.has_moved(outcome):
