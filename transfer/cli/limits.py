@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from transfer.cli.options import SIZE
+from transfer.cli.options import SIZE, with_options
 from transfer.engine.config import MIB, TransferConfig
 
 T = TypeVar("T")
@@ -76,10 +76,7 @@ def limit_options(*blobs: str) -> Callable[[Callable[..., T]], Callable[..., T]]
     )
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
-        decorated: Callable[..., T] = _gathering(command)
-        for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
+        return with_options(_gathering(command), options)
 
     return decorate
 

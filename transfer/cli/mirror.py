@@ -16,7 +16,7 @@ from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.mirror_options import choice_options, config_of
 from transfer.cli.mirror_report import image_line, report_document, report_lines, summary, write_report
 from transfer.cli.mirror_watch import parse_address, watch_mirror
-from transfer.cli.options import AwsOptions, Parsed, access_options, aws_options
+from transfer.cli.options import AwsOptions, Parsed, access_options, aws_options, with_options
 from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
 from transfer.cli.running import handle, run
 
@@ -104,6 +104,7 @@ _RUN = (
 @access_options("src")
 @access_options("dest")
 @aws_options
+@partial(with_options, options=_RUN)
 @click.pass_context
 def mirror(  # noqa: PLR0913 -- one argument for each group of options
     context: click.Context,
@@ -173,8 +174,6 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     return _mirror(found, accesses(found), options)
 
 
-for _option in _RUN:
-    mirror = _option(mirror)
 _RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name not in ("aws", "config")]
 
 

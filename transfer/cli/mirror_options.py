@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from transfer.cli.options import with_options
+
 if TYPE_CHECKING:
     from transfer.mirror import MirrorConfig
 
@@ -44,9 +46,7 @@ _CHOICE = (
 
 def choice_options(command: Callable[..., T]) -> Callable[..., T]:
     """What is mirrored, without a file."""
-    for option in reversed(_CHOICE):
-        command = option(command)
-    return command
+    return with_options(command, _CHOICE)
 
 
 def config_of(source: str, target: str, choice: dict[str, Any]) -> "MirrorConfig":

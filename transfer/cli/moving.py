@@ -11,7 +11,7 @@ import click
 
 from transfer.cli.document import json_text
 from transfer.cli.limits import limit_options
-from transfer.cli.options import AwsOptions, access_options, aws_options
+from transfer.cli.options import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.render import Form, choose_form, observing
 from transfer.cli.run import DONE, Terminated, exit_code, explain
 from transfer.cli.running import run
@@ -137,10 +137,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
         return command(options, **arguments)
 
     decorated: Callable[..., T] = aws_options(access_options("src")(access_options("dest")(gather)))
-    decorated = limit_options("-j", "--jobs")(decorated)
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+    return with_options(limit_options("-j", "--jobs")(decorated), _OPTIONS)
 
 
 def move(source: str, targets: Sequence[str], options: MoveOptions) -> int:

@@ -3,7 +3,7 @@ Options that several commands share, and the types of their values. Knows no com
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -48,6 +48,15 @@ def _tag(text: str) -> dict[str, str]:
 TAG = Parsed("key=value", _tag)
 
 
+def with_options(
+    command: Callable[..., T], options: Sequence[Callable[[Callable[..., T]], Callable[..., T]]]
+) -> Callable[..., T]:
+    """A command with options, which its help shows in their order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Who to be at AWS, and where it is."""
 
@@ -87,14 +96,12 @@ def aws_options(command: Callable[..., T]) -> Callable[..., T]:
     def gather(*, profile: str | None, role: str | None, endpoint_url: str | None, **arguments: Any) -> T:
         return command(aws=AwsOptions(profile=profile, role=role, endpoint_url=endpoint_url), **arguments)
 
-    decorated: Callable[..., T] = gather
-    for option in (
-        click.option("--endpoint-url", metavar="URL", help="Send the API's requests there; AWS_ENDPOINT_URL_ECR."),
-        click.option("--role", metavar="ARN", help="A role to assume with the AWS credentials."),
+    options = (
         click.option("--profile", metavar="NAME", help="A profile of the AWS configuration; AWS_PROFILE."),
-    ):
-        decorated = option(decorated)
-    return decorated
+        click.option("--role", metavar="ARN", help="A role to assume with the AWS credentials."),
+        click.option("--endpoint-url", metavar="URL", help="Send the API's requests there; AWS_ENDPOINT_URL_ECR."),
+    )
+    return with_options(gather, options)
 
 
 def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -111,14 +118,12 @@ def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
     ) -> T:
         return command(EcrOptions(aws=aws, region=region, registry_id=registry_id, as_json=as_json), **arguments)
 
-    decorated: Callable[..., T] = gather
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print the API's own answer as JSON."),
-        click.option("--registry-id", metavar="ID", help="The account whose registry it is; your own by default."),
+    options = (
         click.option("--region", metavar="NAME", help="The registry's region; AWS_REGION, or the profile's."),
-    ):
-        decorated = option(decorated)
-    return aws_options(decorated)
+        click.option("--registry-id", metavar="ID", help="The account whose registry it is; your own by default."),
+        click.option("--json", "as_json", is_flag=True, help="Print the API's own answer as JSON."),
+    )
+    return aws_options(with_options(gather, options))
 
 
 def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -173,9 +178,6 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
             )
             return command(**{f"{name}access": access}, **arguments)
 
-        decorated: Callable[..., T] = gather
-        for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
+        return with_options(gather, options)
 
     return decorate
