@@ -30,12 +30,6 @@ BLOB = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(CONTENT), size=len
 
 
 @pytest_asyncio.fixture
-async def peer() -> AsyncIterator[QuirkyRegistry]:
-    async with quirky() as running:
-        yield running
-
-
-@pytest_asyncio.fixture
 async def registry(peer: QuirkyRegistry) -> AsyncIterator[Registry]:
     async with opened(peer.registry, settings=PLAIN, logins=Given(Login("me", "canary-77aa"))) as ready:
         yield ready

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.distribution_ends import Registry, opened
 from tests.images import ARTIFACT, OCI_EMPTY, encode
-from tests.peer.quirky import QuirkyRegistry, on, quirky, refuse
+from tests.peer.quirky import QuirkyRegistry, on, refuse
 from tests.peer.scripted import answer, stall
 from transfer.errors import InvalidManifest, TagImmutable
 from transfer.model.descriptor import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Descriptor
@@ -36,12 +36,6 @@ def referrer(number: int = 0, **members: Any) -> Manifest:
         "annotations": {"n": str(number)},
     }
     return parse_manifest(encode(document | members))
-
-
-@pytest_asyncio.fixture
-async def peer() -> AsyncIterator[QuirkyRegistry]:
-    async with quirky() as running:
-        yield running
 
 
 @pytest_asyncio.fixture
