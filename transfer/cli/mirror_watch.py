@@ -112,17 +112,17 @@ class _Teller:
         if self._health:
             self._health.run(report)
         document = report_document(report)
+        if self._options.report:
+            try:
+                write_report(self._options.report, document)
+            except OSError as error:  # the next one may fit on the disk
+                click.echo(f"report {self._options.report}: {error.strerror}", err=True)
         if not self._options.quiet:
             for warning in report.warnings:
                 click.echo(f"warning: {display(warning)}", err=True)
             click.echo(summary(report), err=True)
         if self._options.as_json:
             click.echo(msgspec.json.encode(document, enc_hook=str))
-        if self._options.report:
-            try:
-                write_report(self._options.report, document)
-            except OSError as error:  # the next one may fit on the disk
-                click.echo(f"report {self._options.report}: {error.strerror}", err=True)
 
     def reload(self, error: "InvalidConfig | None") -> None:
         if self._health:
