@@ -26,7 +26,13 @@ class Site:
 
     def write(self, *tags: str, more: str = "") -> None:
         mapping = f"{{source: {self.registry}/app, targets: {self.registry}/copy, tags: {{exact: {list(tags)}}}}}"
-        self.file.write_text(f"mappings: [{mapping}]\n{more}")
+        self.put(f"mappings: [{mapping}]\n{more}")
+
+    def put(self, text: str) -> None:
+        """Replace the file whole: who watches it may look at any moment."""
+        draft = self.file.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(self.file)
 
     def arguments(self, *more: object) -> tuple[object, ...]:
         return ("mirror", "-c", self.file, "--state", self.file.with_name("state"), "--json", *more)
@@ -91,7 +97,7 @@ def test_sighup_reads_the_file_and_runs_at_once_and_a_bad_one_changes_nothing(si
         site.write("v1", "v2")
         process.send_signal(signal.SIGHUP)
         assert counts(process.stdout) == {"copied": 1, "unchanged": 1}
-        site.file.write_text("mappings: 1\n")
+        site.put("mappings: 1\n")
         process.send_signal(signal.SIGHUP)
         assert counts(process.stdout) == {"unchanged": 2}
         process.terminate()
