@@ -39,11 +39,16 @@ class Usage:
 
 
 def clean_environment(home: Path, registry: Mapping[str, str]) -> dict[str, str]:
-    """The machine's environment without what would lead a client elsewhere, and with a home of its own."""
+    """
+    The machine's environment with a home of its own, and without what would lead a client elsewhere, or make Python
+    compile what an installed program has compiled.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
+        if not name.startswith("AWS_")
+        and not name.lower().endswith("_proxy")
+        and name not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
     }
     nowhere = str(home / "no-such-file")
     return {

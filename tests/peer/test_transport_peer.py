@@ -253,6 +253,16 @@ async def test_ssl_cert_file_is_trusted(tls: ssl.SSLContext, monkeypatch: pytest
         assert (await send(post(peer.url))).status == 200
 
 
+async def test_a_proxy_that_speaks_tls_is_trusted_by_the_same_file(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    async with scripted(answer(200, {"by": "proxy"}), tls=tls) as peer:
+        monkeypatch.setenv("http_proxy", peer.url)
+        reply = await send(post("http://registry.example/"))
+    assert reply.body == b'{"by": "proxy"}'
+
+
 async def test_a_certificate_for_another_name_is_not_trusted(tls: ssl.SSLContext) -> None:
     async with scripted(answer(), tls=tls) as peer:
         url = peer.url.replace("127.0.0.1", "localhost")

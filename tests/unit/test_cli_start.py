@@ -1,8 +1,10 @@
 """What the command line does before it does anything: start quickly, help, and refuse what it cannot read."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from transfer.cli import main
 from transfer.cli.group import transfer
 
+CERTIFICATE = Path(__file__).parents[1] / "peer" / "loopback.pem"
 HEAVY = ("aiohttp", "botocore", "boto3", "rich", "uvloop", "sqlite3", "aiofiles")
 
 
@@ -55,6 +58,32 @@ def test_nothing_is_imported_before_it_is_needed(program: str, unwanted: set[str
     program += f"; import sys; print(sorted({unwanted!r} & sys.modules.keys()))"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ended.stdout.splitlines()[-1:], ended.stderr) == (["[]"], "")
+
+
+STARTED = """
+import os, gc
+from transfer.cli.starting import imported, start_sooner
+start_sooner()
+before = dict(os.environ)
+import aiohttp.connector
+contexts = aiohttp.connector._SSL_CONTEXT_VERIFIED, aiohttp.connector._SSL_CONTEXT_UNVERIFIED
+print(*(len(context.get_ca_certs()) for context in contexts), before == dict(os.environ), aiohttp.connector.__loader__)
+print(gc.get_freeze_count(), gc.isenabled())
+imported()
+print(gc.get_freeze_count() > 10_000, gc.isenabled())
+"""
+
+
+@pytest.mark.parametrize("seen", [{"SSL_CERT_FILE": str(CERTIFICATE)}, {}])
+def test_the_program_reads_no_certificates_until_tls_asks_for_them(seen: dict[str, str]) -> None:
+    known = {name: value for name, value in os.environ.items() if name not in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    ended = subprocess.run(
+        [sys.executable, "-c", STARTED], capture_output=True, text=True, check=False, env=known | seen
+    )
+    assert ended.stderr == ""
+    certificates, unfrozen, frozen = ended.stdout.splitlines()
+    assert certificates.startswith("0 0 True <_frozen_importlib_external.SourceFileLoader")
+    assert (unfrozen, frozen) == ("0 False", "True True")
 
 
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

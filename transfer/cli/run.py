@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from transfer.cli.starting import start_sooner
 from transfer.cli.text import display
 from transfer.errors import (
     CredentialsMissing,
@@ -26,9 +27,6 @@ from transfer.errors import (
 )
 
 DONE, FAILED, INVALID, CREDENTIALS, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143
-
-# As many objects more than before, and garbage is looked for: once or twice in all the imports of a mirror.
-_ALLOCATIONS = 50_000
 
 
 class Terminated(BaseException):
@@ -94,11 +92,9 @@ def program() -> int:
     """
     Run the command line as all that its process is for, and return its exit code.
 
-    What is imported stays until the end, so that it is not looked through for garbage: not while it comes in, nor when
-    the interpreter ends and would take it apart piece by piece. That is a sixth of the time of a run that finds nothing
-    to do.
+    What is left at the end is not looked through for garbage: the interpreter would take it apart piece by piece.
     """
-    gc.set_threshold(_ALLOCATIONS)
+    start_sooner()
     code = main()
     gc.freeze()
     return code

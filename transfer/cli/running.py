@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from transfer.cli.run import Terminated
+from transfer.cli.starting import imported
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
     Raises:
         KeyboardInterrupt, Terminated: a signal ended it.
     """
+    imported()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_until_stopped(job))
 

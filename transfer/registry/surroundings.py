@@ -6,7 +6,6 @@ Does not send anything.
 """
 
 import ipaddress
-import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,10 +62,11 @@ def look_up(url: str, tls: Tls, known: dict[Tls, ssl.SSLContext]) -> Surrounding
         InvalidConfig: certificates that cannot be read, or a proxy of an unknown kind.
     """
     place = urlsplit(url)
+    proxy = _proxy(place.scheme, place.hostname or "")
     trust: ssl.SSLContext | bool = True
-    if place.scheme == "https" and not _is_default(tls):
+    if "https" in {place.scheme, urlsplit(proxy or "").scheme}:
         trust = known.setdefault(tls, known.get(tls) or _trust(tls))
-    return Surroundings(_proxy(place.scheme, place.hostname or ""), trust)
+    return Surroundings(proxy, trust)
 
 
 def is_public(address: str) -> bool:
@@ -77,11 +77,6 @@ def is_public(address: str) -> bool:
         return False
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return (mapped or ip).is_global
-
-
-def _is_default(tls: Tls) -> bool:
-    """Whether the HTTP client's own context will do, which it has read the system's certificates into at its import."""
-    return tls == SYSTEM_TLS and not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys()
 
 
 def _trust(tls: Tls) -> ssl.SSLContext:
