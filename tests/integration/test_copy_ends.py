@@ -77,7 +77,7 @@ async def test_blobs_are_mounted_within_a_registry_and_nothing_is_sent(
     assert not any("GetBlob" in name or "Upload" in name for name in asked), asked
 
 
-async def test_an_image_that_is_there_costs_one_question_for_its_tag_and_manifest(
+async def test_an_image_that_is_there_costs_one_question_for_its_tag(
     server: Server, engine: Engine, host: str, layout: ImageBuilder
 ) -> None:
     image = layout.image()
@@ -86,7 +86,54 @@ async def test_an_image_that_is_there_costs_one_question_for_its_tag_and_manifes
         server.requests.clear()
         again = await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
     assert again.present.count == 3
-    assert {name: count for name, count in operations(server).items() if name != "Ping"} == {"HeadManifest": 2}
+    assert {name: count for name, count in operations(server).items() if name != "Ping"} == {"HeadManifest": 1}
+
+
+async def test_a_repository_without_tags_is_asked_for_large_blobs_alone(
+    server: Server, engine: Engine, host: str, layout: ImageBuilder
+) -> None:
+    image = layout.image([1000] * 12 + [MIB], tag="v1")
+    async with engine:
+        copied = await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
+    assert copied.uploaded.count == 14
+    answered = Counter(record.operation for record in server.requests if record.status != 401)
+    assert answered == {
+        "HeadManifest": 1,
+        "ListTags": 1,
+        "HeadBlob": 1,
+        "PostUpload": 14,
+        "PutUpload": 14,
+        "PutManifest": 1,
+    }
+
+
+async def test_a_repository_is_asked_once_whether_it_has_tags(
+    server: Server, engine: Engine, host: str, layout: ImageBuilder
+) -> None:
+    images = [layout.image([1000, 2000 + number], tag=f"v{number}", seed=number) for number in range(3)]
+    async with engine:
+        for name in ("app", "app-too"):
+            await engine.copy(images[0].source, f"{host}/{name}:v0", target_access=LOGIN)
+        for image in images:
+            await engine.copy(image.source, f"{host}/app:new-{image.root.digest.encoded[:6]}", target_access=LOGIN)
+    # v0 under its second tag is known by its digest; what others share with it is asked for no more.
+    assert operations(server)["ListTags"] == 2
+    assert operations(server)["HeadBlob"] == 0
+
+
+async def test_large_blobs_that_lie_without_a_tag_are_not_sent_again(
+    server: Server, host: str, layout: ImageBuilder
+) -> None:
+    image = layout.image([MIB, MIB + 1, 1000])
+    config = TransferConfig(backoff_base=0.01, journal=False)
+    async with Engine(config) as engine:
+        await engine.copy(image.source, f"{host}/app@{image.root.digest}", target_access=LOGIN)
+        await engine.copy(image.source, f"{host}/other:v1", target_access=LOGIN)
+    server.requests.clear()
+    async with Engine(config) as engine:
+        copied = await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
+    assert (copied.uploaded.count, copied.present.count) == (2, 2)
+    assert (operations(server)["HeadBlob"], copied.sent < 10_000) == (2, True)
 
 
 async def test_a_wrong_login_is_refused_with_its_side(

@@ -58,7 +58,8 @@ class Presence(msgspec.Struct, frozen=True):
 
     Attributes:
         tagged: the digest under the tag that was asked for; None when there is no such tag.
-        manifests: which of the manifests asked for are there.
+        manifests: which of the manifests asked for are known to be there. What the tag holds vouches for all that it
+            names, and of what costs no more to send than to ask for a target may know nothing.
     """
 
     tagged: Digest | None = None

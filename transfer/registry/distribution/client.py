@@ -34,10 +34,18 @@ from transfer.registry.distribution.calls import Calls
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
 from transfer.registry.distribution.headers import held_bytes, with_query
 from transfer.registry.distribution.holdings import Holdings
-from transfer.registry.distribution.pages import Page, list_referrers, list_repositories, list_tags, read_referrers
+from transfer.registry.distribution.pages import (
+    Page,
+    has_tags,
+    list_referrers,
+    list_repositories,
+    list_tags,
+    read_referrers,
+)
 from transfer.registry.distribution.quota import Pulls
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
 from transfer.registry.distribution.subjects import Lists
+from transfer.registry.distribution.vacancies import Vacancies
 from transfer.registry.ranges import Lanes
 from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
@@ -90,6 +98,7 @@ class DistributionClient:
         self.lanes = Lanes(limits.read_ahead)
         self.lists = Lists()
         self.pulls = Pulls(reserve)
+        self.vacancies = Vacancies()
 
     def __repr__(self) -> str:
         return f"DistributionClient({self.registry!r})"
@@ -292,6 +301,10 @@ class DistributionClient:
     def tags(self, repository: str) -> AsyncGenerator[str]:
         """Every tag of a repository, over all pages, each once."""
         return list_tags(self._get_page, repository, self._calls.name(repository))
+
+    async def has_tags(self, repository: str) -> bool:
+        """Whether there is any tag in a repository; not, where there is no such repository."""
+        return await has_tags(self._get_page, repository, self._calls.name(repository))
 
     def repositories(self) -> AsyncGenerator[str]:
         """Every repository of the registry, over all pages, each once, where it tells."""

@@ -64,6 +64,20 @@ async def list_tags(get: GetPage, repository: str, name: str) -> AsyncGenerator[
             yield tag
 
 
+async def has_tags(get: GetPage, repository: str, name: str) -> bool:
+    """
+    Whether there is any tag in a repository; not, where there is no such repository.
+
+    Raises:
+        RegistryError: the registry does not tell.
+    """
+    what = f"GET tags of {name}"
+    page = await get(repository, f"/v2/{repository}/tags/list?n=1", what)
+    if page.reply.status != 200 and error_of(what, page.reply).code == "NAME_UNKNOWN":
+        return False
+    return bool(_read_tags(page, what))
+
+
 async def list_repositories(get: GetPage, registry: str) -> AsyncGenerator[str]:
     """
     Every repository of a registry, each once, as the pages come (distribution's own `_catalog`; not in the OCI spec).
