@@ -2,13 +2,15 @@
 
 import pytest
 
-from transfer.engine.config import MIB
+from transfer.engine.config import TransferConfig
 from transfer.engine.limits import Gate
 from transfer.registry.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Lanes, is_slow, range_end, streams_each
 from transfer.registry.replies import strong_etag, total_of
 
 
-@pytest.mark.parametrize(("blobs", "streams"), [(1, 8), (2, 4), (3, 3), (4, 2), (7, 2), (8, 1), (9, 1), (1000, 1)])
+@pytest.mark.parametrize(
+    ("blobs", "streams"), [(1, 12), (2, 6), (3, 4), (5, 3), (6, 2), (11, 2), (12, 1), (13, 1), (1000, 1)]
+)
 def test_streams_are_shared_and_a_blob_always_has_one(blobs: int, streams: int) -> None:
     assert streams_each(blobs) == streams
     assert blobs * streams >= MOST_STREAMS or streams == 1
@@ -34,29 +36,32 @@ def test_a_range_ends_at_its_size_or_takes_a_short_rest_along(
 
 
 @pytest.mark.parametrize(
-    ("received", "waited", "slow"),
+    ("received", "waited", "blobs", "slow"),
     [
-        (0, 0.0, False),
-        (64 * 1024, 0.009, False),
-        (64 * 1024, 0.02, True),
-        (ENOUGH, 1.0, False),
-        (ENOUGH, 1.1, True),
-        (ENOUGH // 2, 1.0, True),
+        (0, 0.0, 1, False),
+        (64 * 1024, 0.009, 1, False),
+        (64 * 1024, 0.02, 1, True),
+        (ENOUGH, 1.0, 1, False),
+        (ENOUGH, 1.1, 1, True),
+        (ENOUGH // 2, 1.0, 1, True),
+        (ENOUGH // 2, 1.0, 2, False),
+        (ENOUGH // 2, 1.0, 8, False),
+        (ENOUGH // 16, 1.0, 8, True),
     ],
 )
 def test_a_stream_is_slow_that_brings_less_than_enough_for_its_waiting(
-    received: int, waited: float, slow: bool
+    received: int, waited: float, blobs: int, slow: bool
 ) -> None:
-    assert is_slow(received, waited) is slow
+    assert is_slow(received, waited, blobs) is slow
 
 
 def test_lanes_are_had_within_the_share_the_budget_and_where_ranges_are_sent() -> None:
     gate = Gate(2 * RANGE)
     lanes = Lanes(gate)
     with lanes.share() as one:
-        assert [lanes.may_add(streams) for streams in (1, 7, 8)] == [True, True, False]
+        assert [lanes.may_add(streams) for streams in (1, 11, 12)] == [True, True, False]
         with lanes.share():
-            assert [lanes.may_add(streams) for streams in (3, 4)] == [True, False]
+            assert [lanes.may_add(streams) for streams in (5, 6)] == [True, False]
         assert not lanes.is_alone()
         assert one.try_take(RANGE)
         assert one.try_take(1)
@@ -77,7 +82,7 @@ def test_only_a_strong_etag_says_which_bytes_these_are(etag: str, strong: str | 
 
 
 def test_a_range_fits_into_memory_as_often_as_there_are_streams() -> None:
-    assert MOST_STREAMS * RANGE == 16 * MIB
+    assert TransferConfig().max_read_ahead_bytes == MOST_STREAMS * RANGE
 
 
 @pytest.mark.parametrize(

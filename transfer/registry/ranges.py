@@ -24,8 +24,8 @@ LONE_RANGE = 32 * MIB
 # Below this there is too little to win.
 LARGE = 3 * RANGE
 # For one registry; as many large blobs at once have one stream each.
-MOST_STREAMS = 8
-# One stream that brings so many bytes a second, a gigabit, is not what limits; several would cost more CPU.
+MOST_STREAMS = 12
+# Streams that together bring so many bytes a second, a gigabit, are not what limits; more would cost more CPU.
 ENOUGH = 128 * MIB
 # Seconds of waiting that say nothing of a stream.
 _GRACE = 0.01
@@ -44,9 +44,14 @@ def range_end(first: int, end: int, *, alone: bool) -> int:
     return wanted if end - wanted >= RANGE // 2 else end
 
 
-def is_slow(received: int, waited: float) -> bool:
-    """Whether a stream that was waited for so many seconds, and brought so many bytes, is what limits."""
-    return waited > _GRACE + received / ENOUGH
+def is_slow(received: int, waited: float, blobs: int) -> bool:
+    """
+    Whether a stream that was waited for so many seconds, and brought so many bytes, is what limits.
+
+    Args:
+        blobs: how many are read from the registry at once, each likely as fast as this one.
+    """
+    return waited > _GRACE + received * blobs / ENOUGH
 
 
 class Lanes:
@@ -57,12 +62,13 @@ class Lanes:
         read_ahead: bytes that may be read before their turn, from all registries.
 
     Attributes:
+        blobs: how many large ones are read from the registry just now.
         sends_ranges: False once the registry has sent a whole blob instead of a range.
     """
 
     def __init__(self, read_ahead: Gate) -> None:
         self._read_ahead = read_ahead
-        self._blobs = 0
+        self.blobs = 0
         self.sends_ranges = True
 
     def read(self, stream: OpenStream, first: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
@@ -79,16 +85,16 @@ class Lanes:
     @contextmanager
     def share(self) -> Iterator[Share]:
         """What one more large blob reads ahead, given back at the end."""
-        self._blobs += 1
+        self.blobs += 1
         try:
             with Share(self._read_ahead) as share:
                 yield share
         finally:
-            self._blobs -= 1
+            self.blobs -= 1
 
     def may_add(self, streams: int) -> bool:
         """Whether a blob that has so many streams may have another."""
-        return self.sends_ranges and streams < streams_each(self._blobs)
+        return self.sends_ranges and streams < streams_each(self.blobs)
 
     def is_alone(self) -> bool:
         """Whether the first stream of a blob would stay its only one."""
@@ -191,7 +197,7 @@ class _RangedBlob:
         piece = await anext(pieces, b"")
         self._waited += clock() - asked
         self._received += len(piece)
-        self._slow = self._slow or is_slow(self._received, self._waited)
+        self._slow = self._slow or is_slow(self._received, self._waited, self._lanes.blobs)
         return piece
 
     async def _open(self) -> None:

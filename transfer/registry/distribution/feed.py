@@ -1,9 +1,9 @@
 """
-A blob on its way out: read from its source in a task of its own, verified as it passes, handed on in order.
+A blob on its way out: read from its source in a task of its own, verified on demand, handed on in order.
 
 The HTTP client takes a body from a task that ends with each request, while a source may bind what it opens to the
 task that opened it; so one task reads, for as many requests as follow each other, and is one piece ahead of them.
-The last byte is handed on only when the digest is right. Knows no registry.
+Of a blob that is verified the last byte is handed on only when the digest is right. Knows no registry.
 """
 
 import asyncio
@@ -46,18 +46,16 @@ class Feed:
     Args:
         source, blob: what is read.
         group: the reading task belongs to it; its own errors come out of the bodies.
-
-    Attributes:
-        verified: all bytes pass here, so their digest is known; False once reading begins behind the first byte.
+        verify: compute the digest of what passes, so that nothing else is ever sent whole.
     """
 
-    def __init__(self, source: BlobSource, blob: Descriptor, group: asyncio.TaskGroup) -> None:
+    def __init__(self, source: BlobSource, blob: Descriptor, group: asyncio.TaskGroup, *, verify: bool = True) -> None:
         self._source = source
         self._blob = blob
         self._group = group
-        self.verified = True
-        self._hasher = blob.digest.hasher()
+        self._hasher = blob.digest.hasher() if verify else None
         self._hashed = 0
+        self._gap = False
         self._guard = xxhash.xxh3_64()
         self._guarded = 0
         self._hashing: asyncio.Future[None] | None = None
@@ -75,9 +73,14 @@ class Feed:
         await self._stop()
 
     @property
+    def verified(self) -> bool:
+        """Whether the digest of all that passes is looked at; not, once reading begins behind the first byte."""
+        return self._hasher is not None
+
+    @property
     def guard(self) -> int:
         """xxh3-64 over all bytes from the first to the last one handed on; 0 where they are not all known."""
-        return self._guard.intdigest() if self.verified else 0
+        return 0 if self._gap else self._guard.intdigest()
 
     def body(self, first: int, end: int) -> StreamBody:
         """The bytes [first, end) for one request; the next one may begin where it ends, or anywhere before."""
@@ -94,20 +97,34 @@ class Feed:
             ContentMismatch: the file is shorter.
             InvalidLayout: it cannot be read.
         """
-        abandoned = threading.Event()
-        try:
-            if await asyncio.to_thread(self._pass, end, abandoned):
-                if end == self._blob.size:
-                    self._verify()
-                return self.guard
-        finally:
-            abandoned.set()
+        if await self._passed(end):
+            return self.guard
         self._hashed = self._guarded = end
-        self.verified = False
+        self._hasher, self._gap = None, True
         return None
 
+    async def check(self) -> None:
+        """
+        Look at the whole file, where there is one, before the first byte is handed on.
+
+        Raises:
+            ContentMismatch, InvalidLayout: as `advance` does, or its digest is another.
+        """
+        if await self._passed(self._blob.size):
+            self._guard, self._guarded = xxhash.xxh3_64(), 0
+
+    async def _passed(self, end: int) -> bool:
+        abandoned = threading.Event()
+        try:
+            passed = await asyncio.to_thread(self._pass, end, abandoned)
+        finally:
+            abandoned.set()
+        if passed and end == self._blob.size:
+            self._verify()
+        return passed
+
     def _pass(self, end: int, abandoned: threading.Event) -> bool:
-        """Hash up to `end`, unless there is no file; a thread is not stopped by a cancellation, but by the event."""
+        """Read up to `end`, unless there is no file; a thread is not stopped by a cancellation, but by the event."""
         file = self._source.open_file(self._blob)
         if file is None:
             return False
@@ -118,7 +135,8 @@ class Feed:
                     data = file.read(min(MIB, end - self._guarded))
                     if not data:
                         raise self._mismatch(f"it ends at byte {self._guarded}")
-                    self._hasher.update(data)
+                    if self._hasher is not None:
+                        self._hasher.update(data)
                     self._guard.update(data)
                     self._guarded += len(data)
         except OSError as error:
@@ -171,7 +189,7 @@ class Feed:
         if position > self._blob.size:
             raise self._mismatch("it goes on behind that")
         fresh = position - self._hashed
-        if fresh <= 0 or not self.verified:
+        if fresh <= 0 or self._hasher is None:
             return
         data = piece[-fresh:]
         self._hashed = position
@@ -185,7 +203,7 @@ class Feed:
             self._verify()
 
     def _verify(self) -> None:
-        if not self._blob.digest.matches(self._hasher):
+        if self._hasher is not None and not self._blob.digest.matches(self._hasher):
             raise self._mismatch(f"its content has digest {self._blob.digest.algorithm}:{self._hasher.hexdigest()}")
 
     def _mismatch(self, found: str) -> ContentMismatch:

@@ -3,7 +3,9 @@ Upload one blob: in one piece, or in chunks that a later run can continue.
 
 A chunk whose fate is unknown is settled by asking the session where it stands, a commit by asking for the blob.
 Registries differ in what they take: one that refuses chunks gets the blob in one piece, one that refuses large bodies
-gets smaller chunks, and what was learned holds for its other blobs. Knows nothing of manifests, nor of other blobs.
+gets smaller chunks, and what was learned holds for its other blobs. A registry computes the digest of what it commits,
+so that nobody else does for large blobs, until one is refused: then all of it is looked at on its second way, to tell
+whether it was read or stored wrong. Knows nothing of manifests, nor of other blobs.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ _MOST_MISSTEPS = 4
 _NO_CHUNKS = frozenset({400, 405, 411, 415, 416, 422, 501})
 # What a registry says when the bytes it put together are not what was announced.
 _SPOILED = frozenset({"BLOB_UPLOAD_INVALID", "DIGEST_INVALID", "SIZE_INVALID", "400", "416"})
-# Below this a body is refused for another reason than its size.
+# Below this a body is refused for another reason than its size; and verifying costs less than being refused.
 _SMALLEST_CHUNK = 1024 * 1024
 _CANCEL_SECONDS = 5.0
 
@@ -74,6 +76,8 @@ class BlobUpload:
         self._what = f"blob {self._blob.digest} to {site.client.registry}/{site.repository}"
         self._sent = 0
         self._chunks_sent = 0
+        self._verify = self._blob.size <= _SMALLEST_CHUNK
+        self._doubted = False
         # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
         self._all_ours = True
 
@@ -96,7 +100,7 @@ class BlobUpload:
                     state, notice = None, f"blob {self._blob.digest} starts over: {lost}"
                 except _NoChunks as refusal:
                     state, notice = None, str(refusal)
-                self._chunks_sent, self._all_ours = 0, True
+                self._chunks_sent, self._all_ours, self._verify = 0, True, True
                 await self._site.journal.drop(self._key)
                 self._context.notify(Notice(notice))
             return await self._attempt(None)
@@ -107,7 +111,9 @@ class BlobUpload:
         size, habits = self._blob.size, self._client.habits
         with Share(self._site.bytes_in_flight) as share:
             await share.take(min(size, HELD_BYTES))
-            async with task_group() as group, Feed(self._source, self._blob, group) as feed:
+            async with task_group() as group, Feed(self._source, self._blob, group, verify=self._verify) as feed:
+                if self._doubted:
+                    await feed.check()
                 fits = size <= self._site.chunk_threshold and size <= habits.largest_body
                 if state is None and (fits or not habits.takes_chunks):
                     return await self._send_whole(feed)
@@ -129,13 +135,13 @@ class BlobUpload:
             except (TransferError, SourceFailed) as error:
                 # What of a broken body is in the session nobody knows: it is of no more use.
                 await self._cancel(upload)
-                raise self._judge_whole(error) from error
+                raise self._judge_whole(error, verified=feed.verified) from error
 
         await self._client.retry(f"PUT {self._what}", once)
         self._context.notify(BlobProgress(self._blob.digest, self._blob.size))
         return BlobSent(self._blob.size)
 
-    def _judge_whole(self, error: Exception) -> Exception:
+    def _judge_whole(self, error: Exception, *, verified: bool) -> Exception:
         habits = self._client.habits
         if not isinstance(error, RegistryError):
             return error
@@ -143,7 +149,7 @@ class BlobUpload:
             habits.largest_body = min(habits.largest_body, self._blob.size // 2)
             return self._lost(f"the registry takes no body of {self._blob.size} bytes, so it goes in chunks")
         if error.code == "DIGEST_INVALID":
-            return self._changed(error)
+            return self._changed(error) if verified else self._doubtful(error)
         return error
 
     async def _send_chunks(self, feed: Feed, state: UploadState | None) -> BlobSent:
@@ -267,7 +273,7 @@ class BlobUpload:
         if error.code not in _SPOILED:
             return error
         if not self._all_ours or not verified:
-            return self._lost(f"what the registry holds of it cannot be committed ({error})")
+            return self._doubtful(error)
         if self._chunks_sent > 1:
             # GHCR has been seen to keep the last of several chunks only.
             self._client.habits.takes_chunks = False
@@ -289,6 +295,11 @@ class BlobUpload:
 
     def _lost(self, reason: str) -> UploadLost:
         return UploadLost(f"{self._what}: {reason}", status=400, code="OutOfStep", side="target")
+
+    def _doubtful(self, error: RegistryError) -> UploadLost:
+        """Whether it was read or sent wrong, the next attempt will tell."""
+        self._doubted = True
+        return self._lost(f"what the registry holds of it cannot be committed ({error})")
 
     def _changed(self, error: RegistryError) -> ContentMismatch:
         return ContentMismatch(
