@@ -44,7 +44,7 @@ class Registry:
             chunk_bytes=chunk,
             chunk_threshold=threshold,
         )
-        return DistributionTarget(site, known=set[Digest]())
+        return DistributionTarget(site, known=set[Digest](), is_begun=_never)
 
 
 @asynccontextmanager
@@ -65,3 +65,7 @@ async def opened(
         exchange = Exchange(registry, transport=connections, logins=logins, settings=settings)
         client = DistributionClient(exchange, retrier=Retrier(config, sleep=sleep), limits=limits, pace=pace)
         yield Registry(client, limits, journal or NoJournal())
+
+
+async def _never() -> bool:
+    return False

@@ -119,8 +119,8 @@ class Killer:
         if process.returncode is not None:
             return False
         process.kill()
-        await process.wait()
-        return True
+        # It may have ended by itself a moment before.
+        return await process.wait() == -signal.SIGKILL
 
 
 async def assert_whole(place: str, image: BuiltImage, folder: Path) -> None:

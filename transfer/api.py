@@ -260,6 +260,15 @@ class Engine:
         async for name in self._ends.repositories(read_login(registry), access):
             yield name
 
+    async def greet(self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> None:
+        """
+        Reach a repository's registry while there is nothing to ask yet: what is asked next need not wait for that.
+
+        Raises:
+            TransferError: as of `copy_image`; what is asked next will tell the same.
+        """
+        await self._ends.greet(read_repository(repository), access)
+
     async def digests(
         self, repository: str, tags: Sequence[str], *, access: RegistryAccess = DEFAULT_ACCESS
     ) -> Mapping[str, Digest | TransferError]:

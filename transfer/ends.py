@@ -9,6 +9,7 @@ between two ends.
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
@@ -165,6 +166,13 @@ class Ends:
             source, self._transport, self._retrier, registry=registry, meter=self._limits.meter(), observe=tally
         )
 
+    async def greet(self, place: RemotePlace, access: RegistryAccess) -> None:
+        """Make ready for questions about a place."""
+        if isinstance(place, RegistryPlace):
+            await self._registry(place, access).greet(place.reference.repository)
+        else:
+            await self._ecr.repository(place, access)
+
     async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
         """A place whose tags are listed, or whose images deleted."""
         if isinstance(place, RegistryPlace):
@@ -230,7 +238,7 @@ class Ends:
         known = await self._known.at(key, access.who)
         for digest in known:
             client.holdings.note(reference.repository, digest)
-        return DistributionTarget(site, known=known)
+        return DistributionTarget(site, known=known, is_begun=partial(self._known.is_begun, key))
 
     def _registry(self, place: RegistryPlace, access: RegistryAccess) -> DistributionClient:
         """The client of a registry, as one side reaches it."""

@@ -57,4 +57,7 @@ async def test_a_mirror_killed_at_twenty_moments_ends_bit_for_bit_and_sends_litt
         source.requests.clear()
         await run(repository)
         assert set(checks(list(target.requests)).values()) == {1}
-        assert Counter(one.operation for one in target.requests if one.status == 200) == {"HeadManifest": len(images)}
+        assert Counter(one.operation for one in target.requests if one.status == 200) == {
+            "GetBase": 1,
+            "HeadManifest": len(images),
+        }

@@ -65,7 +65,7 @@ async def test_referrers_that_have_not_changed_cost_one_question_at_each_end(
     if site.by_api:
         assert asked(site.target) == {"BatchGetImage": 2, "ListImageReferrers": 1}
     else:
-        assert asked(site.target) == {"HeadManifest": 2, "ListReferrers": 1}
+        assert asked(site.target) == {"GetBase": 1, "HeadManifest": 2, "ListReferrers": 1}
 
 
 async def test_tags_are_listed_once_for_all_images_that_are_named(site: MirrorSite, signed: BuiltImage) -> None:

@@ -159,16 +159,17 @@ class MirrorRun:
         templates: Sequence[TargetTemplate],
     ) -> None:
         source = Reference(spec.registry, repository)
+        targets = [_repository_of(template.render(replace(source, tag="latest"))) for template in templates]
         images: list[Image] = []
         known = False
         listed: Sequence[str] | None = None
         with self._ledger.mistakes(name, mapping):
-            tags, listed = await self._survey.tags(name, mapping, spec, source)
+            tags, listed = await self._survey.tags(name, mapping, spec, source, targets)
             images = images_of(name, mapping, [spec.reference(tag, repository) for tag in tags], templates)
             known = True
         if not known:
-            for template in templates:
-                self._claims.blur(template.registry, template.render(replace(source, tag="latest")).repository)
+            for target in targets:
+                self._claims.blur(target.registry, target.repository)
             return
         images = [one for image in images if (one := self._claimed(image)) is not None]
         async with task_group() as group:
@@ -324,6 +325,10 @@ class MirrorRun:
             referrers=settings.referrers or settings.digest_tags,
             include_foreign=settings.foreign_layers,
         )
+
+
+def _repository_of(reference: Reference) -> Reference:
+    return replace(reference, tag=None)
 
 
 def _advised(error: TransferError) -> TransferError:

@@ -5,10 +5,11 @@ Only looks, and decides nothing; keeps nothing but the tags of the sources' repo
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from transfer.api import Engine
 from transfer.engine.limits import Flights
-from transfer.engine.tasks import gather
+from transfer.engine.tasks import gather, task_group
 from transfer.errors import NotFound, Side, TransferError
 from transfer.mirror.access import Accesses
 from transfer.mirror.decide import Image
@@ -54,10 +55,13 @@ class Survey:
         return chosen.names
 
     async def tags(
-        self, name: str, mapping: MappingSettings, spec: SourceSpec, repository: Reference
+        self, name: str, mapping: MappingSettings, spec: SourceSpec, repository: Reference, targets: Iterable[Reference]
     ) -> tuple[Sequence[str], Sequence[str] | None]:
         """
         The tags (or digests) that a mapping wants of a repository; and all that there are, where they were listed.
+
+        Args:
+            targets: repositories that will be asked next, whose registries are reached while the source lists its tags.
 
         Raises:
             TransferError: the repository is not there, or does not tell.
@@ -65,12 +69,23 @@ class Survey:
         exact = (spec.choice,) if spec.choice else known(mapping.tags)
         if exact is not None and mapping.prune is None:
             return exact, None
-        listed = await self._all_tags(repository)
+        async with task_group() as group:
+            group.create_task(self._greet(targets))
+            listed = await self._all_tags(repository)
         chosen = select(listed, mapping.tags)
         self._unmatched(f"{name}: {repository}", chosen.unmatched)
         if not chosen.names:
             self._warn(f"{name}: {repository}: no tag fits, of {len(listed)} that there are")
         return chosen.names, listed
+
+    async def _greet(self, repositories: Iterable[Reference]) -> None:
+        """Reach the registries of repositories that will be asked next; what goes wrong will show then."""
+
+        async def one(repository: Reference) -> None:
+            with suppress(TransferError):
+                await self._engine.greet(str(repository), access=self._accesses.to(repository.registry))
+
+        await gather(map(one, {repository.registry: repository for repository in repositories}.values()))
 
     async def listed(self, repository: Reference) -> list[str]:
         """Every tag of a repository."""

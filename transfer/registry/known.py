@@ -57,6 +57,19 @@ class KnownBlobs:
             self._known.setdefault(key, set(trusted))
         return self._known[key]
 
+    async def is_begun(self, target: str) -> bool:
+        """
+        Whether an earlier run may have put something where nothing shows: one that was asked this, and went on.
+
+        Args:
+            target: names registry and repository.
+        """
+        key = f"begun {target}"
+        if await self._memory.recall(key) is not None:
+            return True
+        await self._memory.remember(key, b"1")
+        return False
+
     async def save(self) -> None:
         """Remember what was confirmed since."""
         for key, known in self._known.items():

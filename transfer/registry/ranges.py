@@ -24,7 +24,7 @@ LONE_RANGE = 32 * MIB
 # Below this there is too little to win.
 LARGE = 3 * RANGE
 # For one registry; as many large blobs at once have one stream each.
-MOST_STREAMS = 12
+MOST_STREAMS = 8
 # Streams that together bring so many bytes a second, a gigabit, are not what limits; more would cost more CPU.
 ENOUGH = 128 * MIB
 # Seconds of waiting that say nothing of a stream.

@@ -132,7 +132,16 @@ class DistributionClient:
 
     async def ping(self, repository: str) -> None:
         """Be let in at all, with what a pull from the repository needs; it may be empty."""
-        await self._call(Call("GET base", "/v2/", f"GET /v2/ of {self.registry}", Access(repository), _OK), _nothing)
+        await self._call(self._base(repository), _nothing)
+
+    async def greet(self, repository: str) -> None:
+        """Reach the registry, so that what all requests need is known by the time of the first; tried once."""
+        call = self._base(repository)
+        async with self._slot(call):
+            await self._exchange.greet(call)
+
+    def _base(self, repository: str) -> Call:
+        return Call("GET base", "/v2/", f"GET /v2/ of {self.registry}", Access(repository), _OK)
 
     async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
         """A manifest by tag or digest, at most 4 MiB; not verified against anything."""

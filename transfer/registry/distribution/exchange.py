@@ -161,6 +161,18 @@ class Exchange:
         """Who the registry has been told so far for a repository; None for nobody."""
         return self._found[1].shown(repository) if self._found else None
 
+    async def greet(self, call: Call) -> None:
+        """
+        Learn what all requests need before there is one; send `call` where nothing else tells.
+
+        Raises:
+            RegistryError, ConnectionFailed, Unauthorized, CredentialsMissing, InvalidConfig: as `open` does.
+        """
+        await self._place(call.what)
+        if not self._greeted.is_set():
+            async with self.open(call):
+                pass
+
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[Answer]:
         """
@@ -279,4 +291,7 @@ class Exchange:
 
     async def _ping(self, scheme: str, what: str) -> int:
         url = f"{scheme}://{self._host}/v2/"
-        return (await self._transport.send(Request("GET", url, {}, tls=self._tls(url)), what=what)).status
+        status = (await self._transport.send(Request("GET", url, {}, tls=self._tls(url)), what=what)).status
+        if status == 200:  # for everybody: there is nothing more to learn
+            self._greeted.set()
+        return status

@@ -5,7 +5,7 @@ Turns the engine's questions into requests of the Distribution API, as many at o
 gets up is in `upload`. Knows nothing of other repositories but what may be mounted from them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
 from transfer.engine.tasks import gather
@@ -28,10 +28,12 @@ class DistributionTarget:
     Args:
         site: client, names and limits that its uploads share.
         known: blobs that are known to be there; shared by all copies of one engine.
+        is_begun: whether an earlier run may have left something there.
     """
 
-    def __init__(self, site: UploadSite, *, known: set[Digest]) -> None:
+    def __init__(self, site: UploadSite, *, known: set[Digest], is_begun: Callable[[], Awaitable[bool]]) -> None:
         self._site = site
+        self._is_begun = is_begun
         self._client = site.client
         self._known = known
         # Sessions that the registry opened where it was asked to mount: what they are for is not asked for twice.
@@ -64,7 +66,10 @@ class DistributionTarget:
         return Presence(tagged=tagged, manifests=there)
 
     async def _was_vacant(self) -> bool:
-        return await self._client.vacancies.ask(self._site.repository, self._client.single().has_tags)
+        async def is_used(repository: str) -> bool:
+            return await self._client.single().has_tags(repository) or await self._is_begun()
+
+        return await self._client.vacancies.ask(self._site.repository, is_used)
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
         """One HEAD for each blob that is not known to be there, nor cheaper to send."""

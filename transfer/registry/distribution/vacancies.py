@@ -2,8 +2,8 @@
 Vacancies: repositories that held no tag when a registry was first asked, so that most of what one wants to know of
 them need not be asked.
 
-A repository without tags may yet hold something, of a push that was broken off say. What is taken not to be there is
-therefore only what costs no more to send than to ask for.
+A repository without tags may yet hold something, of somebody's push that was broken off say. What is taken not to be
+there is therefore only what costs no more to send than to ask for.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,15 +23,15 @@ class Vacancies:
         self._put: dict[str, set[Digest] | None] = {}
         self._asking: Flights[None] = Flights()
 
-    async def ask(self, repository: str, has_tags: Callable[[str], Awaitable[bool]]) -> bool:
+    async def ask(self, repository: str, is_used: Callable[[str], Awaitable[bool]]) -> bool:
         """Whether a repository was vacant at first; not, where that cannot be told."""
 
         async def once() -> None:
             try:
-                tagged = await has_tags(repository)
+                used = await is_used(repository)
             except TransferError:
-                tagged = True
-            self._put[repository] = None if tagged else set()
+                used = True
+            self._put[repository] = None if used else set()
 
         if repository not in self._put:
             await self._asking.run(repository, once, None)
