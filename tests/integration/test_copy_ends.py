@@ -98,7 +98,7 @@ async def test_a_repository_without_tags_is_asked_for_large_blobs_alone(
     assert copied.uploaded.count == 14
     answered = Counter(record.operation for record in server.requests if record.status != 401)
     assert answered == {
-        "HeadManifest": 1,
+        "HeadManifest": 2,
         "ListTags": 1,
         "HeadBlob": 1,
         "PostUpload": 14,
@@ -110,29 +110,45 @@ async def test_a_repository_without_tags_is_asked_for_large_blobs_alone(
 async def test_a_repository_is_asked_once_whether_it_has_tags(
     server: Server, engine: Engine, host: str, layout: ImageBuilder
 ) -> None:
-    images = [layout.image([1000, 2000 + number], tag=f"v{number}", seed=number) for number in range(3)]
+    images = [layout.image([1000] * 8, tag=f"v{number}", seed=number) for number in range(3)]
     async with engine:
-        for name in ("app", "app-too"):
-            await engine.copy(images[0].source, f"{host}/{name}:v0", target_access=LOGIN)
         for image in images:
-            await engine.copy(image.source, f"{host}/app:new-{image.root.digest.encoded[:6]}", target_access=LOGIN)
-    # v0 under its second tag is known by its digest; what others share with it is asked for no more.
-    assert operations(server)["ListTags"] == 2
+            await engine.copy(image.source, f"{host}/app:{image.tag}", target_access=LOGIN)
+    assert operations(server)["ListTags"] == 1
     assert operations(server)["HeadBlob"] == 0
+
+
+async def test_a_few_small_blobs_are_asked_for_each(
+    server: Server, engine: Engine, host: str, layout: ImageBuilder
+) -> None:
+    image = layout.image([1000] * 6)
+    async with engine:
+        await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
+    assert (operations(server)["ListTags"], operations(server)["HeadBlob"]) == (0, 7)
+
+
+async def test_a_repository_with_tags_is_asked_for_every_blob(
+    server: Server, engine: Engine, host: str, layout: ImageBuilder
+) -> None:
+    first, second = layout.image([1000], tag="one", seed=1), layout.image([1000] * 9, tag="two", seed=2)
+    async with engine:
+        for image in (first, second):
+            await engine.copy(image.source, f"{host}/app:{image.tag}", target_access=LOGIN)
+    assert (operations(server)["ListTags"], operations(server)["HeadBlob"]) == (1, 2 + 10)
 
 
 async def test_large_blobs_that_lie_without_a_tag_are_not_sent_again(
     server: Server, host: str, layout: ImageBuilder
 ) -> None:
-    image = layout.image([MIB, MIB + 1, 1000])
+    image = layout.image([MIB, MIB + 1] + [1000] * 7)
     config = TransferConfig(backoff_base=0.01, journal=False)
     async with Engine(config) as engine:
-        await engine.copy(image.source, f"{host}/app@{image.root.digest}", target_access=LOGIN)
-        await engine.copy(image.source, f"{host}/other:v1", target_access=LOGIN)
+        await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
+        await engine.delete(f"{host}/app@{image.root.digest}", access=LOGIN)
     server.requests.clear()
     async with Engine(config) as engine:
         copied = await engine.copy(image.source, f"{host}/app:v1", target_access=LOGIN)
-    assert (copied.uploaded.count, copied.present.count) == (2, 2)
+    assert (copied.uploaded.count, copied.present.count) == (8, 2)
     assert (operations(server)["HeadBlob"], copied.sent < 10_000) == (2, True)
 
 

@@ -58,8 +58,8 @@ class Presence(msgspec.Struct, frozen=True):
 
     Attributes:
         tagged: the digest under the tag that was asked for; None when there is no such tag.
-        manifests: which of the manifests asked for are known to be there. What the tag holds vouches for all that it
-            names, and of what costs no more to send than to ask for a target may know nothing.
+        manifests: which of the manifests asked for are known to be there; where the tag holds one, that one may be all,
+            since it vouches for all that it names.
     """
 
     tagged: Digest | None = None

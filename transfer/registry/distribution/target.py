@@ -16,7 +16,7 @@ from transfer.model.manifest import Manifest
 from transfer.registry.distribution.feed import HELD_BYTES
 from transfer.registry.distribution.sessions import Upload
 from transfer.registry.distribution.upload import BlobUpload, UploadSite
-from transfer.registry.distribution.vacancies import CHEAPLY_SENT_BYTES
+from transfer.registry.distribution.vacancies import cheap
 from transfer.registry.known import settle_known
 from transfer.registry.side import on_side
 
@@ -52,14 +52,12 @@ class DistributionTarget:
         return HELD_BYTES
 
     async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
-        """One HEAD for the tag; where it holds none of the manifests one for each, unless there is no tag at all."""
+        """One HEAD for the tag, and one for each manifest where it holds none of them."""
         digests = [one.digest for one in manifests]
         with on_side("target"):
             tagged = await self._client.head_manifest(self._site.repository, tag) if tag else None
             if tagged in digests:
                 return Presence(tagged=tagged, manifests=frozenset((tagged,)))
-            if tag and tagged is None and await self._was_vacant():
-                return Presence(manifests=self._client.vacancies.put(self._site.repository, digests))
             found = await gather(self._client.head_manifest(self._site.repository, digest) for digest in digests)
         # A registry that answers with another digest than it was asked for does not have this one.
         there = frozenset(digest for digest, said in zip(digests, found, strict=True) if said == digest)
@@ -74,15 +72,16 @@ class DistributionTarget:
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
         """One HEAD for each blob that is not known to be there, nor cheaper to send."""
         unknown = [blob for blob in blobs if fresh or blob.digest not in self._known]
-        unasked = not fresh and self._client.vacancies.has(self._site.repository)
-        asked = [blob.digest for blob in unknown if not unasked or blob.size > CHEAPLY_SENT_BYTES]
+        small = [] if fresh else cheap(unknown)
         with on_side("target"):
+            unasked = {blob.digest for blob in small} if small and await self._was_vacant() else set[Digest]()
+            asked = [blob.digest for blob in unknown if blob.digest not in unasked]
             found = await gather(self._client.has_blob(self._site.repository, digest) for digest in asked)
         missing = {digest for digest, there in zip(asked, found, strict=True) if not there}
         left = settle_known(self._known, asked, missing, fresh=fresh)
         for digest in set(asked) - left:
             self._client.holdings.note(self._site.repository, digest)
-        return left | {blob.digest for blob in unknown} - {*asked, *self._known}
+        return left | unasked - self._known
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """The API does not tell which tags may move: the manifest's PUT will."""
@@ -152,7 +151,6 @@ class DistributionTarget:
                 # Harbor refuses every PUT under such a tag, also that of what it holds.
                 if tag is None or await self._client.head_manifest(repository, tag) != digest:
                     raise
-            self._client.vacancies.note(repository, digest)
             if manifest.subject is not None and not noted:
                 await self._client.lists.add(self._client, repository, manifest)
 

@@ -1,6 +1,5 @@
 """
-Vacancies: repositories that held no tag when a registry was first asked, so that most of what one wants to know of
-them need not be asked.
+Vacancies: repositories without a tag when a registry was first asked, so that small blobs need not be asked for.
 
 A repository without tags may yet hold something, of somebody's push that was broken off say. What is taken not to be
 there is therefore only what costs no more to send than to ask for.
@@ -10,17 +9,25 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from transfer.engine.limits import Flights
 from transfer.errors import TransferError
-from transfer.model.digest import Digest
+from transfer.model.descriptor import Descriptor
 
 # Asking costs a round trip whatever the size, sending so much not another one.
-CHEAPLY_SENT_BYTES = 64 * 1024
+_CHEAPLY_SENT_BYTES = 64 * 1024
+# Listing tags is dear for some registries where there are many of them: fewer questions than this are better asked.
+_WORTH_IT = 8
+
+
+def cheap(blobs: Iterable[Descriptor]) -> list[Descriptor]:
+    """Those of some blobs that would better be sent than asked for, if the repository were vacant."""
+    small = [blob for blob in blobs if blob.size <= _CHEAPLY_SENT_BYTES]
+    return small if len(small) >= _WORTH_IT else []
 
 
 class Vacancies:
     """What is known of one registry's repositories; each is asked for once."""
 
     def __init__(self) -> None:
-        self._put: dict[str, set[Digest] | None] = {}
+        self._vacant: dict[str, bool] = {}
         self._asking: Flights[None] = Flights()
 
     async def ask(self, repository: str, is_used: Callable[[str], Awaitable[bool]]) -> bool:
@@ -28,25 +35,10 @@ class Vacancies:
 
         async def once() -> None:
             try:
-                used = await is_used(repository)
+                self._vacant[repository] = not await is_used(repository)
             except TransferError:
-                used = True
-            self._put[repository] = None if used else set()
+                self._vacant[repository] = False
 
-        if repository not in self._put:
+        if repository not in self._vacant:
             await self._asking.run(repository, once, None)
-        return self.has(repository)
-
-    def has(self, repository: str) -> bool:
-        """Whether a repository is known to have been vacant at first."""
-        return self._put.get(repository) is not None
-
-    def note(self, repository: str, digest: Digest) -> None:
-        """A manifest was put into a repository."""
-        put = self._put.get(repository)
-        if put is not None:
-            put.add(digest)
-
-    def put(self, repository: str, manifests: Iterable[Digest]) -> frozenset[Digest]:
-        """Those manifests that are in a repository that was vacant at first."""
-        return frozenset(manifests) & (self._put.get(repository) or set())
+        return self._vacant[repository]
