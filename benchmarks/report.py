@@ -64,7 +64,7 @@ def measured_on(machine: Mapping[str, Any], commit: str, versions: Mapping[str, 
     return (
         f"Measured on {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, {machine['kernel']}, "
         f"{machine['python']}, load {machine['load']:.1f} at the start, commit {short or 'unknown'}; "
-        f"{', '.join(versions.values())}."
+        f"{', '.join(said if name in said else f'{name} {said}' for name, said in versions.items())}."
     )
 
 
