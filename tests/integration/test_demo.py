@@ -55,7 +55,7 @@ def test_the_whole_demo_holds_and_leaves_nothing(temporary: Path) -> None:
     ]
     assert rows["push again"][:3] == ["1", "0", "B"]
     assert rows["push elsewhere, killed"][-4:-2] == ["dead", "inside"]
-    assert rows["mirror again"][:3] == ["3", "0", "B"]
+    assert rows["mirror again"][:3] == ["4", "0", "B"]
     assert rows["mirror"][-3:] == ["5", "blobs", "mounted"]
     assert {"resumed", "sent"} < set(rows["push again, resumed"])
     assert " ".join(rows["read back"][-10:]) == "5 of 5 blobs as built, tag v1 as built"

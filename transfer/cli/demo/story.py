@@ -31,8 +31,8 @@ from transfer.server import RequestRecord, Server
 _KILLED_AT = 0.4
 _LOOK_SECONDS = 0.002
 _QUIET_SECONDS = 0.1
-# A question for each of two tags, and one that is answered with a challenge.
-_MOST_CHECKS = 3
+# A question for each of two tags; and being let in, which takes one that is answered with a challenge.
+_MOST_CHECKS = 4
 
 
 async def play(folder: Path, narrator: Narrator, *, quiet: bool) -> list[Step]:

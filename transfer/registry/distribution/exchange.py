@@ -151,6 +151,7 @@ class Exchange:
         self._host = host_of(registry)
         self._finding = asyncio.Lock()
         self._found: tuple[str, Authenticator] | None = None
+        self._met = False
         self._greeting = asyncio.Lock()
         self._greeted = asyncio.Event()
 
@@ -163,11 +164,14 @@ class Exchange:
 
     async def greet(self, call: Call) -> None:
         """
-        Learn what all requests need before there is one; send `call` where nothing else tells.
+        Learn what all requests need before there is one; send `call` where nothing else tells. Only the first one does.
 
         Raises:
             RegistryError, ConnectionFailed, Unauthorized, CredentialsMissing, InvalidConfig: as `open` does.
         """
+        if self._met:
+            return
+        self._met = True
         await self._place(call.what)
         if not self._greeted.is_set():
             async with self.open(call):
