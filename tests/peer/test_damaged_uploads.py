@@ -2,44 +2,21 @@
 
 import pytest
 
-from tests.distribution_ends import opened
-from tests.images import BuiltImage, ImageBuilder
-from tests.peer.quirky import QuirkyRegistry, on, quirky, refuse
+from tests.images import BuiltImage
+from tests.peer.quirky import on, quirky, refuse
 from tests.peer.scripted import answer
-from transfer.engine.content import BlobContext, BlobSent, Source
+from tests.peer.uploads import MIB, push
 from transfer.errors import ContentMismatch
 from transfer.local.layout import LayoutSource
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import Descriptor
-from transfer.registry.credentials import Given, Login
-from transfer.registry.distribution.exchange import RegistrySettings
-
-MIB = 1024 * 1024
-PLAIN = RegistrySettings(plain_http=True)
-LOGIN = Given(Login("me", "canary-31c7"))
 
 # In chunks, and in one piece.
 both_ways = pytest.mark.parametrize("threshold", [0, 8 * MIB])
 
 
-@pytest.fixture
-def image(layout: ImageBuilder) -> BuiltImage:
-    return layout.image(sizes=(3 * MIB + 17,))
-
-
-@pytest.fixture
-def layer(image: BuiltImage) -> Descriptor:
-    return max(image.blobs, key=lambda blob: blob.size)
-
-
 def damaged(content: bytes) -> bytes:
     return content[:-1] + bytes([content[-1] ^ 1])
-
-
-async def push(peer: QuirkyRegistry, source: Source, blob: Descriptor, threshold: int) -> BlobSent:
-    async with opened(peer.registry, settings=PLAIN, logins=LOGIN) as registry:
-        target = registry.target("app", chunk=MIB, threshold=threshold)
-        return await target.push_blob(BlobContext(blob, lambda _: None), source)
 
 
 @both_ways
@@ -49,7 +26,7 @@ async def test_a_damaged_file_is_refused_once_and_then_looked_at_instead_of_sent
     image.file(layer).write_bytes(damaged(image.content(layer)))
     async with quirky() as peer:
         with pytest.raises(ContentMismatch, match=layer.digest.encoded) as caught:
-            await push(peer, LayoutSource(image.path), layer, threshold)
+            await push(peer, LayoutSource(image.path), layer, threshold=threshold)
     assert caught.value.side == "source"
     assert (peer.lines.count("POST uploads"), peer.lines.count("PUT upload"), peer.lines[-1]) == (1, 1, "DELETE upload")
     assert (peer.blobs, peer.sessions) == ({}, {})
@@ -63,7 +40,7 @@ async def test_damaged_content_from_afar_is_read_once_more_and_its_last_byte_nev
     source.blobs[layer.digest] = damaged(image.content(layer))
     async with quirky() as peer:
         with pytest.raises(ContentMismatch, match=layer.digest.encoded) as caught:
-            await push(peer, source, layer, threshold)
+            await push(peer, source, layer, threshold=threshold)
     assert caught.value.side == "source"
     assert (source.calls["open_blob"], peer.lines.count("POST uploads"), peer.lines[-1]) == (2, 2, "DELETE upload")
     assert (peer.blobs, peer.sessions) == ({}, {})
@@ -74,7 +51,7 @@ async def test_a_small_damaged_blob_is_found_out_before_the_registry_is_told_all
     image.file(blob).write_bytes(damaged(image.content(blob)))
     async with quirky() as peer:
         with pytest.raises(ContentMismatch, match=blob.digest.encoded) as caught:
-            await push(peer, LayoutSource(image.path), blob, 8 * MIB)
+            await push(peer, LayoutSource(image.path), blob, threshold=8 * MIB)
     assert (caught.value.side, peer.blobs, peer.sessions) == ("source", {}, {})
 
 
@@ -85,7 +62,7 @@ async def test_a_registry_that_spoils_what_it_was_sent_is_named_in_the_end(
 ) -> None:
     async with quirky(on("PUT upload", refuse(400, "DIGEST_INVALID"))) as peer:
         with pytest.raises(ContentMismatch, match="other bytes than were sent") as caught:
-            await push(peer, LayoutSource(image.path), layer, threshold)
+            await push(peer, LayoutSource(image.path), layer, threshold=threshold)
     assert (caught.value.side, peer.lines.count("PUT upload")) == ("target", tries)
 
 
@@ -94,7 +71,7 @@ async def test_a_registry_that_spoils_it_once_gets_it_again(
     image: BuiltImage, layer: Descriptor, threshold: int
 ) -> None:
     async with quirky(on("PUT upload", refuse(400, "DIGEST_INVALID"), times=1)) as peer:
-        await push(peer, LayoutSource(image.path), layer, threshold)
+        await push(peer, LayoutSource(image.path), layer, threshold=threshold)
     assert peer.blobs[layer.digest] == image.content(layer)
 
 
@@ -102,5 +79,5 @@ async def test_a_registry_that_stores_something_else_is_found_out(image: BuiltIm
     other = "sha256:" + "0" * 64
     async with quirky(on("PUT upload", answer(201, b"", Docker_Content_Digest=other))) as peer:
         with pytest.raises(ContentMismatch, match=other) as caught:
-            await push(peer, LayoutSource(image.path), layer, MIB)
+            await push(peer, LayoutSource(image.path), layer)
     assert caught.value.side == "target"

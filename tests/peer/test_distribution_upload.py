@@ -10,11 +10,12 @@ import pytest_asyncio
 from tests.breaking_source import BreakingSource
 from tests.distribution_ends import opened
 from tests.images import BuiltImage, ImageBuilder
-from tests.peer.quirky import QuirkyRegistry, method_of, on, quirky, refuse
+from tests.peer.quirky import method_of, on, quirky, refuse
 from tests.peer.scripted import Arrived, Step, answer, cut, drop
-from transfer.engine.content import BlobContext, BlobSent, Source
+from tests.peer.uploads import CHUNK, MIB, PLAIN, push
+from transfer.engine.content import BlobContext, BlobSent
 from transfer.engine.events import BlobProgress, Event, Notice
-from transfer.engine.journal import Journal, SqliteJournal
+from transfer.engine.journal import SqliteJournal
 from transfer.errors import (
     ConnectionFailed,
     InvalidLayout,
@@ -24,23 +25,6 @@ from transfer.errors import (
 )
 from transfer.local.layout import LayoutSource
 from transfer.model.descriptor import Descriptor
-from transfer.registry.credentials import Given, Login
-from transfer.registry.distribution.exchange import RegistrySettings
-
-MIB = 1024 * 1024
-CHUNK = MIB
-PLAIN = RegistrySettings(plain_http=True)
-LOGIN = Given(Login("me", "canary-31c7"))
-
-
-@pytest.fixture
-def image(layout: ImageBuilder) -> BuiltImage:
-    return layout.image(sizes=(3 * MIB + 17,))
-
-
-@pytest.fixture
-def layer(image: BuiltImage) -> Descriptor:
-    return max(image.blobs, key=lambda blob: blob.size)
 
 
 @pytest_asyncio.fixture
@@ -48,21 +32,6 @@ async def journal(tmp_path: Path) -> AsyncIterator[SqliteJournal]:
     journal = SqliteJournal(tmp_path / "journal", on_failure=pytest.fail)
     yield journal
     await journal.close()
-
-
-async def push(
-    peer: QuirkyRegistry,
-    source: Source,
-    blob: Descriptor,
-    *,
-    threshold: int = CHUNK,
-    journal: Journal | None = None,
-    events: list[Event] | None = None,
-) -> BlobSent:
-    notify = (lambda _: None) if events is None else events.append
-    async with opened(peer.registry, settings=PLAIN, journal=journal, logins=LOGIN) as registry:
-        target = registry.target("app", chunk=CHUNK, threshold=threshold)
-        return await target.push_blob(BlobContext(blob, notify), source)
 
 
 def test_the_layer_is_three_chunks_and_a_bit(layer: Descriptor) -> None:
