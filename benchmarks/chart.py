@@ -48,6 +48,6 @@ def draw(record: Record, file: Path) -> None:
     axes.set_xlim(0, _WIDEST + 0.2)
     axes.set_xlabel("time, the best other = 1.00 (shorter is better)")
     axes.margins(y=0.01)
-    mpl.rcParams["svg.fonttype"] = "none"  # text stays text: a tenth of the size
+    mpl.rcParams["svg.fonttype"] = "none"  # text stays text: less than half the size
     figure.savefig(file, format="svg", metadata={"Date": None})
     plt.close(figure)

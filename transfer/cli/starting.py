@@ -1,7 +1,7 @@
 """
 What the program does to start sooner. It may, since the process is its own; a library must do none of it.
 
-A run that finds nothing to do spends most of its time on imports, half of which neither garbage nor certificates need.
+A run that finds nothing to do spends most of its time on imports.
 """
 
 import gc

@@ -64,10 +64,12 @@ class DistributionTarget:
         return Presence(tagged=tagged, manifests=there)
 
     async def _was_vacant(self) -> bool:
-        async def is_used(repository: str) -> bool:
+        repository = self._site.repository
+
+        async def is_used() -> bool:
             return await self._client.single().has_tags(repository) or await self._is_begun()
 
-        return await self._client.vacancies.ask(self._site.repository, is_used)
+        return await self._client.vacancies.ask(repository, is_used)
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
         """One HEAD for each blob that is not known to be there, nor cheaper to send."""

@@ -76,7 +76,7 @@ class BlobUpload:
         self._what = f"blob {self._blob.digest} to {site.client.registry}/{site.repository}"
         self._sent = 0
         self._chunks_sent = 0
-        self._verify = self._blob.size <= _SMALLEST_CHUNK
+        # Once the registry has refused what it was sent.
         self._doubted = False
         # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
         self._all_ours = True
@@ -100,7 +100,7 @@ class BlobUpload:
                     state, notice = None, f"blob {self._blob.digest} starts over: {lost}"
                 except _NoChunks as refusal:
                     state, notice = None, str(refusal)
-                self._chunks_sent, self._all_ours, self._verify = 0, True, True
+                self._chunks_sent, self._all_ours = 0, True
                 await self._site.journal.drop(self._key)
                 self._context.notify(Notice(notice))
             return await self._attempt(None)
@@ -111,7 +111,8 @@ class BlobUpload:
         size, habits = self._blob.size, self._client.habits
         with Share(self._site.bytes_in_flight) as share:
             await share.take(min(size, HELD_BYTES))
-            async with task_group() as group, Feed(self._source, self._blob, group, verify=self._verify) as feed:
+            verify = self._doubted or size <= _SMALLEST_CHUNK
+            async with task_group() as group, Feed(self._source, self._blob, group, verify=verify) as feed:
                 if self._doubted:
                     await feed.check()
                 fits = size <= self._site.chunk_threshold and size <= habits.largest_body

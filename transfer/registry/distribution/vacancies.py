@@ -30,12 +30,12 @@ class Vacancies:
         self._vacant: dict[str, bool] = {}
         self._asking: Flights[None] = Flights()
 
-    async def ask(self, repository: str, is_used: Callable[[str], Awaitable[bool]]) -> bool:
+    async def ask(self, repository: str, is_used: Callable[[], Awaitable[bool]]) -> bool:
         """Whether a repository was vacant at first; not, where that cannot be told."""
 
         async def once() -> None:
             try:
-                self._vacant[repository] = not await is_used(repository)
+                self._vacant[repository] = not await is_used()
             except TransferError:
                 self._vacant[repository] = False
 
