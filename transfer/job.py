@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from transfer.ends import EcrProtocol, Ends, TargetOptions
@@ -45,12 +46,14 @@ class Destination(msgspec.Struct, frozen=True):
         ecr_protocol: how one in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint (`registry`),
             which mounts blobs of other repositories where the account has that switched on.
         create_repository: create a repository of ECR when it is missing: with these settings, or the registry's own.
+        tagged: the digest that the tag has just been seen to hold, None where there was none: saves asking for it.
     """
 
     reference: str
     access: RegistryAccess = DEFAULT_ACCESS
     ecr_protocol: EcrProtocol = "auto"
     create_repository: bool | RepositorySettings = False
+    tagged: Digest | UnsetType | None = UNSET
 
     @property
     def creation(self) -> RepositorySettings | None:
@@ -269,7 +272,7 @@ class JobRun:
     ) -> list[Copied]:
         tag = self._tag(place, images[0].graph.root.digest)
         copying = self._copying(source, place, end, notify, target)
-        copied = [await copying.run(images[0].graph, tag=tag, beside=images[0].beside)]
+        copied = [await copying.run(images[0].graph, tag=tag, tagged=target.tagged, beside=images[0].beside)]
         for image in images[1:]:
             copied.append(await copying.run(image.graph, tag=image.tag, beside=image.beside))
             await end.list_referrer(image.graph.root)

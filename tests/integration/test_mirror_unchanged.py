@@ -39,6 +39,18 @@ async def test_a_trimmed_image_that_changed_is_copied(site: MirrorSite) -> None:
         assert (await site.run()).counts == {"copied": 1}
 
 
+async def test_a_tag_is_looked_at_once_before_its_image_is_copied(site: MirrorSite) -> None:
+    await site.fill({f"v{number}": site.layout.image(seed=number, tag=f"t{number}") for number in range(3)})
+    site.settings = {"tags": (TagFilter(exact=("v0", "v1", "v2")),)}
+    assert (await site.run()).counts == {"copied": 3}
+    if not site.by_api:
+        assert asked(site.target)["HeadManifest"] == 2 * 3, "by its tag, and by its digest"
+    await site.fill({"v0": site.layout.image(seed=9, tag="t9")})
+    assert (await site.run()).counts == {"copied": 1, "unchanged": 2}
+    if not site.by_api:
+        assert asked(site.target)["HeadManifest"] == 3 + 1
+
+
 async def push(site: MirrorSite, image: BuiltImage, name: str) -> None:
     async with site.engine() as engine:
         await engine.push(image.source, f"{host(site.source)}/app{name}", target_access=LOGIN)

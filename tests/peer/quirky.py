@@ -71,6 +71,8 @@ class QuirkyRegistry(Peer):
             return (404, {}, error("BLOB_UNKNOWN")) if content is None else (200, {}, content)
         if what == "manifest":
             return self._manifest(method, name, request)
+        if what == "tags" and not self.manifests:
+            return 404, {}, error("NAME_UNKNOWN")
         if what == "uploads":
             session = f"s{len(self.sessions)}"
             self.sessions[session] = bytearray()
@@ -125,13 +127,14 @@ def method_of(request: Arrived) -> str:
 
 
 def kind(request: Arrived) -> str:
-    """What a request is about: uploads, upload, blob, manifest or other."""
+    """What a request is about: uploads, upload, blob, manifest, tags or other."""
     path = urlsplit(request.line.split()[1]).path
     for pattern, found in (
         (r"/blobs/uploads/$", "uploads"),
         (r"/blobs/uploads/", "upload"),
         (r"/blobs/", "blob"),
         (r"/manifests/", "manifest"),
+        (r"/tags/list$", "tags"),
     ):
         if re.search(pattern, path):
             return found

@@ -4,7 +4,9 @@ import asyncio
 import ssl
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace as replace_field
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from tests.peer.scripted import (
     stall,
 )
 from transfer.engine.config import TransferConfig
+from transfer.engine.tasks import gather
 from transfer.errors import ConnectionFailed, InvalidConfig
 from transfer.registry.body import RequestBody
 from transfer.registry.surroundings import Tls
@@ -79,6 +82,57 @@ async def test_a_connection_is_used_again() -> None:
         for _ in range(5):
             await transport.send(post(peer.url), what="x")
     assert peer.connections == 1
+
+
+async def test_connections_made_ahead_are_those_that_requests_take() -> None:
+    async with scripted(answer()) as peer, Transport(QUICK) as transport:
+        await transport.connect(peer.url, count=4, what="connect")
+        await gather(transport.send(post(peer.url), what="x") for _ in range(4))
+        assert (peer.connections, len(peer.requests)) == (4, 4)
+        await transport.connect(peer.url, count=5, what="connect")
+        await gather(transport.send(post(peer.url), what="x") for _ in range(5))
+        assert peer.connections == 5, "what is idle already counts"
+
+
+async def test_a_connection_made_ahead_fails_as_a_request_does() -> None:
+    async with scripted(answer()) as peer, Transport(QUICK) as transport:
+        with pytest.raises(ConnectionFailed, match=r"^greet: 127\.0\.0\.1:\d+: TLS failed") as caught:
+            await transport.connect(peer.url.replace("http:", "https:"), what="greet")
+        assert caught.value.no_tls
+    async with Transport(QUICK) as transport:
+        with pytest.raises(ConnectionFailed, match=r"^greet: 127\.0\.0\.1:\d+: no connection"):
+            await transport.connect(peer.url, what="greet")
+    assert peer.requests == []
+
+
+@asynccontextmanager
+async def silent() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Something that takes connections and says nothing, not even of TLS; set when one has come."""
+    came = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", came
+
+
+async def test_a_connection_made_ahead_that_takes_too_long_is_given_up() -> None:
+    async with silent() as (url, _), Transport(replace_field(QUICK, connect_timeout=0.2)) as transport:
+        with pytest.raises(ConnectionFailed, match=r"no connection within 0\.2 s"):
+            await transport.connect(url, what="greet")
+
+
+async def test_a_connection_made_ahead_is_cancelled_and_leaves_nothing() -> None:
+    async with silent() as (url, came), Transport(QUICK) as transport:
+        connecting = asyncio.create_task(transport.connect(url, count=3, what="greet"))
+        await came.wait()
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT"])

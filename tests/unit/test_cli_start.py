@@ -86,6 +86,50 @@ def test_the_program_reads_no_certificates_until_tls_asks_for_them(seen: dict[st
     assert (unfrozen, frozen) == ("0 False", "True True")
 
 
+AHEAD = """
+import os, sys
+from transfer.cli.starting import connecting_soon, imported, start_sooner
+start_sooner()
+connecting_soon()
+os.environ["SSL_CERT_FILE"] = os.devnull
+os.environ["SSL_CERT_DIR"] = os.devnull
+from transfer.registry.certificates import system_trust
+print(*(len(system_trust().get_ca_certs()) for _ in range(2)))
+imported()
+os.environ["SSL_CERT_FILE"] = sys.argv[1]
+connecting_soon()
+os.environ["SSL_CERT_FILE"] = os.devnull
+print(len(system_trust().get_ca_certs()))
+"""
+
+
+def test_the_program_reads_certificates_ahead_for_the_first_who_needs_them() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", AHEAD, str(CERTIFICATE)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ) | {"SSL_CERT_FILE": str(CERTIFICATE)},
+    )
+    assert ended.stderr == ""
+    first_and_second, in_a_running_program = ended.stdout.splitlines()
+    assert (first_and_second, in_a_running_program) == ("1 0", "0")
+
+
+def test_certificates_that_cannot_be_read_ahead_are_left_to_who_needs_them(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    program = "from transfer.registry import certificates as c; c.read_ahead(); print(c.system_trust().verify_mode)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ) | {"SSL_CERT_FILE": str(broken)},
+    )
+    assert (ended.stdout, ended.stderr) == ("2\n", "")
+
+
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
     for path, _ in commands(transfer):
         assert main([*path, "-h"]) == 0

@@ -19,6 +19,7 @@ from transfer.cli.mirror_watch import parse_address, watch_mirror
 from transfer.cli.options import AwsOptions, Parsed, access_options, aws_options, with_options
 from transfer.cli.run import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
 from transfer.cli.running import handle, run
+from transfer.cli.starting import connecting_soon
 
 if TYPE_CHECKING:
     from transfer.engine.config import TransferConfig
@@ -152,6 +153,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     """
     options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in _RUN_NAMES})
     _check_watch(options)
+    connecting_soon()
     accesses = partial(_accesses, source=src_access, target=dest_access)
     if file is None:
         if source is None or target is None:

@@ -15,6 +15,7 @@ from transfer.cli.options import AwsOptions, access_options, aws_options, with_o
 from transfer.cli.render import Form, choose_form, observing
 from transfer.cli.run import DONE, Terminated, exit_code, explain
 from transfer.cli.running import run
+from transfer.cli.starting import connecting_soon
 from transfer.cli.text import count, display, format_size
 from transfer.engine.config import TransferConfig
 from transfer.engine.result import PushResult, Total
@@ -142,6 +143,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
 
 def move(source: str, targets: Sequence[str], options: MoveOptions) -> int:
     """Copy an image, print its references or the whole results, and return the exit code."""
+    connecting_soon()
     try:
         outcomes = run(lambda: _move(source, targets, options))
     except (KeyboardInterrupt, Terminated) as stopped:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from transfer.cli.options import AwsOptions
 from transfer.cli.running import run
+from transfer.cli.starting import connecting_soon
 
 if TYPE_CHECKING:
     from transfer.api import Engine
@@ -22,4 +23,5 @@ def with_engine(job: "Callable[[Engine], Awaitable[T]]", aws: AwsOptions) -> T:
         async with Engine(TransferConfig(journal=False), credentials=aws.credentials()) as engine:
             return await job(engine)
 
+    connecting_soon()
     return run(work)

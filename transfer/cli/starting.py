@@ -24,18 +24,31 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 def start_sooner() -> None:
-    """Look for no garbage among what is imported, and read no certificates that nobody asks."""
+    """Look for no garbage among what is imported, and read no certificates that nobody asks for."""
     gc.disable()
     sys.meta_path.insert(0, _WithoutCertificates())
 
 
+def connecting_soon() -> None:
+    """A registry is going to be talked to: have certificates read while what that takes is imported."""
+    if _is_ours():
+        from transfer.registry.certificates import read_ahead
+
+        read_ahead()
+
+
 def imported() -> None:
     """What is there by now stays until the end, so that it is not looked through for garbage from here on."""
-    if gc.isenabled():  # the process is somebody else's
+    if not _is_ours():
         return
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS)
     gc.enable()
+
+
+def _is_ours() -> bool:
+    """Whether the process is the program's own, and still starts."""
+    return not gc.isenabled()
 
 
 class _WithoutCertificates:

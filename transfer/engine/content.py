@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import BinaryIO, Literal, Protocol
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from transfer.engine.events import Event, Observer, Retrying
 from transfer.model.descriptor import Descriptor
@@ -66,6 +67,22 @@ class Presence(msgspec.Struct, frozen=True):
     manifests: frozenset[Digest] = frozenset()
 
 
+class Hints(msgspec.Struct, frozen=True):
+    """
+    What a target need not ask for.
+
+    Attributes:
+        tagged: the digest that the tag has just been seen to hold, None where there was no such tag; or not known.
+        blobs: what the image is made of, and is going to be asked for next.
+    """
+
+    tagged: Digest | UnsetType | None = UNSET
+    blobs: tuple[Descriptor, ...] = ()
+
+
+NO_HINTS = Hints()
+
+
 class BlobSent(msgspec.Struct, frozen=True):
     """How a blob came to be at the target: bytes sent now, and bytes an earlier run had sent; or without sending."""
 
@@ -112,7 +129,7 @@ class Target(Protocol):
     @property
     def held_bytes(self) -> int: ...
 
-    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
+    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None, hints: Hints = NO_HINTS) -> Presence:
         """Ask, in as few requests as the protocol allows, what the tag holds and which manifests are there."""
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:

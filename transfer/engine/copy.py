@@ -9,9 +9,10 @@ import time
 from collections.abc import Hashable, Mapping
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from transfer.engine.coming import Coming
-from transfer.engine.content import BlobContext, BlobSent, Presence, Source, Target
+from transfer.engine.content import BlobContext, BlobSent, Hints, Presence, Source, Target
 from transfer.engine.events import (
     BlobFinished,
     BlobStatus,
@@ -96,17 +97,25 @@ class ImageCopy:
         self._results: dict[Digest, BlobResult] = {}
         self._manifests = 0
 
-    async def run(self, graph: Graph, *, tag: str | None, beside: Gathering | None = None) -> Copied:
+    async def run(
+        self,
+        graph: Graph,
+        *,
+        tag: str | None,
+        tagged: Digest | UnsetType | None = UNSET,
+        beside: Gathering | None = None,
+    ) -> Copied:
         """
         Copy the image, under `tag` where one is given.
 
         Args:
+            tagged: what the tag has just been seen to hold, None where there was none; unset where nobody looked.
             beside: copies of the image into other repositories, to begin sending together with.
 
         Raises:
             TransferError: with nothing changed under the tag.
         """
-        presence = await self._look(graph, tag)
+        presence = await self._look(graph, tag, tagged)
         try:
             await self._send(graph, presence, tag, beside=beside)
         except BlobUnknown:
@@ -152,9 +161,11 @@ class ImageCopy:
             return True
         return want.mountable == "later" and coming.beside(self._target, blob.digest)
 
-    async def _look(self, graph: Graph, tag: str | None) -> Presence:
+    async def _look(self, graph: Graph, tag: str | None, tagged: Digest | UnsetType | None = UNSET) -> Presence:
         root = graph.root.digest
-        presence = await self._target.present([one.descriptor for one in graph.manifests.values()], tag=tag)
+        manifests = [one.descriptor for one in graph.manifests.values()]
+        hints = Hints(tagged=tagged, blobs=tuple(graph.blobs()))
+        presence = await self._target.present(manifests, tag=tag, hints=hints)
         if tag is not None and presence.tagged not in (None, root):
             await self._target.check_tag(tag, root, presence.tagged)
         return presence

@@ -271,6 +271,11 @@ class RegistryLimits:
         self._gates = {reads: Gate(most) for reads in (True, False)}
         self.meter = limits.meter(limits.bucket(pace.max_bandwidth))
 
+    @property
+    def most_writes(self) -> float:
+        """How many uploads may be on their way at first."""
+        return min(self._gates[False].capacity, _FIRST_WINDOW, self._limits.max_concurrent_blobs)
+
     @asynccontextmanager
     async def slot(self, action: str, *, rate: float | None = None, reads: bool = False) -> AsyncIterator[None]:
         """One request of `action`; as of `Limits.slot`, and within the registry's own pace."""

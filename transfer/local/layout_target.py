@@ -14,7 +14,7 @@ from pathlib import Path
 
 import filelock
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
+from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.files import open_below, refusal
 from transfer.local.folder import Draft, size_below, sweep, write_below
@@ -58,7 +58,13 @@ class LayoutTarget:
     def __repr__(self) -> str:
         return f"LayoutTarget({str(self.path)!r})"
 
-    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
+    async def present(
+        self,
+        manifests: Sequence[Descriptor],
+        *,
+        tag: str | None,
+        hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
+    ) -> Presence:
         """
         What the tag holds, and which manifests are there in their size.
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
+from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
 from transfer.engine.events import BlobProgress, BlobStarted
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidManifest, NotFound, TagImmutable
 from transfer.model.descriptor import Descriptor
@@ -169,7 +169,13 @@ class MemoryTarget:
         self.neighbours: dict[str, dict[Digest, bytes]] = {}
         self.calls: Counter[str] = Counter()
 
-    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
+    async def present(
+        self,
+        manifests: Sequence[Descriptor],
+        *,
+        tag: str | None,
+        hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
+    ) -> Presence:
         self.calls["present"] += 1
         tagged = None if tag is None else self.tags.get(tag)
         return Presence(tagged, frozenset(one.digest for one in manifests if one.digest in self.manifests))

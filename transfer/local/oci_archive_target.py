@@ -17,7 +17,7 @@ from typing import Self
 
 import filelock
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
+from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
 from transfer.local.appending import Space, TarAppender
 from transfer.local.archive_writer import ArchiveWriter
 from transfer.local.reading import PIECE_BYTES, blob_names
@@ -79,7 +79,13 @@ class OciArchiveTarget:
         finally:
             await self._lock.release()
 
-    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
+    async def present(
+        self,
+        manifests: Sequence[Descriptor],
+        *,
+        tag: str | None,
+        hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
+    ) -> Presence:
         """What the tag holds, and which manifests are there in their size."""
         there = frozenset(one.digest for one in manifests if self._writer.holds(one))
         return Presence(None if tag is None else self._writer.tagged(tag), there)

@@ -276,7 +276,7 @@ class MirrorRun:
         notes, outcomes = await self._keep(image, wanted, todo)
         left = [target for target in todo if target not in outcomes]
         if left:
-            job = self._job(image, left)
+            job = self._job(image, {target: todo[target] for target in left})
             found: Sequence[Outcome | Preview]
             if self._dry_run:
                 found = await self._engine.preview(job, coming=self._coming)
@@ -297,7 +297,7 @@ class MirrorRun:
             return notes, failed
         digest = wanted.expected
         if digest is None:
-            previews = await self._engine.preview(self._job(image, list(there)))
+            previews = await self._engine.preview(self._job(image, there))
             digest = next((one.digest for one in previews if isinstance(one, Preview)), None)
             if digest is None:
                 return notes, dict(zip(there, previews, strict=True))
@@ -314,12 +314,16 @@ class MirrorRun:
                 notes[target] = f"{held} {'would be' if self._dry_run else 'is'} kept under {kept.tag}"
         return notes, failed
 
-    def _job(self, image: Image, targets: Sequence[Reference]) -> Job:
+    def _job(self, image: Image, targets: Mapping[Reference, Digest | None]) -> Job:
+        """An image to be copied to some targets, whose tags hold these digests now."""
         settings = image.settings
         create = settings_of(settings.create) if settings.create else False
         return Job(
             str(image.source),
-            tuple(Destination(str(one), self._accesses.to(one.registry), create_repository=create) for one in targets),
+            tuple(
+                Destination(str(one), self._accesses.to(one.registry), create_repository=create, tagged=held)
+                for one, held in targets.items()
+            ),
             settings.platforms,
             access=self._accesses.to(image.source.registry),
             referrers=settings.referrers or settings.digest_tags,

@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from transfer.errors import InvalidConfig
+from transfer.registry.certificates import system_trust
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ def is_public(address: str) -> bool:
 
 
 def _trust(tls: Tls) -> ssl.SSLContext:
-    context = _read("CA certificates", tls.ca_bundle, lambda: ssl.create_default_context(cafile=tls.ca_bundle))
+    context = _read("CA certificates", tls.ca_bundle, lambda: _certificates(tls))
     if tls.extra_ca is not None:
         _read("CA certificates", tls.extra_ca, lambda: context.load_verify_locations(tls.extra_ca))
     if tls.certificate is not None:
@@ -91,6 +92,10 @@ def _trust(tls: Tls) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _certificates(tls: Tls) -> ssl.SSLContext:
+    return system_trust() if tls.ca_bundle is None else ssl.create_default_context(cafile=tls.ca_bundle)
 
 
 def _read(kind: str, path: str | None, read: Callable[[], T]) -> T:

@@ -23,6 +23,7 @@ from yarl import URL
 
 from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.limits import Meter
+from transfer.engine.tasks import gather
 from transfer.errors import ConnectionFailed
 from transfer.registry.body import RequestBody, StreamBody, Upload, watching
 from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
@@ -163,6 +164,42 @@ class Transport:
     def is_public(self, host: str) -> bool:
         """Whether a host is known to be one of the public Internet: its address, or what its name has led to."""
         return host in self._public or is_public(host)
+
+    async def connect(self, url: str, *, tls: Tls = SYSTEM_TLS, count: int = 1, what: str) -> None:
+        """
+        Have so many idle connections to a place before there is anything to send: they are what takes longest.
+
+        Args:
+            what: what this is for, for an error.
+
+        Raises:
+            ConnectionFailed: one of them could not be made.
+        """
+        request = Request("GET", url, {}, tls=tls)
+        around = await self._surroundings(request)
+        with self._translated(request, what):
+            await gather(self._connect(URL(url, encoded=True), around) for _ in range(count))
+        self._reached.add(origin(url))
+
+    async def _connect(self, url: URL, around: Surroundings) -> None:
+        session = self._sessions[False]
+        if session.connector is None:
+            raise RuntimeError("the transport is not open")
+        request = aiohttp.ClientRequest(
+            "GET",
+            url,
+            loop=asyncio.get_running_loop(),
+            session=session,
+            ssl=around.trust,
+            proxy=None if around.proxy is None else URL(around.proxy),
+        )
+        try:
+            connection = await session.connector.connect(request, [], session.timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+        # One that was idle already must not be given to the next of these.
+        await asyncio.sleep(0)
+        connection.release()
 
     async def send(self, request: Request, *, what: str) -> Reply:
         """

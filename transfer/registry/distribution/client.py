@@ -140,6 +140,11 @@ class DistributionClient:
         async with self._slot(call):
             await self._exchange.greet(call)
 
+    async def connect(self, count: int) -> None:
+        """Have connections for so many uploads, or for as many as there may be at once, besides the one in use."""
+        most = int(min(count, self._limits.most_writes))
+        await self._exchange.connect(most - 1, what=f"connect to {self.registry}")
+
     def _base(self, repository: str) -> Call:
         return Call("GET base", "/v2/", f"GET /v2/ of {self.registry}", Access(repository), _OK)
 

@@ -177,6 +177,16 @@ class Exchange:
             async with self.open(call):
                 pass
 
+    async def connect(self, count: int, *, what: str) -> None:
+        """
+        Have so many idle connections, for requests that are about to come all at once.
+
+        Raises:
+            ConnectionFailed, CredentialsMissing, InvalidConfig: as `open` does.
+        """
+        base, _ = await self._place(what)
+        await self._transport.connect(base, tls=self._tls(base), count=count, what=what)
+
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[Answer]:
         """
@@ -279,23 +289,16 @@ class Exchange:
         if not is_loopback(urlsplit(f"//{self._host}").hostname or ""):
             return f"https://{self._host}"
         try:
-            await self._ping("https", what)
+            await self._transport.connect(f"https://{self._host}", tls=self._settings.tls, what=what)
         except ConnectionFailed as failed:
             if failed.no_tls:
                 return f"http://{self._host}"
             # What speaks TLS answers plain HTTP with 400 or not at all; then it is TLS that has failed.
             try:
-                plain = await self._ping("http", what)
+                plain = await self._transport.send(Request("GET", f"http://{self._host}/v2/", {}), what=what)
             except ConnectionFailed:
                 raise failed from None
-            if plain == 400:
+            if plain.status == 400:
                 raise
             return f"http://{self._host}"
         return f"https://{self._host}"
-
-    async def _ping(self, scheme: str, what: str) -> int:
-        url = f"{scheme}://{self._host}/v2/"
-        status = (await self._transport.send(Request("GET", url, {}, tls=self._tls(url)), what=what)).status
-        if status == 200:  # for everybody: there is nothing more to learn
-            self._greeted.set()
-        return status

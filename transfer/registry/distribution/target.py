@@ -5,9 +5,13 @@ Turns the engine's questions into requests of the Distribution API, as many at o
 gets up is in `upload`. Knows nothing of other repositories but what may be mounted from them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
+from msgspec import UnsetType
+
+from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
 from transfer.engine.tasks import gather
 from transfer.errors import TagImmutable, TransferError
 from transfer.model.descriptor import Descriptor
@@ -51,32 +55,57 @@ class DistributionTarget:
     def held_bytes(self) -> int:
         return HELD_BYTES
 
-    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
-        """One HEAD for the tag, and one for each manifest where it holds none of them."""
+    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None, hints: Hints = NO_HINTS) -> Presence:
+        """One HEAD for the tag, and one for each manifest where it holds none of them, and others are tagged at all."""
         digests = [one.digest for one in manifests]
         with on_side("target"):
-            tagged = await self._client.head_manifest(self._site.repository, tag) if tag else None
+            tagged = await self._tagged(tag, hints)
             if tagged in digests:
                 return Presence(tagged=tagged, manifests=frozenset((tagged,)))
+            if (
+                tag
+                and tagged is None
+                and (small := cheap(self._unknown(hints.blobs)))
+                and await self._was_vacant(small)
+            ):
+                return Presence()
             found = await gather(self._client.head_manifest(self._site.repository, digest) for digest in digests)
         # A registry that answers with another digest than it was asked for does not have this one.
         there = frozenset(digest for digest, said in zip(digests, found, strict=True) if said == digest)
         return Presence(tagged=tagged, manifests=there)
 
-    async def _was_vacant(self) -> bool:
-        repository = self._site.repository
+    async def _tagged(self, tag: str | None, hints: Hints) -> Digest | None:
+        if tag is None:
+            return None
+        if not isinstance(hints.tagged, UnsetType):
+            return hints.tagged
+        return await self._client.head_manifest(self._site.repository, tag)
+
+    async def _was_vacant(self, small: Sequence[Descriptor]) -> bool:
+        """Whether small blobs need not be asked for; connections for them are made while that is found out."""
 
         async def is_used() -> bool:
-            return await self._client.single().has_tags(repository) or await self._is_begun()
+            used, _ = await asyncio.gather(self._is_used(), self._connect(len(small)))
+            return used
 
-        return await self._client.vacancies.ask(repository, is_used)
+        return await self._client.vacancies.ask(self._site.repository, is_used)
+
+    async def _is_used(self) -> bool:
+        return await self._client.single().has_tags(self._site.repository) or await self._is_begun()
+
+    async def _connect(self, count: int) -> None:
+        with suppress(TransferError):  # who sends next will tell
+            await self._client.connect(count)
+
+    def _unknown(self, blobs: Iterable[Descriptor]) -> list[Descriptor]:
+        return [blob for blob in blobs if blob.digest not in self._known]
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
         """One HEAD for each blob that is not known to be there, nor cheaper to send."""
-        unknown = [blob for blob in blobs if fresh or blob.digest not in self._known]
+        unknown = list(blobs) if fresh else self._unknown(blobs)
         small = [] if fresh else cheap(unknown)
         with on_side("target"):
-            unasked = {blob.digest for blob in small} if small and await self._was_vacant() else set[Digest]()
+            unasked = {blob.digest for blob in small} if small and await self._was_vacant(small) else set[Digest]()
             asked = [blob.digest for blob in unknown if blob.digest not in unasked]
             found = await gather(self._client.has_blob(self._site.repository, digest) for digest in asked)
         missing = {digest for digest, there in zip(asked, found, strict=True) if not there}

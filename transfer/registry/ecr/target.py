@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Mountable, Presence
+from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
 from transfer.engine.tasks import gather
 from transfer.errors import BlobUnknown, InvalidDigest, InvalidManifest, NotFound, RegistryError, TagImmutable
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
@@ -69,7 +69,13 @@ class EcrTarget:
     def held_bytes(self) -> int:
         return PART_BYTES
 
-    async def present(self, manifests: Sequence[Descriptor], *, tag: str | None) -> Presence:
+    async def present(
+        self,
+        manifests: Sequence[Descriptor],
+        *,
+        tag: str | None,
+        hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
+    ) -> Presence:
         """One BatchGetImage for the tag and up to 99 manifests: ECR's one call that answers both."""
         wanted: list[ImageIdentifierTypeDef] = [{"imageTag": tag}] if tag else []
         wanted += [{"imageDigest": one.digest} for one in manifests]
