@@ -28,7 +28,7 @@ class UploadState(msgspec.Struct, frozen=True, array_like=True):
         upload_id: the registry's name of the session.
         part_size: bytes of each part, as the registry asked for.
         offset: bytes confirmed; the next part starts here.
-        guard: xxh3-64 over exactly the bytes that were sent, [0, offset).
+        guard: xxh3-64 over exactly the bytes that were sent, [0, offset); 0 where nobody looks at those again.
     """
 
     upload_id: str

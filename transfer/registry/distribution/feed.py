@@ -12,12 +12,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
 
-import xxhash
-
 from transfer.engine.config import MIB
 from transfer.engine.content import BlobSource
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
+from transfer.model.digest import Hasher
 from transfer.registry.body import StreamBody
 
 # What one feed holds at most: pieces being read, waiting, being sent, and lying in the buffer of the socket.
@@ -55,9 +54,6 @@ class Feed:
         self._group = group
         self._hasher = blob.digest.hasher() if verify else None
         self._hashed = 0
-        self._gap = False
-        self._guard = xxhash.xxh3_64()
-        self._guarded = 0
         self._hashing: asyncio.Future[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._queue: asyncio.Queue[bytes | Exception] = asyncio.Queue(1)
@@ -66,7 +62,7 @@ class Feed:
 
     async def __aenter__(self) -> Self:
         if self._blob.size == 0:
-            self._verify()
+            self._verify(self._hasher)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,76 +70,46 @@ class Feed:
 
     @property
     def verified(self) -> bool:
-        """Whether the digest of all that passes is looked at; not, once reading begins behind the first byte."""
+        """Whether the digest of all that passes is looked at."""
         return self._hasher is not None
-
-    @property
-    def guard(self) -> int:
-        """xxh3-64 over all bytes from the first to the last one handed on; 0 where they are not all known."""
-        return 0 if self._gap else self._guard.intdigest()
 
     def body(self, first: int, end: int) -> StreamBody:
         """The bytes [first, end) for one request; the next one may begin where it ends, or anywhere before."""
         return StreamBody(lambda: self._opened(first, end), end - first)
-
-    async def advance(self, end: int) -> int | None:
-        """
-        Read on to `end` without handing anything on; the guard over [0, end).
-
-        Only where the source has a file: to fetch from afar what the registry already holds would cost what resuming
-        saves. Then None is returned, reading starts at `end`, and the digest is the registry's to check.
-
-        Raises:
-            ContentMismatch: the file is shorter.
-            InvalidLayout: it cannot be read.
-        """
-        if await self._passed(end):
-            return self.guard
-        self._hashed = self._guarded = end
-        self._hasher, self._gap = None, True
-        return None
 
     async def check(self) -> None:
         """
         Look at the whole file, where there is one, before the first byte is handed on.
 
         Raises:
-            ContentMismatch, InvalidLayout: as `advance` does, or its digest is another.
+            ContentMismatch: it is shorter, or its digest is another.
+            InvalidLayout: it cannot be read.
         """
-        if await self._passed(self._blob.size):
-            self._guard, self._guarded = xxhash.xxh3_64(), 0
-
-    async def _passed(self, end: int) -> bool:
         abandoned = threading.Event()
         try:
-            passed = await asyncio.to_thread(self._pass, end, abandoned)
+            await asyncio.to_thread(self._look_through, abandoned)
         finally:
             abandoned.set()
-        if passed and end == self._blob.size:
-            self._verify()
-        return passed
 
-    def _pass(self, end: int, abandoned: threading.Event) -> bool:
-        """Read up to `end`, unless there is no file; a thread is not stopped by a cancellation, but by the event."""
+    def _look_through(self, abandoned: threading.Event) -> None:
+        """A thread is not stopped by a cancellation, but by the event."""
         file = self._source.open_file(self._blob)
         if file is None:
-            return False
+            return
+        hasher, position = self._blob.digest.hasher(), 0
         try:
             with file:
-                file.seek(self._guarded)
-                while self._guarded < end and not abandoned.is_set():
-                    data = file.read(min(MIB, end - self._guarded))
+                while position < self._blob.size and not abandoned.is_set():
+                    data = file.read(min(MIB, self._blob.size - position))
                     if not data:
-                        raise self._mismatch(f"it ends at byte {self._guarded}")
-                    if self._hasher is not None:
-                        self._hasher.update(data)
-                    self._guard.update(data)
-                    self._guarded += len(data)
+                        raise self._mismatch(f"it ends at byte {position}")
+                    hasher.update(data)
+                    position += len(data)
         except OSError as error:
             where = self._source.locate(self._blob)
             raise InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source") from None
-        self._hashed = self._guarded
-        return True
+        if position == self._blob.size:
+            self._verify(hasher)
 
     @asynccontextmanager
     async def _opened(self, first: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -166,10 +132,6 @@ class Feed:
             piece = self._rest[: end - self._position]
             self._rest = self._rest[len(piece) :]
             self._position += len(piece)
-            fresh = self._position - self._guarded
-            if fresh > 0:
-                self._guard.update(piece[-fresh:])
-                self._guarded += min(fresh, len(piece))
             yield piece
 
     async def _read(self, first: int, queue: asyncio.Queue[bytes | Exception]) -> None:
@@ -200,11 +162,11 @@ class Feed:
             self._hashing = asyncio.get_running_loop().run_in_executor(None, self._hasher.update, data)
             await asyncio.shield(self._hashing)
         if position == self._blob.size:
-            self._verify()
+            self._verify(self._hasher)
 
-    def _verify(self) -> None:
-        if self._hasher is not None and not self._blob.digest.matches(self._hasher):
-            raise self._mismatch(f"its content has digest {self._blob.digest.algorithm}:{self._hasher.hexdigest()}")
+    def _verify(self, hasher: Hasher | None) -> None:
+        if hasher is not None and not self._blob.digest.matches(hasher):
+            raise self._mismatch(f"its content has digest {self._blob.digest.algorithm}:{hasher.hexdigest()}")
 
     def _mismatch(self, found: str) -> ContentMismatch:
         blob = self._blob

@@ -34,6 +34,8 @@ _SPOILED = frozenset({"BLOB_UPLOAD_INVALID", "DIGEST_INVALID", "SIZE_INVALID", "
 # Below this a body is refused for another reason than its size; and verifying costs less than being refused.
 _SMALLEST_CHUNK = 1024 * 1024
 _CANCEL_SECONDS = 5.0
+# The registry computes the digest of all that it holds, whichever run sent it: what is sent need not be looked at.
+_UNGUARDED = 0
 
 
 class UploadSite(msgspec.Struct, frozen=True):
@@ -157,10 +159,10 @@ class BlobUpload:
         if state is None:
             upload, offset = await self._start(self._client), 0
         else:
-            upload, offset = await self._resume(feed, state)
+            upload, offset = await self._resume(state)
         # Before the first chunk of a run too: one that arrives in part is continued by the next run, and such parts
         # must not add up over several runs to more than the journal knows to have been sent.
-        await self._site.journal.put(self._key, UploadState(upload.url, self._chunk(upload), offset, feed.guard))
+        await self._site.journal.put(self._key, UploadState(upload.url, self._chunk(upload), offset, _UNGUARDED))
         self._context.notify(BlobStarted(self._blob, offset))
         kept, missteps = offset, 0
         try:
@@ -180,7 +182,7 @@ class BlobUpload:
         await self._site.journal.drop(self._key)
         return BlobSent(self._sent, kept)
 
-    async def _resume(self, feed: Feed, state: UploadState) -> tuple[Upload, int]:
+    async def _resume(self, state: UploadState) -> tuple[Upload, int]:
         """The session of an earlier run, where it stands by the registry's word."""
         self._all_ours = False
         if state.offset > self._blob.size:
@@ -193,11 +195,6 @@ class BlobUpload:
             await self._cancel(upload)
             self._all_ours = True
             return await self._start(self._client), 0
-        confirmed = min(state.offset, held)
-        guard = await feed.advance(confirmed)
-        if guard is not None and confirmed == state.offset and guard != state.guard:
-            raise self._lost("its content has changed since its first bytes were sent")
-        await feed.advance(held)
         return upload, held
 
     async def _send_chunk(self, feed: Feed, upload: Upload, first: int, end: int) -> tuple[Upload, int]:
@@ -224,7 +221,7 @@ class BlobUpload:
 
         await self._client.retry(f"PATCH {self._what}", once)
         if at == end:
-            state = UploadState(upload.url, end - first, end, feed.guard)
+            state = UploadState(upload.url, end - first, end, _UNGUARDED)
             await self._site.journal.put(self._key, state)
         self._context.notify(BlobProgress(self._blob.digest, at))
         return upload, at
