@@ -28,7 +28,8 @@ class BlobSource(Protocol):
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO | None:
         """
-        The blob as a seekable file of this machine, or None where it is not one.
+        The blob as a seekable file of this machine, or None where it is not one; from the first byte on if it has a
+        descriptor (`fileno`).
 
         Blocks; called in a worker thread, which then reads, hashes and encodes in one hop.
         """

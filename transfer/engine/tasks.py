@@ -39,6 +39,19 @@ async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
+async def outlast(work: asyncio.Future[T]) -> T:
+    """The result of what no cancellation stops, a thread's say; one is passed on when that has ended."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return work.result()
+
+
 def first_of(errors: BaseExceptionGroup) -> BaseException:
     """The first error of a group, nested groups included, with what the others said as notes."""
     flat = list(_flatten(errors))

@@ -6,15 +6,17 @@ Knows no HTTP client but its habit to iterate over a body in a task of its own.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from hashlib import sha256
-from typing import Self
+from typing import BinaryIO, Protocol, Self
 
 import msgspec
 import pybase64
 
 from transfer.engine.config import MIB
 from transfer.engine.limits import Meter
+from transfer.engine.tasks import outlast
+from transfer.registry.sendfile import send_file
 
 # aiohttp writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation.
 _SLICE = MIB
@@ -65,16 +67,33 @@ class RequestBody(msgspec.Struct, frozen=True):
             yield from chunk.slices(size) if isinstance(chunk, Base64Text) else _slices(chunk, size)
 
 
+class FilePart(Protocol):
+    """The bytes of a body from `first` on in a file of this machine."""
+
+    first: int
+
+    def open(self) -> BinaryIO | None:
+        """The file, or None where there is none with a descriptor of its own. Blocks."""
+
+    def ended(self, position: int) -> Exception:
+        """What it means that the file ends before the body does."""
+
+    def unreadable(self, error: OSError) -> Exception:
+        """What it means that the file cannot be read."""
+
+
 class StreamBody(msgspec.Struct, frozen=True):
     """
     The bytes of a request that are read while they are sent: exactly `length` of them, in pieces of at most 1 MiB.
 
     The transport opens it once for each time it is sent, reads it in whatever task, and closes it before it returns;
-    an error out of it stops the request and comes out of the transport as it is.
+    an error out of it stops the request and comes out of the transport as it is. Where the same bytes are part of a
+    `file`, the transport may send that instead.
     """
 
     open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes]]]
     length: int
+    file: FilePart | None = None
 
     def __repr__(self) -> str:
         return f"StreamBody({self.length} bytes)"
@@ -93,10 +112,15 @@ class Upload:
         body: what is sent.
         patience: seconds that a piece may take to be sent.
         meter: counts the bytes of blobs, each piece before it is handed out.
+
+    Attributes:
+        file: where its bytes may be sent from instead, by the kernel.
     """
 
     def __init__(self, body: RequestBody | StreamBody, patience: float, meter: Meter | None = None) -> None:
         self._meter = meter if body.blob_bytes else None
+        self._length = body.length
+        self.file = body.file if isinstance(body, StreamBody) and self._meter is None else None
         self._pieces = _pieces(body, _METERED_SLICE if self._meter else _SLICE)
         self._share = body.blob_bytes / max(1, body.length)
         self._deadline: asyncio.Timeout | None = None
@@ -124,8 +148,40 @@ class Upload:
             raise
         finally:
             self._idle.set()
-        self._wait_until(asyncio.get_running_loop().time() + self._patience)
+        self._moved()
         return piece
+
+    async def send_file(self, connection: int) -> bool:
+        """Have the kernel send its file over a connection without TLS; False where there is no such file after all."""
+        if self.file is None:
+            return False
+        self._wait_until(None)
+        self._idle.clear()
+        try:
+            async with _opened(self.file) as file:
+                if file is None:
+                    return False
+                await self._send_part(connection, file.fileno(), self.file)
+            self._wait_until(None)
+        except Exception as error:
+            self.failure = error
+            raise
+        finally:
+            self._idle.set()
+        return True
+
+    async def _send_part(self, connection: int, file: int, part: FilePart) -> None:
+        self._moved()
+        end = part.first + self._length
+        try:
+            position = await send_file(connection, file, part.first, end, moved=self._moved)
+        except ConnectionError:
+            # Whatever the other side has said before it went, the HTTP client is about to read.
+            return
+        except OSError as error:
+            raise part.unreadable(error) from None
+        if position < end:
+            raise part.ended(position)
 
     def watch(self, deadline: asyncio.Timeout | None) -> None:
         """Move this deadline from now on; none, once the answer is here, which may be before the last piece."""
@@ -135,6 +191,9 @@ class Upload:
         """Let go of what the body is read from, once the HTTP client's own task has let go of it."""
         await self._idle.wait()
         await self._pieces.aclose()
+
+    def _moved(self) -> None:
+        self._wait_until(asyncio.get_running_loop().time() + self._patience)
 
     def _wait_until(self, when: float | None) -> None:
         if self._deadline is not None and not self._deadline.expired():
@@ -153,6 +212,16 @@ def watching(upload: Upload | None) -> Iterator[asyncio.Timeout]:
         yield deadline
     finally:
         upload.watch(None)
+
+
+@asynccontextmanager
+async def _opened(part: FilePart) -> AsyncIterator[BinaryIO | None]:
+    opening = asyncio.get_running_loop().run_in_executor(None, part.open)
+    try:
+        yield await outlast(opening)
+    finally:
+        if not opening.exception() and (file := opening.result()) is not None:
+            file.close()
 
 
 def _slices(content: bytes | memoryview, size: int) -> Iterator[memoryview]:

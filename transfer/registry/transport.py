@@ -1,5 +1,5 @@
 """
-One request, one answer, over HTTP; the only module of the client side that imports the HTTP client.
+One request, one answer, over HTTP; with `payload` all of the client side that imports the HTTP client.
 
 Foreign exceptions end here: whatever keeps an answer from arriving becomes ConnectionFailed. Follows no redirect,
 keeps no cookie, tries nothing twice, and reads proxies but no password (netrc) from the environment. Does not know
@@ -25,7 +25,9 @@ from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.limits import Meter
 from transfer.engine.tasks import gather
 from transfer.errors import ConnectionFailed
+from transfer.registry import sendfile
 from transfer.registry.body import RequestBody, StreamBody, Upload, watching
+from transfer.registry.payload import FilePayload
 from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
 
 _LARGEST_REPLY = 64 * MIB
@@ -259,7 +261,9 @@ class Transport:
                     response = await session.request(
                         request.method,
                         URL(request.url, encoded=True),
-                        data=upload,
+                        data=FilePayload(upload)
+                        if upload is not None and _by_kernel(upload, request, around)
+                        else upload,
                         headers=headers,
                         proxy=around.proxy,
                         ssl=around.trust,
@@ -312,6 +316,12 @@ class Transport:
                 reached=place in self._reached,
                 no_tls=_is_no_tls(error),
             ) from None
+
+
+def _by_kernel(upload: Upload, request: Request, around: Surroundings) -> bool:
+    """Whether the kernel can send a body by itself."""
+    plain = request.url.startswith("http:") and around.proxy is None
+    return upload.file is not None and plain and sendfile.is_available()
 
 
 # First match counts. What came back, then what to do.

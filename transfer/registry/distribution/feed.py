@@ -3,39 +3,26 @@ A blob on its way out: read from its source in a task of its own, verified on de
 
 The HTTP client takes a body from a task that ends with each request, while a source may bind what it opens to the
 task that opened it; so one task reads, for as many requests as follow each other, and is one piece ahead of them.
-Of a blob that is verified the last byte is handed on only when the digest is right. Knows no registry.
+Of a blob that is verified the last byte is handed on only when the digest is right; one that is not may be sent from
+its file instead. Knows no registry.
 """
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
 
 from transfer.engine.config import MIB
 from transfer.engine.content import BlobSource
-from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
 from transfer.registry.body import StreamBody
+from transfer.registry.distribution.blob_file import BlobFile, BlobPart, SourceFailed
 
 # What one feed holds at most: pieces being read, waiting, being sent, and lying in the buffer of the socket.
 HELD_BYTES = 4 * MIB
 # Up to this a hop into a thread, with the wait for its turn, takes longer than the hashing (40 µs).
 _SMALL_PIECE = 64 * 1024
-
-
-class SourceFailed(Exception):
-    """
-    An error of the source inside a request to the target, as `error`.
-
-    Not one of the package's own, so that no retry loop of the target takes it for the target's: the source has tried
-    again by itself as often as it is worth it.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class Feed:
@@ -51,6 +38,7 @@ class Feed:
     def __init__(self, source: BlobSource, blob: Descriptor, group: asyncio.TaskGroup, *, verify: bool = True) -> None:
         self._source = source
         self._blob = blob
+        self._file = BlobFile(source, blob)
         self._group = group
         self._hasher = blob.digest.hasher() if verify else None
         self._hashed = 0
@@ -75,41 +63,17 @@ class Feed:
 
     def body(self, first: int, end: int) -> StreamBody:
         """The bytes [first, end) for one request; the next one may begin where it ends, or anywhere before."""
-        return StreamBody(lambda: self._opened(first, end), end - first)
+        part = None if self.verified else BlobPart(self._file, first)
+        return StreamBody(lambda: self._opened(first, end), end - first, part)
 
     async def check(self) -> None:
         """
         Look at the whole file, where there is one, before the first byte is handed on.
 
         Raises:
-            ContentMismatch: it is shorter, or its digest is another.
-            InvalidLayout: it cannot be read.
+            ContentMismatch, InvalidLayout: it is not what it should be, or cannot be read.
         """
-        abandoned = threading.Event()
-        try:
-            await asyncio.to_thread(self._look_through, abandoned)
-        finally:
-            abandoned.set()
-
-    def _look_through(self, abandoned: threading.Event) -> None:
-        """A thread is not stopped by a cancellation, but by the event."""
-        file = self._source.open_file(self._blob)
-        if file is None:
-            return
-        hasher, position = self._blob.digest.hasher(), 0
-        try:
-            with file:
-                while position < self._blob.size and not abandoned.is_set():
-                    data = file.read(min(MIB, self._blob.size - position))
-                    if not data:
-                        raise self._mismatch(f"it ends at byte {position}")
-                    hasher.update(data)
-                    position += len(data)
-        except OSError as error:
-            where = self._source.locate(self._blob)
-            raise InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source") from None
-        if position == self._blob.size:
-            self._verify(hasher)
+        await self._file.check()
 
     @asynccontextmanager
     async def _opened(self, first: int, end: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -143,13 +107,13 @@ class Feed:
                     await self._absorb(piece, position)
                     await queue.put(piece)
             if position != self._blob.size:
-                await queue.put(self._mismatch(f"it ends at byte {position}"))
+                await queue.put(self._file.mismatch(f"it ends at byte {position}"))
         except Exception as error:  # noqa: BLE001 - comes out of the body, in order, whatever it is
             await queue.put(error)
 
     async def _absorb(self, piece: bytes, position: int) -> None:
         if position > self._blob.size:
-            raise self._mismatch("it goes on behind that")
+            raise self._file.mismatch("it goes on behind that")
         fresh = position - self._hashed
         if fresh <= 0 or self._hasher is None:
             return
@@ -166,15 +130,7 @@ class Feed:
 
     def _verify(self, hasher: Hasher | None) -> None:
         if hasher is not None and not self._blob.digest.matches(hasher):
-            raise self._mismatch(f"its content has digest {self._blob.digest.algorithm}:{hasher.hexdigest()}")
-
-    def _mismatch(self, found: str) -> ContentMismatch:
-        blob = self._blob
-        return ContentMismatch(
-            f"blob {blob.digest} in {self._source.locate(blob)}: its size should be {blob.size}, and {found}; "
-            "it is damaged, so make it again",
-            side="source",
-        )
+            raise self._file.mismatch(f"its content has digest {self._blob.digest.algorithm}:{hasher.hexdigest()}")
 
     async def _stop(self) -> None:
         if self._reader is not None:

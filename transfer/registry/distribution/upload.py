@@ -19,8 +19,9 @@ from transfer.engine.journal import Journal, UploadState
 from transfer.engine.limits import Gate, Share
 from transfer.engine.tasks import task_group
 from transfer.errors import ContentMismatch, NotFound, RegistryError, TransferError, UploadLost
+from transfer.registry.distribution.blob_file import SourceFailed
 from transfer.registry.distribution.client import DistributionClient
-from transfer.registry.distribution.feed import HELD_BYTES, Feed, SourceFailed
+from transfer.registry.distribution.feed import HELD_BYTES, Feed
 from transfer.registry.distribution.headers import held_bytes
 from transfer.registry.distribution.sessions import Upload
 
