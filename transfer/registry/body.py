@@ -13,15 +13,13 @@ from typing import BinaryIO, Protocol, Self
 import msgspec
 import pybase64
 
-from transfer.engine.config import MIB
 from transfer.engine.limits import Meter
 from transfer.engine.tasks import outlast
 from transfer.registry.sendfile import send_file
 
-# aiohttp writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation.
-_SLICE = MIB
-# Text is made for one slice while the socket's buffer holds another, for each of the parts on the wire.
-_TEXT_SLICE = 256 * 1024
+# aiohttp writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation; and TLS
+# holds all of it encrypted besides.
+_SLICE = 256 * 1024
 # Where bytes wait for their turn: many bodies that take turns at a low rate must all be seen to move.
 _METERED_SLICE = 64 * 1024
 
@@ -37,7 +35,7 @@ class Base64Text:
 
     def slices(self, size: int) -> Iterator[bytes]:
         """The text in order, in pieces of at most `size` bytes."""
-        step = min(size, _TEXT_SLICE) // 4 * 3
+        step = size // 4 * 3
         for start in range(0, len(self._raw), step):
             yield pybase64.b64encode(self._raw[start : start + step])
 
