@@ -10,10 +10,18 @@ from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 
 from transfer.registry.body import Upload
+from transfer.registry.sendfile import is_available
 
 
-class FilePayload(Payload):
-    """An upload of a part of a file over a connection without TLS."""
+def payload(upload: Upload | None, *, direct: bool) -> "Upload | _File | None":
+    """A body as the HTTP client takes it; `direct` where its bytes go out as they are: the kernel can send those."""
+    if upload is None or upload.file is None or not direct or not is_available():
+        return upload
+    return _File(upload)
+
+
+class _File(Payload):
+    """An upload of a part of a file."""
 
     def __init__(self, upload: Upload) -> None:
         super().__init__(upload)

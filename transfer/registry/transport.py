@@ -25,9 +25,8 @@ from transfer.engine.config import MIB, TransferConfig
 from transfer.engine.limits import Meter
 from transfer.engine.tasks import gather
 from transfer.errors import ConnectionFailed
-from transfer.registry import sendfile
 from transfer.registry.body import RequestBody, StreamBody, Upload, watching
-from transfer.registry.payload import FilePayload
+from transfer.registry.payload import payload
 from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
 
 _LARGEST_REPLY = 64 * MIB
@@ -261,9 +260,7 @@ class Transport:
                     response = await session.request(
                         request.method,
                         URL(request.url, encoded=True),
-                        data=FilePayload(upload)
-                        if upload is not None and _by_kernel(upload, request, around)
-                        else upload,
+                        data=payload(upload, direct=around.proxy is None and request.url.startswith("http:")),
                         headers=headers,
                         proxy=around.proxy,
                         ssl=around.trust,
@@ -316,12 +313,6 @@ class Transport:
                 reached=place in self._reached,
                 no_tls=_is_no_tls(error),
             ) from None
-
-
-def _by_kernel(upload: Upload, request: Request, around: Surroundings) -> bool:
-    """Whether the kernel can send a body by itself."""
-    plain = request.url.startswith("http:") and around.proxy is None
-    return upload.file is not None and plain and sendfile.is_available()
 
 
 # First match counts. What came back, then what to do.

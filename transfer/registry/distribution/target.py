@@ -5,14 +5,13 @@ Turns the engine's questions into requests of the Distribution API, as many at o
 gets up is in `upload`. Knows nothing of other repositories but what may be mounted from them.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from msgspec import UnsetType
 
 from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
-from transfer.engine.tasks import gather
+from transfer.engine.tasks import gather, task_group
 from transfer.errors import TagImmutable, TransferError
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
@@ -85,8 +84,9 @@ class DistributionTarget:
         """Whether small blobs need not be asked for; connections for them are made while that is found out."""
 
         async def is_used() -> bool:
-            used, _ = await asyncio.gather(self._is_used(), self._connect(len(small)))
-            return used
+            async with task_group() as group:
+                group.create_task(self._connect(len(small)))
+                return await self._is_used()
 
         return await self._client.vacancies.ask(self._site.repository, is_used)
 
