@@ -13,11 +13,13 @@ from typing import BinaryIO, cast
 import pytest
 import uvloop
 
+from tests.breaking_source import BreakingSource
 from tests.images import ImageBuilder
 from tests.peer.quirky import quirky
 from tests.peer.scripted import Arrived, Step, answer, cut, deaf, early, hasty, scripted, slow
 from tests.peer.uploads import push
 from transfer.engine.config import TransferConfig
+from transfer.engine.journal import SqliteJournal
 from transfer.engine.limits import Bucket, Meter
 from transfer.engine.retry import pause
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidLayout
@@ -186,11 +188,16 @@ async def test_cancelling_stops_the_file_and_leaves_nothing(content: Content) ->
 
 
 class Counted(LayoutSource):
-    """A layout that notes which blobs are streamed."""
+    """A layout that notes which blobs are streamed, and how often a file is opened."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.streamed: list[int] = []
+        self.opened = 0
+
+    def open_file(self, descriptor: Descriptor) -> BinaryIO:
+        self.opened += 1
+        return super().open_file(descriptor)
 
     @asynccontextmanager
     async def open_blob(
@@ -211,6 +218,21 @@ async def test_a_large_layer_is_never_read_and_a_small_one_to_be_verified(
         sent = await push(peer, source, layer)
         assert peer.blobs[layer.digest] == image.content(layer)
     assert (sent.sent, len(source.streamed)) == (layer.size, streams)
+
+
+async def test_a_layer_that_is_resumed_is_not_read_again(layout: ImageBuilder, tmp_path: Path) -> None:
+    image = layout.image([3 * MIB])
+    layer, source = image.blobs[1], Counted(image.path)
+    async with quirky() as peer:
+        journal = SqliteJournal(tmp_path / "journal", on_failure=pytest.fail)
+        with pytest.raises(ConnectionFailed):
+            await push(peer, BreakingSource(image.path, breaks_at=2 * MIB), layer, journal=journal)
+        peer.requests.clear()
+        sent = await push(peer, source, layer, journal=journal)
+        await journal.close()
+    assert (sent.sent, sent.resumed, source.streamed) == (layer.size - 2 * MIB, 2 * MIB, [])
+    assert sum(len(request.body) for request in peer.requests) == sent.sent
+    assert source.opened == len([line for line in peer.lines if line == "PATCH upload"])
 
 
 async def test_a_layer_that_became_shorter_on_the_way_is_the_sources_error(layout: ImageBuilder) -> None:

@@ -13,7 +13,7 @@ from transfer.engine.config import TransferConfig
 from transfer.engine.limits import Bucket, Meter
 from transfer.engine.retry import pause
 from transfer.errors import ConnectionFailed, InvalidConfig
-from transfer.registry.body import StreamBody
+from transfer.registry.body import StreamBody, Upload
 from transfer.registry.surroundings import Tls, is_public
 from transfer.registry.transport import Reply, Request, Transport
 
@@ -231,3 +231,9 @@ async def test_an_answer_that_waits_for_its_bandwidth_comes_whole_or_is_left() -
         async with transport.stream(slower, what="GET blob") as reply:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(reply.chunks), 0.05)
+
+
+async def test_a_body_is_handed_out_in_pieces_of_which_tls_can_hold_several() -> None:
+    upload = Upload(Content(2).body(), patience=1)
+    assert [len(piece) async for piece in upload] == [256 * 1024] * 8
+    await upload.close()
