@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 
 @dataclass
 class Arrived:
@@ -190,6 +192,15 @@ class Peer:
         """What to do with a request: the script's next step."""
         del request
         return self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
+
+    async def cut_short(self, sending: asyncio.Task[Any]) -> None:
+        """Cancel who sends the first request, in the middle of its body, and wait until they are gone."""
+        await self.came.wait()
+        await self.requests[0].begun.wait()
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await asyncio.wait_for(self.gone.wait(), 5)
 
     async def deserted(self) -> None:
         """Wait until every client has closed its connection."""

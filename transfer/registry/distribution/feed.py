@@ -14,6 +14,7 @@ from typing import Self
 
 from transfer.engine.config import MIB
 from transfer.engine.content import BlobSource
+from transfer.engine.tasks import outlast
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
 from transfer.registry.body import StreamBody
@@ -42,7 +43,6 @@ class Feed:
         self._group = group
         self._hasher = blob.digest.hasher() if verify else None
         self._hashed = 0
-        self._hashing: asyncio.Future[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._queue: asyncio.Queue[bytes | Exception] = asyncio.Queue(1)
         self._position = 0
@@ -122,9 +122,8 @@ class Feed:
         if len(data) <= _SMALL_PIECE:
             self._hasher.update(data)
         else:
-            # A thread is not stopped by a cancellation: these bytes count as hashed, and `_stop` waits until they are.
-            self._hashing = asyncio.get_running_loop().run_in_executor(None, self._hasher.update, data)
-            await asyncio.shield(self._hashing)
+            # These bytes count as hashed, so that they must be before anything else is done with the hash.
+            await outlast(asyncio.get_running_loop().run_in_executor(None, self._hasher.update, data))
         if position == self._blob.size:
             self._verify(self._hasher)
 
@@ -137,5 +136,5 @@ class Feed:
             # One that has given its last byte is about to close its source, which is better not interrupted.
             if self._position < self._blob.size:
                 self._reader.cancel()
-            await asyncio.wait({self._reader} if self._hashing is None else {self._reader, self._hashing})
+            await asyncio.wait({self._reader})
             self._reader = None
