@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,8 @@ async def left_tasks() -> AsyncIterator[None]:
     await asyncio.sleep(0)
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, f"the test left {len(left)} tasks: {left}"
+    threads = [thread for thread in threading.enumerate() if thread.name == "transfer-lane"]
+    assert not threads, f"the test left {len(threads)} worker threads"
 
 
 @pytest.fixture(autouse=True)

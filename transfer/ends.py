@@ -163,7 +163,13 @@ class Ends:
         """The same source, which reads foreign layers where their addresses say if it does not have them."""
         registry = None if isinstance(place, LocalReference) else place.reference.registry
         return ForeignLayers(
-            source, self._transport, self._retrier, registry=registry, meter=self._limits.meter(), observe=tally
+            source,
+            self._transport,
+            self._retrier,
+            registry=registry,
+            large_blob_bytes=self._limits.large_blob_bytes,
+            meter=self._limits.meter(),
+            observe=tally,
         )
 
     async def greet(self, place: RemotePlace, access: RegistryAccess) -> None:

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.peer.scripted import Arrived, Step, answer, deaf, drop, early, hasty, scripted, slow
+from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.engine.config import TransferConfig
 from transfer.engine.limits import Bucket, Meter
 from transfer.engine.retry import pause
-from transfer.errors import ConnectionFailed, InvalidConfig
-from transfer.registry.body import StreamBody, Upload
+from transfer.errors import ConnectionFailed, ContentMismatch, InvalidConfig
+from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
+from transfer.model.digest import Digest
+from transfer.registry.body import BlobBody, RequestBody, Upload
 from transfer.registry.surroundings import Tls, is_public
 from transfer.registry.transport import Reply, Request, Transport
 
@@ -22,7 +25,7 @@ MIB = 1024 * 1024
 
 
 class Content:
-    """Mebibytes out of nowhere, which note how often they were opened and closed, and may fail or dawdle."""
+    """A source of mebibytes out of nowhere, which notes how often they are opened and closed; may fail or dawdle."""
 
     def __init__(self, pieces: int, *, fails_at: int = -1, waits: float = 0.0) -> None:
         self.pieces = pieces
@@ -31,28 +34,40 @@ class Content:
         self.opened = self.closed = self.given = 0
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def open_blob(
+        self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         self.opened += 1
         try:
-            yield self.read()
+            yield self.read(offset // MIB)
         finally:
             self.closed += 1
 
-    async def read(self) -> AsyncIterator[bytes]:
-        for number in range(self.pieces):
+    async def read(self, first: int) -> AsyncIterator[bytes]:
+        for number in range(first, self.pieces):
             if number == self.fails_at:
                 raise ValueError("the source is broken")
             await asyncio.sleep(self.waits)
             self.given += 1
             yield bytes([number % 256]) * MIB
 
-    def body(self, length: int | None = None) -> StreamBody:
-        return StreamBody(self.open, self.pieces * MIB if length is None else length)
+    def open_file(self, descriptor: Descriptor) -> None:
+        """It is a stream."""
+
+    def locate(self, descriptor: Descriptor) -> str:
+        return "nowhere"
+
+    @asynccontextmanager
+    async def body(self, first: int = 0, *, pieces: int | None = None) -> AsyncIterator[BlobBody]:
+        size = (self.pieces if pieces is None else pieces) * MIB
+        blob = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(b""), size=size)
+        async with BlobReader(self, blob) as reader:
+            yield BlobBody(reader, first, size)
 
 
-async def put(url: str, body: StreamBody, config: TransferConfig = QUICK, meter: Meter | None = None) -> Reply:
-    async with Transport(config) as transport:
-        return await transport.send(Request("PUT", url, {}, body, meter=meter), what="PUT upload")
+async def put(url: str, content: Content, config: TransferConfig = QUICK, meter: Meter | None = None) -> Reply:
+    async with content.body() as body, Transport(config) as transport:
+        return await transport.send(Request("PUT", url, {}, body, meter=meter, large=True), what="PUT upload")
 
 
 def limited(rate: int) -> Meter:
@@ -68,7 +83,7 @@ def used_up() -> Meter:
 async def test_a_streamed_body_arrives_whole_with_its_length() -> None:
     content = Content(5)
     async with scripted(answer(201)) as peer:
-        assert (await put(peer.url, content.body())).status == 201
+        assert (await put(peer.url, content)).status == 201
     assert peer.requests[0].body == b"".join(bytes([number]) * MIB for number in range(5))
     assert peer.requests[0].headers["content-length"] == str(5 * MIB)
     assert "transfer-encoding" not in peer.requests[0].headers
@@ -78,8 +93,9 @@ async def test_a_streamed_body_arrives_whole_with_its_length() -> None:
 async def test_an_error_of_the_source_comes_out_as_it_is_and_nothing_is_complete() -> None:
     content = Content(5, fails_at=3)
     async with scripted(slow) as peer:
-        with pytest.raises(ValueError, match="the source is broken"):
-            await put(peer.url, content.body())
+        with pytest.raises(SourceFailed, match="the source is broken") as caught:
+            await put(peer.url, content)
+        assert type(caught.value.error) is ValueError
         await asyncio.wait_for(peer.gone.wait(), 5)
     assert (content.opened, content.closed) == (1, 1)
     assert len(peer.requests[0].body) < 5 * MIB
@@ -87,14 +103,14 @@ async def test_an_error_of_the_source_comes_out_as_it_is_and_nothing_is_complete
 
 async def test_a_source_that_dawdles_outlasts_the_read_timeout() -> None:
     async with scripted(slow) as peer:
-        assert (await put(peer.url, Content(3, waits=0.4).body())).status == 200
+        assert (await put(peer.url, Content(3, waits=0.4))).status == 200
 
 
 async def test_an_upload_that_nobody_reads_ends_and_closes_its_source() -> None:
     content = Content(64)
     async with scripted(deaf) as peer:
         with pytest.raises(ConnectionFailed, match=r"nothing moved for 0\.3 s"):
-            await asyncio.wait_for(put(peer.url, content.body()), 5)
+            await asyncio.wait_for(put(peer.url, content), 5)
     assert (content.opened, content.closed) == (1, 1)
     assert content.given < 32
 
@@ -103,7 +119,7 @@ async def test_an_upload_that_nobody_reads_ends_and_closes_its_source() -> None:
 async def test_an_early_refusal_closes_the_source_before_it_is_returned(step: Step) -> None:
     content = Content(200, waits=0.001)
     async with scripted(step) as peer:
-        assert (await asyncio.wait_for(put(peer.url, content.body()), 5)).status == 413
+        assert (await asyncio.wait_for(put(peer.url, content), 5)).status == 413
         assert content.closed == 1
     assert content.given < 200
 
@@ -112,14 +128,14 @@ async def test_a_connection_that_drops_closes_the_source() -> None:
     content = Content(2)
     async with scripted(drop) as peer:
         with pytest.raises(ConnectionFailed, match="closed without an answer"):
-            await put(peer.url, content.body())
+            await put(peer.url, content)
     assert (content.opened, content.closed) == (1, 1)
 
 
 async def test_cancelling_closes_the_source() -> None:
     content = Content(64, waits=0.01)
     async with scripted(slow) as peer:
-        sending = asyncio.create_task(put(peer.url, content.body(), TransferConfig()))
+        sending = asyncio.create_task(put(peer.url, content, TransferConfig()))
         await peer.came.wait()
         await peer.requests[0].begun.wait()
         sending.cancel()
@@ -128,11 +144,20 @@ async def test_cancelling_closes_the_source() -> None:
         assert (content.opened, content.closed) == (1, 1)
 
 
-@pytest.mark.parametrize("length", [2 * MIB, 4 * MIB])
-async def test_a_body_of_another_length_than_announced_is_a_mistake(length: int) -> None:
-    async with scripted(answer()) as peer:
-        with pytest.raises(RuntimeError, match="short"):
-            await put(peer.url, Content(3).body(length))
+async def test_a_source_that_is_shorter_than_its_blob_is_told_of_and_ends_the_request() -> None:
+    async with scripted(answer()) as peer, Content(3).body(pieces=4) as body, Transport(QUICK) as transport:
+        with pytest.raises(SourceFailed, match=f"it ends at byte {3 * MIB}") as caught:
+            await transport.send(Request("PUT", peer.url, {}, body, large=True), what="x")
+        assert isinstance(caught.value.error, ContentMismatch)
+
+
+async def test_a_part_that_is_sent_again_begins_where_it_began() -> None:
+    content = Content(3)
+    async with scripted(answer()) as peer, content.body(MIB) as body, Transport(QUICK) as transport:
+        for _ in range(2):
+            await transport.send(Request("PATCH", peer.url, {}, body, large=True), what="x")
+    assert [request.body for request in peer.requests] == [b"\1" * MIB + b"\2" * MIB] * 2
+    assert (content.opened, content.closed) == (2, 2)
 
 
 async def test_headers_that_come_twice_are_one_list() -> None:
@@ -200,21 +225,21 @@ async def test_a_file_of_tls_that_cannot_be_used_is_named(
 async def test_a_body_that_waits_for_its_bandwidth_is_not_taken_for_one_that_stalls() -> None:
     content = Content(1)
     async with scripted(answer(201)) as peer:
-        reply = await put(peer.url, content.body(), meter=limited(2 * MIB - 3 * 256 * 1024))
+        reply = await put(peer.url, content, meter=limited(2 * MIB - 3 * 256 * 1024))
     assert (reply.status, len(peer.requests[0].body)) == (201, MIB)
 
 
 async def test_an_answer_in_the_middle_ends_the_wait_for_the_bandwidth() -> None:
     content = Content(1)
     async with scripted(early(400, {})) as peer:
-        reply = await asyncio.wait_for(put(peer.url, content.body(), meter=used_up()), 5)
+        reply = await asyncio.wait_for(put(peer.url, content, meter=used_up()), 5)
     assert (reply.status, content.closed) == (400, 1)
 
 
 async def test_a_request_that_waits_for_its_bandwidth_can_be_cancelled() -> None:
     content = Content(1)
     async with scripted(answer(201)) as peer:
-        sending = asyncio.create_task(put(peer.url, content.body(), meter=used_up()))
+        sending = asyncio.create_task(put(peer.url, content, meter=used_up()))
         await peer.came.wait()
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -234,6 +259,5 @@ async def test_an_answer_that_waits_for_its_bandwidth_comes_whole_or_is_left() -
 
 
 async def test_a_body_is_handed_out_in_pieces_of_which_tls_can_hold_several() -> None:
-    upload = Upload(Content(2).body(), patience=1)
+    upload = Upload(RequestBody.of(bytes(2 * MIB)), patience=1)
     assert [len(piece) async for piece in upload] == [256 * 1024] * 8
-    await upload.close()

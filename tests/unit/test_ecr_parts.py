@@ -14,14 +14,13 @@ import pytest
 import xxhash
 
 from tests.images import blocks
-from transfer.engine.reader import SLICE
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.body import Base64Text
 from transfer.registry.ecr.names import names_of
-from transfer.registry.ecr.parts import NO_GUARD, LayerReader, Part, Session
+from transfer.registry.ecr.parts import NO_GUARD, SLICE, LayerReader, Part, Session
 
 SIZE = 3 * SLICE + 10
 CONTENT = b"".join(blocks(SIZE, 3))
@@ -115,9 +114,11 @@ async def test_a_stream_is_taken_up_without_reading_its_beginning_again() -> Non
 async def test_a_layer_is_verified_by_the_algorithm_of_its_digest(tmp_path: Path, algorithm: str) -> None:
     source, guard = source_of(CONTENT, tmp_path), xxhash.xxh3_64_intdigest(CONTENT)
     right, wrong = Digest.of(CONTENT, algorithm), Digest.of(CONTENT + b".", algorithm)
-    assert await LayerReader(source, layer(right)).resume(SIZE, guard)
+    async with LayerReader(source, layer(right)) as reader:
+        assert await reader.resume(SIZE, guard)
     with pytest.raises(ContentMismatch, match=f"{wrong} in .* has digest {right}; it is damaged") as caught:
-        await LayerReader(source, layer(wrong)).resume(SIZE, guard)
+        async with LayerReader(source, layer(wrong)) as reader:
+            await reader.resume(SIZE, guard)
     assert caught.value.side == "source"
 
 
@@ -134,18 +135,19 @@ async def test_a_layer_with_another_digest_never_gives_its_last_part(source: Mem
 
 async def test_bytes_that_changed_after_they_were_verified_are_sent_as_they_are(tmp_path: Path) -> None:
     source = source_of(CONTENT, tmp_path)
-    reader = LayerReader(source, layer())
-    await reader.resume(SIZE, NO_GUARD)
-    (tmp_path / "blob").write_bytes(bytes(SIZE))
-    # Read again after a move back: what it is by now only the registry's own digest can tell.
-    assert blob_of(await reader.part(SESSION, 0)) == bytes(PART)
+    async with LayerReader(source, layer()) as reader:
+        await reader.resume(SIZE, NO_GUARD)
+        (tmp_path / "blob").write_bytes(bytes(SIZE))
+        # Read again after a move back: what it is by now only the registry's own digest can tell.
+        assert blob_of(await reader.part(SESSION, 0)) == bytes(PART)
 
 
 @pytest.mark.parametrize("length", [0, 10, PART, PART + SLICE])
 async def test_a_file_that_is_too_short_is_named(tmp_path: Path, length: int) -> None:
     source = source_of(CONTENT[:length], tmp_path)
-    with pytest.raises(ContentMismatch, match=f"it ends at byte {length}, its size should be {SIZE}") as caught:
-        await LayerReader(source, layer()).resume(SIZE, NO_GUARD)
+    with pytest.raises(ContentMismatch, match=f"its size should be {SIZE}, and it ends at byte {length}") as caught:
+        async with LayerReader(source, layer()) as reader:
+            await reader.resume(SIZE, NO_GUARD)
     assert str(tmp_path / "blob") in str(caught.value)
 
 
@@ -153,7 +155,8 @@ async def test_a_file_that_is_too_short_is_named(tmp_path: Path, length: int) ->
 async def test_a_file_that_cannot_be_read_is_named() -> None:
     source = FileSource(Path("/proc/self/mem"))
     with pytest.raises(InvalidLayout, match="/proc/self/mem: cannot be read: Input/output error; check the disk"):
-        await LayerReader(source, layer()).part(SESSION, 0)
+        async with LayerReader(source, layer()) as reader:
+            await reader.part(SESSION, 0)
 
 
 class Endless(MemorySource):
@@ -193,8 +196,13 @@ def forgotten_generators() -> Iterator[list[object]]:
 
 async def test_a_reader_of_a_stream_that_is_cancelled_closes_what_it_opened() -> None:
     source = Endless()
+
+    async def read() -> None:
+        async with LayerReader(source, layer()) as reader:
+            await reader.part(SESSION, 0)
+
     with forgotten_generators() as forgotten:
-        task = asyncio.create_task(LayerReader(source, layer()).part(SESSION, 0))
+        task = asyncio.create_task(read())
         await source.at_work.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,14 +1,16 @@
 """Which ranges a large blob is read in, how many at once, and when it is worth it."""
 
+import threading
+
 import pytest
 
 from transfer.engine.config import TransferConfig
-from transfer.engine.limits import Gate
-from transfer.registry.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Lanes, is_slow, range_end, streams_each
+from transfer.engine.limits import Budget
+from transfer.registry.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Ranges, is_slow, range_end, streams_each
 from transfer.registry.replies import strong_etag, total_of
 
 
-@pytest.mark.parametrize(("blobs", "streams"), [(1, 8), (2, 4), (3, 3), (4, 2), (7, 2), (8, 1), (9, 1), (1000, 1)])
+@pytest.mark.parametrize(("blobs", "streams"), [(1, 16), (2, 8), (3, 6), (8, 2), (15, 2), (16, 1), (17, 1), (1000, 1)])
 def test_streams_are_shared_and_a_blob_always_has_one(blobs: int, streams: int) -> None:
     assert streams_each(blobs) == streams
     assert blobs * streams >= MOST_STREAMS or streams == 1
@@ -53,22 +55,28 @@ def test_a_stream_is_slow_that_brings_less_than_enough_for_its_waiting(
     assert is_slow(received, waited, blobs) is slow
 
 
-def test_lanes_are_had_within_the_share_the_budget_and_where_ranges_are_sent() -> None:
-    gate = Gate(2 * RANGE)
-    lanes = Lanes(gate)
-    with lanes.share() as one:
-        assert [lanes.may_add(streams) for streams in (1, 7, 8)] == [True, True, False]
-        with lanes.share():
-            assert [lanes.may_add(streams) for streams in (3, 4)] == [True, False]
-        assert not lanes.is_alone()
-        assert one.try_take(RANGE)
-        assert one.try_take(1)
-        assert lanes.is_alone(), "what is left of the budget is less than a range"
-        assert not one.try_take(RANGE)
-        one.give_back(1)
-        lanes.sends_ranges = False
-        assert lanes.is_alone()
-    assert gate.held == 0
+def test_streams_are_had_within_the_share_the_budget_and_where_ranges_are_sent() -> None:
+    ranges = Ranges(Budget(3 * RANGE))
+    ranges.blobs = 1
+    assert [ranges.may_add(streams) for streams in (1, 6, 7)] == [True, True, False]
+    ranges.blobs = 4
+    assert [ranges.may_add(streams) for streams in (3, 4)] == [True, False]
+    assert not ranges.is_alone()
+    ranges.sends_ranges = False
+    assert ranges.is_alone()
+    assert Ranges(Budget(RANGE // 2 - 1)).is_alone(), "the budget has no room for what of a range arrives on average"
+
+
+def test_a_budget_is_never_exceeded_and_waits_for_room_as_long_as_it_is_told() -> None:
+    budget = Budget(10)
+    assert budget.try_take(7, patience=0)
+    assert not budget.try_take(4, patience=0.01)
+    assert not budget.has_room(4)
+    returning = threading.Timer(0.05, budget.give_back, [7])
+    returning.start()
+    assert budget.try_take(10, patience=5)
+    returning.join()
+    assert budget.held == 10
 
 
 @pytest.mark.parametrize(
@@ -79,8 +87,8 @@ def test_only_a_strong_etag_says_which_bytes_these_are(etag: str, strong: str | 
     assert strong_etag({"etag": etag}) == strong
 
 
-def test_a_range_fits_into_memory_as_often_as_there_are_streams() -> None:
-    assert TransferConfig().max_read_ahead_bytes == MOST_STREAMS * RANGE
+def test_half_a_range_fits_into_memory_as_often_as_there_are_streams() -> None:
+    assert TransferConfig().max_read_ahead_bytes == MOST_STREAMS * RANGE // 2
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ class TransferConfig:
     1 MiB, beyond that.
 
     Attributes:
+        large_blob_bytes: blobs above this many bytes move in worker threads, each over a connection of its own; smaller
+            ones are held in memory and sent by the event loop.
         max_concurrent_blobs: blobs in work at once; small ones use it, large ones meet the byte budget first.
         max_bytes_in_flight: bytes of all parts that are read ahead or on the wire, as they are in the blob.
         max_read_ahead_bytes: bytes of large blobs that are read from registries before their turn, in parallel; 0 reads
@@ -82,6 +84,7 @@ class TransferConfig:
         journal: False keeps no journal, so nothing is resumed.
     """
 
+    large_blob_bytes: int = MIB
     max_concurrent_blobs: int = 32
     max_bytes_in_flight: int = 25 * MIB
     max_read_ahead_bytes: int = 16 * MIB
@@ -102,7 +105,7 @@ class TransferConfig:
         for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts", "upload_chunk_bytes"):
             if getattr(self, name) < 1:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be at least 1")
-        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold", "max_read_ahead_bytes", "hub_reserve"):
+        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold", "max_read_ahead_bytes", "hub_reserve", "large_blob_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
         _check_rate("max_bandwidth", self.max_bandwidth)

@@ -6,6 +6,7 @@ Everything that bounds memory and concurrency is here; nothing here knows what i
 
 import asyncio
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
@@ -77,16 +78,6 @@ class Gate:
                 self.wake()
             raise
 
-    def has_room(self, weight: int = 1) -> bool:
-        """Whether so much is free this moment; never above the capacity."""
-        return not self._waiting and self.held + weight <= self.capacity
-
-    def try_acquire(self, weight: int = 1) -> bool:
-        """Take weight if there is room, without waiting; whether it was taken."""
-        has_room = self.has_room(weight)
-        self.held += weight * has_room
-        return has_room
-
     def release(self, weight: int = 1) -> None:
         if self._outer is not None:
             self._outer.release(weight)
@@ -131,16 +122,35 @@ class Share:
         await self._gate.acquire(weight, goes_on=goes_on)
         self.held += weight
 
-    def try_take(self, weight: int) -> bool:
-        """Take weight if there is room, without waiting; whether it was taken."""
-        taken = self._gate.try_acquire(weight)
-        self.held += weight * taken
-        return taken
-
     def give_back(self, weight: int) -> None:
         if weight:
             self.held -= weight
             self._gate.release(weight)
+
+
+class Budget:
+    """Weight that any thread takes where there is room, and gives back."""
+
+    def __init__(self, capacity: float) -> None:
+        self.capacity = capacity
+        self.held = 0
+        self._changed = threading.Condition()
+
+    def has_room(self, weight: int) -> bool:
+        """Whether so much is free this moment."""
+        return self.held + weight <= self.capacity
+
+    def try_take(self, weight: int, *, patience: float) -> bool:
+        """Take weight if there is room within so many seconds; whether it was taken. Blocks."""
+        with self._changed:
+            has_room = self._changed.wait_for(lambda: self.has_room(weight), patience)
+            self.held += weight * has_room
+        return has_room
+
+    def give_back(self, weight: int) -> None:
+        with self._changed:
+            self.held -= weight
+            self._changed.notify_all()
 
 
 class Bucket:
@@ -290,6 +300,7 @@ class Limits:
     All limits of one engine; the formula for peak memory stands in `TransferConfig`.
 
     Attributes:
+        large_blob_bytes: blobs above this many bytes move in worker threads.
         bytes: of all parts that are read ahead or on the wire.
         fed: bytes that uploads fed from one read will hold before they can go on. They wait for each other, so all of
             them must have room before the first one takes any.
@@ -299,12 +310,13 @@ class Limits:
         self, config: TransferConfig, *, sleep: Sleep = pause, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.max_concurrent_blobs = config.max_concurrent_blobs
+        self.large_blob_bytes = config.large_blob_bytes
         self.bytes = Gate(config.max_bytes_in_flight)
         self.fed = Gate(config.max_bytes_in_flight)
         self._shares: dict[str, Gate] = {}
         self._blobs: dict[str, Gate] = {}
         # Apart from the bytes in flight: an upload that holds those may be waiting for what is read ahead.
-        self.read_ahead = Gate(config.max_read_ahead_bytes)
+        self.read_ahead = Budget(config.max_read_ahead_bytes)
         self._sleep = sleep
         self._clock = clock
         self._windows: dict[tuple[str, str], Window] = {}

@@ -79,7 +79,7 @@ class TarAppender:
             self._write(header[BLOCK:], space.offset + BLOCK)
             return space
 
-    def write(self, space: Space, position: int, data: bytes) -> None:
+    def write(self, space: Space, position: int, data: bytes | memoryview) -> None:
         """Write bytes of a member, at a position in it."""
         with self._lock:
             self._write(data, space.start + position)
@@ -143,7 +143,7 @@ class TarAppender:
             self.write(space, position, os.pread(self._file, wanted, member.start + position))
         self.publish(space)
 
-    def _write(self, data: bytes, offset: int) -> None:
+    def _write(self, data: bytes | memoryview, offset: int) -> None:
         view = memoryview(data)
         while view:
             count = os.pwrite(self._file, view, offset)

@@ -136,7 +136,7 @@ class Draft:
             os.lseek(self._file, 0, os.SEEK_SET)
             self.hasher = self._digest.hasher()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         with self._lock:
             self.hasher.update(data)
             _write_all(self._file, data)
@@ -197,7 +197,7 @@ def _publish(root: Path, folder: int, file: int, name: str, names: Sequence[str]
         os.close(place)
 
 
-def _write_all(file: int, data: bytes) -> None:
+def _write_all(file: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]

@@ -163,7 +163,7 @@ class _MemberSink:
         with self._lock:
             self._space = self._appender.reserve("/".join(blob_names(self._descriptor.digest)), self._descriptor.size)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         with self._lock:
             if self._space is not None:
                 self.hasher.update(data)

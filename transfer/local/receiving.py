@@ -11,12 +11,18 @@ from typing import Protocol
 
 import filelock
 
+from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.engine.content import BlobContext, BlobSource
 from transfer.engine.events import BlobProgress, BlobStarted
-from transfer.errors import BlobUnknown, ContentMismatch, InvalidLayout
+from transfer.engine.lane import check, run_in_lane
+from transfer.engine.plan import SMALL_BLOB_BYTES
+from transfer.errors import BlobUnknown, InvalidLayout
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
 from transfer.model.manifest import Manifest
+
+
+_BUFFER = 256 * 1024
 
 
 class Sink(Protocol):
@@ -30,7 +36,7 @@ class Sink(Protocol):
     @property
     def hasher(self) -> Hasher: ...
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes. Blocks; called in a worker thread."""
 
 
@@ -42,31 +48,48 @@ async def receive(blob: BlobContext, source: BlobSource, sink: Sink, label: str,
         ContentMismatch: it is longer or shorter than its size, or all of it has another digest.
         InvalidLayout: the sink cannot write.
     """
-    descriptor, position = blob.descriptor, offset
+    descriptor = blob.descriptor
     blob.notify(BlobStarted(descriptor, offset))
-    async with source.open_blob(descriptor, offset=offset) as pieces:
-        async for piece in pieces:
-            position += len(piece)
-            if position > descriptor.size:
-                break
+    async with BlobReader(source, descriptor) as reader:
+        if descriptor.size <= SMALL_BLOB_BYTES:
+            content = await reader.content()
             with writing(label, f"blob {descriptor.digest}"):
-                await asyncio.to_thread(sink.write, piece)
-            blob.notify(BlobProgress(descriptor.digest, position))
-    if position != descriptor.size:
-        found = f"more than {descriptor.size}" if position > descriptor.size else str(position)
-        raise _mismatch(source, descriptor, f"it has {found} bytes, its size should be {descriptor.size}")
-    if not descriptor.digest.matches(sink.hasher):
-        found = f"{descriptor.digest.algorithm}:{sink.hasher.hexdigest()}"
-        raise _mismatch(source, descriptor, f"its content has digest {found}")
-    if position == offset:
-        blob.notify(BlobProgress(descriptor.digest, position))
+                await asyncio.to_thread(sink.write, content[offset:])
+            blob.notify(BlobProgress(descriptor.digest, descriptor.size))
+        else:
+            await _receive_large(blob, reader, sink, label, offset)
+        if not descriptor.digest.matches(sink.hasher):
+            found = f"{descriptor.digest.algorithm}:{sink.hasher.hexdigest()}"
+            raise reader.mismatch(f"its content has digest {found}")
 
 
-def _mismatch(source: BlobSource, descriptor: Descriptor, found: str) -> ContentMismatch:
-    return ContentMismatch(
-        f"blob {descriptor.digest} in {source.locate(descriptor)}: {found}; it is damaged, so make it again",
-        side="source",
-    )
+async def _receive_large(blob: BlobContext, reader: BlobReader, sink: Sink, label: str, offset: int) -> None:
+    digest = blob.descriptor.digest
+    moving = _Moving(reader, sink, blob.descriptor, offset)
+    try:
+        with writing(label, f"blob {digest}"):
+            await run_in_lane(moving.run, report=lambda: blob.notify(BlobProgress(digest, moving.position)))
+    except SourceFailed as failed:
+        raise failed.error from None
+
+
+class _Moving:
+    """The bytes of a blob on their way into a sink, in a worker thread."""
+
+    def __init__(self, reader: BlobReader, sink: Sink, blob: Descriptor, offset: int) -> None:
+        self._reader = reader
+        self._sink = sink
+        self._end = blob.size
+        self.position = offset
+
+    def run(self) -> None:
+        buffer = memoryview(bytearray(min(_BUFFER, self._end)))
+        self._reader.seek(self.position)
+        while self.position < self._end:
+            check()
+            count = self._reader.readinto(buffer[: self._end - self.position])
+            self._sink.write(buffer[:count])
+            self.position += count
 
 
 def require_content(manifest: Manifest, holds: Callable[[Descriptor], bool], label: str) -> None:

@@ -2,18 +2,24 @@
 A large blob over HTTP, read in several byte ranges at once and handed on in order.
 
 The range whose turn it is is handed on as it arrives. Where that has to be waited for, those behind it are read ahead,
-each by a task of its own, as far as the budget for it has room this moment: nobody waits for the budget. Where a
-registry sends all of a blob instead of a range, that answer is read to its end. Does not know how bytes are asked for,
-nor how a stream that breaks is continued.
+each in a worker thread of its own, as far as the budget for what has arrived has room this moment: nobody waits for the
+budget with bytes that others wait for. Where a registry sends all of a blob instead of a range, that answer is read to
+its end. Does not know how bytes are asked for, nor how a stream that breaks is continued.
 """
 
 import asyncio
+import threading
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from functools import partial
+from typing import Self
 
+from transfer.engine import lane
+from transfer.engine.blob_reader import Pieces
 from transfer.engine.config import MIB
-from transfer.engine.limits import Gate, Share
+from transfer.engine.limits import Budget
 from transfer.registry.reading import BlobStream
 from transfer.registry.side import on_side
 
@@ -23,12 +29,16 @@ RANGE = 2 * MIB
 LONE_RANGE = 32 * MIB
 # Below this there is too little to win.
 LARGE = 3 * RANGE
-# For one registry; as many large blobs at once have one stream each.
-MOST_STREAMS = 8
+# For one registry; as many large blobs at once have one stream each, and half a range of each has arrived on average.
+MOST_STREAMS = 16
 # Streams that together bring so many bytes a second, a gigabit, are not what limits; more would cost more CPU.
 ENOUGH = 128 * MIB
 # Seconds of waiting that say nothing of a stream.
 _GRACE = 0.01
+# What is read ahead at once, and taken from the budget before.
+PIECE = 256 * 1024
+# Seconds between two looks at whether there is room again.
+_LOOK_SECONDS = 0.02
 
 OpenStream = Callable[[int, int], BlobStream]
 
@@ -54,7 +64,7 @@ def is_slow(received: int, waited: float, blobs: int) -> bool:
     return waited > _GRACE + received * blobs / ENOUGH
 
 
-class Lanes:
+class Ranges:
     """
     What all that is read from one registry shares.
 
@@ -66,8 +76,8 @@ class Lanes:
         sends_ranges: False once the registry has sent a whole blob instead of a range.
     """
 
-    def __init__(self, read_ahead: Gate) -> None:
-        self._read_ahead = read_ahead
+    def __init__(self, read_ahead: Budget) -> None:
+        self.read_ahead = read_ahead
         self.blobs = 0
         self.sends_ranges = True
 
@@ -82,74 +92,121 @@ class Lanes:
             return stream(first, end).read()
         return _RangedBlob(self, stream, first, end).read()
 
-    @contextmanager
-    def share(self) -> Iterator[Share]:
-        """What one more large blob reads ahead, given back at the end."""
-        self.blobs += 1
-        try:
-            with Share(self._read_ahead) as share:
-                yield share
-        finally:
-            self.blobs -= 1
-
     def may_add(self, streams: int) -> bool:
-        """Whether a blob that has so many streams may have another."""
-        return self.sends_ranges and streams < streams_each(self.blobs)
+        """Whether a blob that has so many streams, of which one reads ahead of nobody, may have another."""
+        fits = streams * RANGE // 2 <= self.read_ahead.capacity
+        return self.sends_ranges and fits and streams < streams_each(self.blobs)
 
     def is_alone(self) -> bool:
         """Whether the first stream of a blob would stay its only one."""
-        return not (self.may_add(1) and self._read_ahead.has_room(RANGE))
+        return not self.may_add(1)
 
 
-class _Lane:
+class _Ahead:
     """
-    A range that is read by a task of its own and held until its turn.
+    A range that is read by a worker thread before its turn; when that comes, the rest is left to whoever has it.
 
-    Ends before its first byte where the answer is all of the blob, or of other content than `etag` stands for: content
-    has the name of its digest, so that is another copy, in another storage, at most.
+    Reads nothing where the answer is all of the blob, or of other content than `etag` stands for: content has the name
+    of its digest, so that is another copy, in another storage, at most.
     """
 
-    def __init__(self, stream: BlobStream, etag: str | None) -> None:
-        self.end = stream.end
-        self._stream = stream
+    def __init__(self, stream: BlobStream, first: int, etag: str | None, budget: Budget) -> None:
+        self.stream = stream
+        self.position = first
+        self.fits = True
         self._etag = etag
-        self._arrived: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self._budget = budget
+        self._changed = threading.Condition()
+        self._pieces: deque[memoryview] = deque()
+        self._held = 0
+        self._has_turn = False
+        self._over = False
+        self._failure: Exception | None = None
+        self._left = stream.end - first
         self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def _read(self) -> None:
-        end = None
         try:
-            async with self._stream.read() as pieces:
-                if not self._stream.sends_all and self._stream.etag in {None, self._etag or self._stream.etag}:
-                    async for piece in pieces:
-                        self._arrived.put_nowait(piece)
+            with on_side("source"):
+                await self.stream.open()
+            same = self.stream.etag in {None, self._etag or self.stream.etag}
+            self.fits = same and not self.stream.sends_all
+            if self.fits:
+                await lane.run_in_lane(self._fill)
         except Exception as error:  # noqa: BLE001 - comes out in its turn, whatever it is
-            end = error
-        self._arrived.put_nowait(end)
+            self._failure = error
+        finally:
+            with self._changed:
+                self._over = True
+                self._changed.notify()
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
-        while (arrived := await self._arrived.get()) is not None:
-            if isinstance(arrived, Exception):
-                raise arrived
-            yield arrived
+    def _fill(self) -> None:
+        while self._left and self._may_read():
+            buffer, count = memoryview(bytearray(min(PIECE, self._left))), 0
+            try:
+                count = self.stream.readinto(buffer)
+            finally:
+                self._budget.give_back(PIECE - count)
+            with self._changed:
+                self._held += count
+                self._left -= count
+                self._pieces.append(buffer[:count])
+                self._changed.notify()
 
-    def cancel(self) -> asyncio.Task[None]:
+    def _may_read(self) -> bool:
+        """Wait until there is room for another piece; False once this range has its turn."""
+        while not self._has_turn:
+            lane.check()
+            if self._budget.try_take(PIECE, patience=_LOOK_SECONDS):
+                return True
+        return False
+
+    def take(self, buffer: memoryview) -> int:
+        """What was read before its turn; 0 when that is all. Blocks; called in the worker thread that has the turn."""
+        self._has_turn = True
+        with self._changed:
+            while not self._pieces and not self._over:
+                self._changed.wait(_LOOK_SECONDS)
+                lane.check()
+            if not self._pieces:
+                if self._failure is not None:
+                    raise self._failure
+                return 0
+            piece = self._pieces.popleft()
+            count = min(len(buffer), len(piece))
+            buffer[:count] = piece[:count]
+            if count < len(piece):
+                self._pieces.appendleft(piece[count:])
+            self._give_back(count)
+        self.position += count
+        return count
+
+    def _give_back(self, count: int) -> None:
+        self._held -= count
+        self._budget.give_back(count)
+
+    async def aclose(self) -> None:
+        """Stop reading, and drop what was not taken."""
         self._task.cancel()
-        return self._task
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._pieces.clear()
+        self._give_back(self._held)
+        await self.stream.aclose()
 
 
-class _RangedBlob:
-    """A blob on its way: a stream that has its turn, and lanes that have it after."""
+class _RangedBlob(Pieces):
+    """A blob on its way: a stream that has its turn, and ranges that have it after."""
 
-    def __init__(self, lanes: Lanes, stream: OpenStream, first: int, end: int) -> None:
-        self._lanes = lanes
+    def __init__(self, ranges: Ranges, stream: OpenStream, first: int, end: int) -> None:
+        self._ranges = ranges
         self._stream = stream
         self._position = first
         self._end = end
         # The first byte that nobody was asked for.
         self._asked = first
         self._etag: str | None = None
-        self._ahead: deque[_Lane] = deque()
+        self._ahead: deque[_Ahead] = deque()
         self._lead: BlobStream
         # Of the lead: its bytes, and the seconds that they were waited for.
         self._received = 0
@@ -158,12 +215,14 @@ class _RangedBlob:
         self._slow: bool | None = None
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        # The block may be left in another task than it was entered in: a task group could not be.
-        with self._lanes.share() as share:
+    async def read(self) -> AsyncIterator[Self]:
+        self._ranges.blobs += 1
+        try:
             await self._open()
-            async with aclosing(self), aclosing(self._pieces(share)) as pieces:
-                yield pieces
+            async with aclosing(self):
+                yield self
+        finally:
+            self._ranges.blobs -= 1
 
     async def aclose(self) -> None:
         """Drop what was not handed on."""
@@ -172,66 +231,77 @@ class _RangedBlob:
         finally:
             await self._lead.aclose()
 
-    async def _pieces(self, share: Share) -> AsyncGenerator[bytes]:
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Put the next bytes into a buffer; 0 at the end. Blocks; called in a worker thread."""
         while self._position < self._end:
-            if not self._leads() and not self._ahead:
-                await self._open()
-            self._read_ahead(share)
-            turn = self._lead if self._leads() else self._ahead[0]
-            async with aclosing(turn.pieces()) as pieces:
-                while piece := await self._timed(pieces):
-                    self._position += len(piece)
-                    if turn is not self._lead:
-                        share.give_back(len(piece))
-                    self._read_ahead(share)
-                    yield piece
-            await (self._lead.aclose() if turn is self._lead else self._pass_on(share))
+            if self._may_read_ahead():
+                lane.call(self._read_ahead)
+            if count := self._take(buffer):
+                self._position += count
+                return count
+            lane.call(self._pass_on)
+        return 0
+
+    def _take(self, buffer: memoryview) -> int:
+        """The next bytes of the range that has its turn; none at its end."""
+        if self._leads():
+            return self._timed(buffer[: self._lead.end - self._position])
+        return self._ahead[0].take(buffer) if self._ahead else 0
 
     def _leads(self) -> bool:
-        """Whether the stream has the turn; else the first lane has."""
+        """Whether the stream has the turn; else the first range read ahead has, if there is one."""
         return self._position < self._lead.end
 
-    async def _timed(self, pieces: AsyncGenerator[bytes]) -> bytes:
-        clock = asyncio.get_running_loop().time
-        asked = clock()
-        piece = await anext(pieces, b"")
-        self._waited += clock() - asked
-        self._received += len(piece)
-        self._slow = self._slow or is_slow(self._received, self._waited, self._lanes.blobs)
-        return piece
+    def _timed(self, buffer: memoryview) -> int:
+        asked = time.monotonic()
+        count = self._lead.readinto(buffer)
+        self._waited += time.monotonic() - asked
+        self._received += count
+        self._slow = self._slow or is_slow(self._received, self._waited, self._ranges.blobs)
+        return count
 
     async def _open(self) -> None:
         """Open a stream at this position: of a range, or of all that is left where the registry sends no ranges."""
-        alone = self._slow is False or self._lanes.is_alone()
-        end = range_end(self._position, self._end, alone=alone) if self._lanes.sends_ranges else self._end
+        alone = self._slow is False or self._ranges.is_alone()
+        end = range_end(self._position, self._end, alone=alone) if self._ranges.sends_ranges else self._end
         stream = self._stream(self._position, end)
         with on_side("source"):
             await stream.open()
         if stream.sends_all and end < self._end:
-            self._lanes.sends_ranges = False
+            self._ranges.sends_ranges = False
             stream.end = self._end
         self._etag = self._etag or stream.etag
         self._lead, self._asked = stream, stream.end
         self._received, self._waited = 0, 0.0
 
-    def _read_ahead(self, share: Share) -> None:
-        while self._slow and self._asked < self._end and self._lanes.may_add(len(self._ahead) + self._leads()):
+    def _may_read_ahead(self) -> bool:
+        streams = len(self._ahead) + self._leads()
+        return bool(self._slow) and self._asked < self._end and self._ranges.may_add(streams)
+
+    async def _read_ahead(self) -> None:
+        while self._may_read_ahead():
             end = range_end(self._asked, self._end, alone=False)
-            if not share.try_take(end - self._asked):
-                return
-            self._ahead.append(_Lane(self._stream(self._asked, end), self._etag))
+            stream = self._stream(self._asked, end)
+            self._ahead.append(_Ahead(stream, self._asked, self._etag, self._ranges.read_ahead))
             self._asked = end
 
-    async def _pass_on(self, share: Share) -> None:
-        """A lane has had its turn; where it gave up, the rest comes in one stream."""
-        if self._position < self._ahead.popleft().end:
-            self._lanes.sends_ranges = False
+    async def _pass_on(self) -> None:
+        """Give the turn to the next range; where that gave up, the rest comes in one stream."""
+        if not self._ahead:
+            await self._lead.aclose()
+            await self._open()
+            return
+        first = self._ahead.popleft()
+        if first.fits and self._position < first.stream.end:
+            await self._lead.aclose()
+            self._lead, self._received, self._waited = first.stream, 0, 0.0
+            return
+        await first.aclose()
+        if not first.fits:
+            self._ranges.sends_ranges = False
             await self._drop_ahead()
-            share.give_back(share.held)
             self._asked = self._position
 
     async def _drop_ahead(self) -> None:
-        tasks = [lane.cancel() for lane in self._ahead]
-        self._ahead.clear()
-        if tasks:
-            await asyncio.wait(tasks)
+        while self._ahead:
+            await self._ahead.pop().aclose()

@@ -5,10 +5,13 @@ A range counts only when the answer says exactly that range; all of a blob sent 
 need be. Knows neither who answers nor how it is asked. Does not verify the digest: whoever uses the bytes does.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol, Self, TypeVar
 
+from transfer.engine import lane
+from transfer.engine.blob_reader import Readable
 from transfer.engine.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError
 from transfer.model.descriptor import Descriptor
@@ -52,7 +55,7 @@ def range_header(first: int, end: int, size: int) -> dict[str, str]:
 
 class BlobStream:
     """
-    The bytes [first, end) of one blob: `open`, then `pieces` once, then `aclose`.
+    The bytes [first, end) of one blob: `open`, then read it in one of two ways, then `aclose`.
 
     Args:
         what: what this is, for an error: "GET blob sha256:… of registry.example/app".
@@ -83,6 +86,9 @@ class BlobStream:
         self._retry = retry
         self._stack = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
+        # The same, where it comes in the lane.
+        self._download: Readable | None = None
+        self._rest = b""
         self._skip = 0
         self._breaks = 0
         self._forgiven_at = first
@@ -90,12 +96,12 @@ class BlobStream:
         self.etag: str | None = None
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def read(self) -> AsyncIterator[Self]:
         """The bytes, in pieces of at most 1 MiB; what is wrong with the blob shows before the first one."""
         with on_side("source"):
             await self.open()
-        async with aclosing(self), aclosing(self.pieces()) as pieces:
-            yield pieces
+        async with aclosing(self):
+            yield self
 
     async def open(self) -> None:
         """Ask for the bytes, so that what is wrong with the blob shows before the first one."""
@@ -107,18 +113,74 @@ class BlobStream:
         self._chunks = None
         await self._stack.aclose()
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
         """
-        All bytes in order.
+        The next bytes.
 
         Raises:
             ConnectionFailed: the stream cannot be continued any more.
             ContentMismatch: the blob has another size.
         """
+        if not self._rest:
+            if self._position >= self.end:
+                raise StopAsyncIteration
+            with on_side("source"):
+                self._rest = await self._retry(self._what, self._next)
+        piece, self._rest = self._rest[:MIB], self._rest[MIB:]
+        return piece
+
+    def readinto(self, buffer: memoryview) -> int:
+        """
+        Put the next bytes into a buffer; 0 at the end. Blocks; called in a worker thread.
+
+        Raises: as the iteration does.
+        """
         with on_side("source"):
+            if self._download is None:
+                return self._copy_into(buffer)
             while self._position < self.end:
-                for piece in _cut(await self._retry(self._what, self._next)):
-                    yield piece
+                try:
+                    if count := self._read_into(buffer, self._download):
+                        return count
+                except ConnectionFailed as error:
+                    lane.call(partial(self._go_on, error))
+        return 0
+
+    def _read_into(self, buffer: memoryview, download: Readable) -> int:
+        """The next bytes that are wanted; none where those that came are not."""
+        count = download.readinto(buffer[: self._skip or len(buffer)])
+        if not count:
+            raise self._ended()
+        if self._skip:
+            self._skip -= count
+            return 0
+        count = self._wanted(count)
+        self._position += count
+        return count
+
+    def _copy_into(self, buffer: memoryview) -> int:
+        """The same of what comes in the event loop."""
+        if not self._rest and self._position < self.end:
+            self._rest = lane.call(partial(self._retry, self._what, self._next))
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
+
+    async def _go_on(self, broken: ConnectionFailed) -> None:
+        """Open the stream anew where it broke; that it did is the first failure of the tries that follow."""
+        failures = [broken]
+
+        async def once() -> None:
+            if failures:
+                await self.aclose()
+                self._count_break(failures[0])
+                raise failures.pop()
+            await self._open()
+
+        await self._retry(self._what, once)
 
     async def _next(self) -> bytes:
         """The next bytes that are wanted; what breaks is opened anew where it broke, by the retry loop's next try."""
@@ -139,20 +201,26 @@ class BlobStream:
         while True:
             chunk = await anext(self._chunks, b"")
             if not chunk:
-                raise ConnectionFailed(
-                    f"{self._what}: the answer ended at byte {self._position}, before byte {self.end}; try again"
-                )
+                raise self._ended()
             skipped = min(self._skip, len(chunk))
             self._skip -= skipped
-            wanted = chunk[skipped:]
-            if self._position + len(wanted) > self.end:
-                # All is sent where a part was asked for: what comes behind that part is not waited for.
-                if not self.sends_all or self.end == self._blob.size:
-                    raise self._mismatch(f"more than {self.end} bytes came")
-                wanted = wanted[: self.end - self._position]
-            if wanted:
+            if wanted := chunk[skipped : skipped + self._wanted(len(chunk) - skipped)]:
                 self._position += len(wanted)
                 return wanted
+
+    def _wanted(self, count: int) -> int:
+        """How many of so many bytes that came are asked for."""
+        if self._position + count <= self.end:
+            return count
+        # All is sent where a part was asked for: what comes behind that part is not waited for.
+        if not self.sends_all or self.end == self._blob.size:
+            raise self._mismatch(f"more than {self.end} bytes came")
+        return self.end - self._position
+
+    def _ended(self) -> ConnectionFailed:
+        return ConnectionFailed(
+            f"{self._what}: the answer ended at byte {self._position}, before byte {self.end}; try again"
+        )
 
     async def _open(self) -> None:
         await self.aclose()
@@ -163,6 +231,7 @@ class BlobStream:
             await self.aclose()
             raise
         self._chunks = answer.chunks
+        self._download = answer.chunks if isinstance(answer.chunks, Readable) else None
 
     def _accept(self, answer: Opened) -> int:
         """How many bytes of an answer come before those that are wanted."""
@@ -198,7 +267,3 @@ class BlobStream:
             f"{self._what}: its size should be {self._blob.size}, and {found}; the registry holds something else"
         )
 
-
-def _cut(content: bytes) -> list[bytes]:
-    """In pieces of at most 1 MiB."""
-    return [content] if len(content) <= MIB else [content[at : at + MIB] for at in range(0, len(content), MIB)]

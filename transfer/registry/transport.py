@@ -1,5 +1,5 @@
 """
-One request, one answer, over HTTP; with `payload` all of the client side that imports the HTTP client.
+One request, one answer, over HTTP: in the event loop, or in the lane where the bytes of a large blob are moved.
 
 Foreign exceptions end here: whatever keeps an answer from arriving becomes ConnectionFailed. Follows no redirect,
 keeps no cookie, tries nothing twice, and reads proxies but no password (netrc) from the environment. Does not know
@@ -7,10 +7,10 @@ any registry's protocol: every status is an answer.
 """
 
 import asyncio
-import os
+import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Self
 from urllib.parse import urlsplit
@@ -21,16 +21,27 @@ from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from transfer.engine.config import MIB, TransferConfig
+from transfer.engine.config import TransferConfig
 from transfer.engine.limits import Meter
 from transfer.engine.tasks import gather
 from transfer.errors import ConnectionFailed
-from transfer.registry.body import RequestBody, StreamBody, Upload, watching
-from transfer.registry.payload import payload
+from transfer.registry.body import BlobBody, RequestBody, Upload, watching
+from transfer.registry.download import Download
+from transfer.registry.failures import (
+    LARGEST_REPLY,
+    NETWORK_ERRORS,
+    Dropped,
+    PrivateAddress,
+    TooLarge,
+    is_no_tls,
+    reason,
+)
+from transfer.registry.lane import Lane, LaneRequest, Timeouts, place_of
 from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
+from transfer.registry.wire import Address
 
-_LARGEST_REPLY = 64 * MIB
 _LARGEST_ERROR = 64 * 1024
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "layer-transfer"}
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -40,15 +51,19 @@ class Request(msgspec.Struct, frozen=True):
     Attributes:
         public_only: reach no address of a private network, where no proxy lies between.
         meter: counts the bytes of the blob that is its body, or else the answer's.
+        large: sent in the lane, since it carries the bytes of a large blob, or its answer does.
+        progress: told in the event loop how many bytes of the blob are on the wire; of what the lane sends.
     """
 
     method: str
     url: str
     headers: Mapping[str, str]
-    body: RequestBody | StreamBody | None = None
+    body: RequestBody | BlobBody | None = None
     tls: Tls = SYSTEM_TLS
     public_only: bool = False
     meter: Meter | None = None
+    large: bool = False
+    progress: Callable[[int], None] | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {origin(self.url)})"
@@ -66,7 +81,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class StreamReply(msgspec.Struct, frozen=True):
-    """A status, headers (names in lower case) and the body as it arrives."""
+    """A status, headers (names in lower case) and the body as it arrives: a Download, where the lane brought it."""
 
     status: int
     headers: Mapping[str, str]
@@ -81,25 +96,13 @@ def origin(url: str) -> str:
     return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-class _Dropped(aiohttp.ClientError):
-    """A connection that was lost; unlike aiohttp's own two, one that it does not silently send again for."""
-
-
-class _TooLarge(aiohttp.ClientError):
-    """A body above what any answer of a registry's API can be."""
-
-
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Dropped from error
-
-
-class _PrivateAddress(OSError):
-    """A name that leads into a private network, where the request must not go."""
+        raise Dropped from error
 
 
 class _Resolver(ThreadedResolver):
@@ -116,7 +119,7 @@ class _Resolver(ThreadedResolver):
         found = await super().resolve(host, port, family)
         public = [is_public(one["host"]) for one in found]
         if self._public_only and not all(public):
-            raise _PrivateAddress
+            raise PrivateAddress
         if any(public):
             self._public.add(host)
         return found
@@ -139,25 +142,28 @@ class Transport:
         self._public: set[str] = set()
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._exit = AsyncExitStack()
+        self._resolvers: dict[bool, _Resolver] = {}
+        self._lane = Lane(self._addresses, Timeouts(self._config.connect_timeout, self._config.read_timeout))
 
     async def __aenter__(self) -> Self:
         for public_only in (False, True):
+            self._resolvers[public_only] = _Resolver(self._public, public_only=public_only)
             self._sessions[public_only] = await self._exit.enter_async_context(self._new_session(public_only))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._sessions.clear()
+        self._lane.close()
         await self._exit.aclose()
 
     def _new_session(self, public_only: bool) -> aiohttp.ClientSession:  # noqa: FBT001 - the key of the sessions
-        resolver = _Resolver(self._public, public_only=public_only)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
+            connector=aiohttp.TCPConnector(limit=0, resolver=self._resolvers[public_only]),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=self._config.connect_timeout, sock_read=self._config.read_timeout
             ),
-            headers={"Accept-Encoding": "identity", "User-Agent": "layer-transfer"},
+            headers=_HEADERS,
             auto_decompress=False,
             middlewares=(_send_once,),
         )
@@ -213,6 +219,9 @@ class Transport:
         Raises:
             ConnectionFailed: no answer that can be used, for whatever reason.
         """
+        if request.large:
+            async with self._carried(request, what) as carried:
+                return Reply(carried.status, carried.headers, b"".join([piece async for piece in carried.chunks]))
         async with self._open(request, what) as response:
             with self._translated(request, what):
                 return Reply(response.status, _headers(response), await _body(response))
@@ -225,6 +234,10 @@ class Transport:
         Raises:
             ConnectionFailed: as in `send`, and out of the iteration over the chunks.
         """
+        if request.large:
+            async with self._carried(request, what) as reply:
+                yield reply
+            return
         async with (
             self._open(request, what) as response,
             aclosing(self._chunks(response, request, what)) as chunks,
@@ -232,49 +245,70 @@ class Transport:
             yield StreamReply(response.status, _headers(response), chunks)
 
     @asynccontextmanager
-    async def _open(self, request: Request, what: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An exchange as far as the answer's head; all of it is over when the block is left."""
-        upload = None if request.body is None else Upload(request.body, self._config.read_timeout, request.meter)
-        try:
-            response = await self._exchange(request, upload, what)
-            try:
-                self._check_encoding(request, response, what)
-                yield response
-            finally:
-                response.close()
-        finally:
-            if upload is not None:
-                await upload.close()
-
-    async def _exchange(self, request: Request, upload: Upload | None, what: str) -> aiohttp.ClientResponse:
+    async def _carried(self, request: Request, what: str) -> AsyncIterator[StreamReply]:
+        """An exchange in the lane."""
         if not self._sessions:
             raise RuntimeError("the transport is not open")
         around = await self._surroundings(request)
+        parts = urlsplit(request.url)
+        sent = LaneRequest(
+            request.method,
+            place_of(request.url, around, public_only=request.public_only),
+            f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}",
+            {**_HEADERS, **request.headers},
+            request.body,
+            request.meter,
+            request.progress,
+            lambda: self._translated(request, what),
+        )
+        with self._translated(request, what):
+            reply = await self._lane.send(sent)
+        self._reached.add(origin(request.url))
+        try:
+            self._check_encoding(request, reply.headers, what)
+            chunks = reply.body if isinstance(reply.body, Download) else _at_once(reply.body)
+            yield StreamReply(reply.status, reply.headers, chunks)
+        finally:
+            if isinstance(reply.body, Download):
+                reply.body.close()
+
+    @asynccontextmanager
+    async def _open(self, request: Request, what: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An exchange as far as the answer's head; all of it is over when the block is left."""
+        response = await self._exchange(request, what)
+        try:
+            self._check_encoding(request, response.headers, what)
+            yield response
+        finally:
+            response.close()
+
+    async def _exchange(self, request: Request, what: str) -> aiohttp.ClientResponse:
+        if not self._sessions:
+            raise RuntimeError("the transport is not open")
+        if isinstance(request.body, BlobBody):
+            raise TypeError("a part of a blob is sent in the lane")
+        around = await self._surroundings(request)
         session = self._sessions[request.public_only and around.proxy is None]
-        headers = dict(request.headers)
+        headers, upload = dict(request.headers), None
         if request.body is not None:
             headers["Content-Length"] = str(request.body.length)
-        try:
-            with self._translated(request, what), watching(upload) as deadline:
-                async with deadline:
-                    response = await session.request(
-                        request.method,
-                        URL(request.url, encoded=True),
-                        data=payload(upload, direct=around.proxy is None and request.url.startswith("http:")),
-                        headers=headers,
-                        proxy=around.proxy,
-                        ssl=around.trust,
-                        allow_redirects=False,
-                    )
-        except ConnectionFailed:
-            if upload is not None and upload.failure is not None:
-                raise upload.failure from None
-            raise
+            upload = Upload(request.body, self._config.read_timeout, request.meter)
+        with self._translated(request, what), watching(upload) as deadline:
+            async with deadline:
+                response = await session.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    data=upload,
+                    headers=headers,
+                    proxy=around.proxy,
+                    ssl=around.trust,
+                    allow_redirects=False,
+                )
         self._reached.add(origin(request.url))
         return response
 
-    def _check_encoding(self, request: Request, response: aiohttp.ClientResponse, what: str) -> None:
-        encoding = response.headers.get("Content-Encoding", "identity")
+    def _check_encoding(self, request: Request, headers: Mapping[str, str], what: str) -> None:
+        encoding = headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             raise ConnectionFailed(
                 f"{what}: {origin(request.url)}: the answer is {encoding!a}, which was not asked for"
@@ -291,6 +325,15 @@ class Transport:
                 await meter.take(len(chunk))
             yield chunk
 
+    async def _addresses(self, host: str, port: int, public_only: bool) -> Sequence[Address]:  # noqa: FBT001 - as Resolve
+        """The addresses of a host, in the order in which they are to be tried."""
+        if not _is_address(host):
+            found = await self._resolvers[public_only].resolve(host, port)
+            return [(one["family"], (one["host"], one["port"])) for one in found]
+        if public_only and not is_public(host):
+            raise PrivateAddress
+        return [(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))]
+
     async def _surroundings(self, request: Request) -> Surroundings:
         """Looked up once for each place and in a thread: certificates take a while to read, proxies may too."""
         place = urlsplit(request.url)
@@ -306,69 +349,25 @@ class Transport:
         """The one place where an exception of the network becomes ours; without its context, which holds the URL."""
         try:
             yield
-        except (aiohttp.ClientError, OSError) as error:
+        except NETWORK_ERRORS as error:
             place = origin(request.url)
             raise ConnectionFailed(
-                f"{what}: {place}: {_reason(error, self._config)}",
+                f"{what}: {place}: {reason(error, self._config)}",
                 reached=place in self._reached,
-                no_tls=_is_no_tls(error),
+                no_tls=is_no_tls(error),
             ) from None
 
 
-# First match counts. What came back, then what to do.
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (aiohttp.ClientProxyConnectionError, "the proxy cannot be reached{detail}; check HTTPS_PROXY and NO_PROXY"),
-    (aiohttp.ClientHttpProxyError, "the proxy refused{detail}; check HTTPS_PROXY and NO_PROXY"),
-    (_PrivateAddress, "its name leads into a private network, where it may not send a client; check the registry"),
-    (aiohttp.ClientConnectorDNSError, "the name cannot be resolved; check its spelling and the network"),
-    (
-        ssl.CertificateError,
-        "its certificate is not trusted{detail}; name the CA in SSL_CERT_FILE or the CA setting of this end",
-    ),
-    (aiohttp.ClientSSLError, "TLS failed{detail}; check whether the endpoint is https or http"),
-    (aiohttp.ConnectionTimeoutError, "no connection within {connect:g} s; check the address and the network"),
-    (aiohttp.ClientConnectorError, "no connection{detail}; check the address, and that something listens there"),
-    (TimeoutError, "nothing moved for {read:g} s; check the network, or allow a longer read timeout"),
-    (aiohttp.ServerDisconnectedError, "the connection was closed without an answer; try again"),
-    (aiohttp.ClientPayloadError, "the answer broke off; try again"),
-    (aiohttp.ClientResponseError, "the answer is not HTTP; check whether the endpoint is https or http"),
-    (aiohttp.InvalidURL, "this is not a URL; check the endpoint"),
-    (_TooLarge, f"the answer is larger than {_LARGEST_REPLY} bytes; check that this is a registry's API"),
-    (OSError, "the connection was lost{detail}; try again"),
-    (aiohttp.ClientError, "the exchange failed; try again"),
-)
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return False
 
 
-def _reason(error: BaseException, config: TransferConfig) -> str:
-    if isinstance(error, _Dropped) and error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(error.os_error, _PrivateAddress):
-        error = error.os_error
-    text = next(text for kind, text in _REASONS if isinstance(error, kind))
-    detail = _detail(error)
-    return text.format(
-        detail=f" ({detail})" if detail else "", connect=config.connect_timeout, read=config.read_timeout
-    )
-
-
-def _is_no_tls(error: BaseException) -> bool:
-    """Whether TLS failed since the other side does not speak it: OpenSSL takes the answer for a record of its own."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    return isinstance(cause, ssl.SSLError) and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}
-
-
-def _detail(error: BaseException) -> str:
-    match error:
-        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
-            return refused.verify_message
-        case aiohttp.ClientConnectorError(os_error=ssl.SSLError(reason=str(reason))):
-            return reason.lower().replace("_", " ")
-        case aiohttp.ClientHttpProxyError(status=status):
-            return str(status)
-        case OSError(errno=int(number)) if number > 0:
-            return os.strerror(number).lower()
-        case _:
-            return ""
+async def _at_once(content: bytes) -> AsyncGenerator[bytes]:
+    if content:
+        yield content
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
@@ -382,12 +381,12 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     successful = response.status < 300
-    limit = _LARGEST_REPLY if successful else _LARGEST_ERROR
+    limit = LARGEST_REPLY if successful else _LARGEST_ERROR
     body = bytearray()
     while chunk := await response.content.readany():
         body += chunk
         if len(body) > limit and successful:
-            raise _TooLarge
+            raise TooLarge
         if len(body) > limit:
             break
     return bytes(body[:limit])

@@ -4,7 +4,7 @@ The requests to one registry about manifests, blobs and uploads, made but not se
 Pure. Source: OCI distribution-spec 1.1, "Endpoints". Does not know what an answer means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from transfer.engine.limits import Meter
 from transfer.model.digest import Digest
 from transfer.registry.auth import Access
-from transfer.registry.body import RequestBody, StreamBody
+from transfer.registry.body import BlobBody, RequestBody
 from transfer.registry.distribution.exchange import Call
 from transfer.registry.distribution.headers import with_query
 from transfer.registry.distribution.sessions import Upload
@@ -57,12 +57,14 @@ class Calls(msgspec.Struct, frozen=True):
         *,
         headers: Mapping[str, str] | None = None,
         actions: str = "pull",
+        large: bool = False,
     ) -> Call:
-        """About a blob."""
+        """About a blob; `large` where its bytes are to come in the lane."""
         what = f"{method} blob {digest} of {self.name(repository)}"
         path = f"/v2/{repository}/blobs/{digest}"
         meter = self.meter if method == "GET" else None
-        return Call(f"{method} blob", path, what, Access(repository, actions), expected, headers or {}, meter=meter)
+        access = Access(repository, actions)
+        return Call(f"{method} blob", path, what, access, expected, headers or {}, meter=meter, large=large)
 
     def start(self, repository: str) -> Call:
         """For a new upload session."""
@@ -84,12 +86,16 @@ class Calls(msgspec.Struct, frozen=True):
         expected: frozenset[int],
         *,
         headers: Mapping[str, str] | None = None,
-        body: RequestBody | StreamBody | None = None,
+        body: RequestBody | BlobBody | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Call:
-        """About an upload session."""
+        """About an upload session; a part of a blob goes in the lane."""
         what = f"{method} upload to {self.name(upload.repository)}"
         access, meter = Access(upload.repository, _PUSH), self.meter if body else None
-        return Call(f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter)
+        large = isinstance(body, BlobBody)
+        return Call(
+            f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter, large, progress
+        )
 
     def name(self, repository: str) -> str:
         """A repository as an error names it."""

@@ -28,7 +28,7 @@ from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.registry.auth import Access
-from transfer.registry.body import RequestBody, StreamBody
+from transfer.registry.body import BlobBody, RequestBody
 from transfer.registry.credentials import Login
 from transfer.registry.distribution.calls import Calls
 from transfer.registry.distribution.exchange import Answer, Call, Exchange
@@ -46,7 +46,7 @@ from transfer.registry.distribution.quota import Pulls
 from transfer.registry.distribution.sessions import FetchedManifest, Habits, Upload, moved, opened, stored
 from transfer.registry.distribution.subjects import Lists
 from transfer.registry.distribution.vacancies import Vacancies
-from transfer.registry.ranges import Lanes
+from transfer.registry.ranges import Ranges
 from transfer.registry.reading import range_header
 from transfer.registry.transport import Reply
 
@@ -86,6 +86,7 @@ class DistributionClient:
         pace: Pace = UNPACED,
         reserve: int = 0,
     ) -> None:
+        self.large_blob_bytes = limits.large_blob_bytes
         self._exchange = exchange
         self._retrier = retrier
         self._limits = limits.registry(exchange.registry, pace)
@@ -95,7 +96,7 @@ class DistributionClient:
         self._tries_once = False
         self.habits = Habits()
         self.holdings = Holdings()
-        self.lanes = Lanes(limits.read_ahead)
+        self.ranges = Ranges(limits.read_ahead)
         self.lists = Lists()
         self.pulls = Pulls(reserve)
         self.vacancies = Vacancies()
@@ -222,8 +223,8 @@ class DistributionClient:
     @asynccontextmanager
     async def get_blob(self, repository: str, blob: Descriptor, first: int, end: int) -> AsyncIterator[Answer]:
         """The bytes [first, end) of a blob, tried once; the answer may be a 200 with all of it."""
-        headers = range_header(first, end, blob.size)
-        call = self._calls.blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
+        headers, large = range_header(first, end, blob.size), blob.size > self.large_blob_bytes
+        call = self._calls.blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers, large=large)
         async with AsyncExitStack() as stack:
             # Only the request takes a slot: the body may take hours, and its reader may wait for others.
             async with self._slot(call):
@@ -252,18 +253,24 @@ class DistributionClient:
 
         return await self._call(call, take)
 
-    async def patch_upload(self, upload: Upload, body: StreamBody, first: int) -> Upload:
-        """Send a chunk that begins at byte `first`, once; the session as it goes on."""
+    async def patch_upload(self, upload: Upload, body: BlobBody, progress: Callable[[int], None]) -> Upload:
+        """Send a chunk, once; the session as it goes on. `progress` is told of its bytes that are on the wire."""
         headers = {
             "Content-Type": "application/octet-stream",
-            "Content-Range": f"{first}-{first + body.length - 1}",
+            "Content-Range": f"{body.first}-{body.end - 1}",
         }
         # ECR answers 201 instead of 202.
-        call = self._calls.upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body)
+        call = self._calls.upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body, progress=progress)
         async with self._slot(call), self._exchange.open(call) as answer:
             return moved(upload, answer, call.what)
 
-    async def finish_upload(self, upload: Upload, digest: Digest, body: StreamBody | None = None) -> None:
+    async def finish_upload(
+        self,
+        upload: Upload,
+        digest: Digest,
+        body: RequestBody | BlobBody | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         """
         Close a session, with all of a blob where it comes in one piece; tried once.
 
@@ -276,6 +283,7 @@ class DistributionClient:
             frozenset({200, 201, 204}),
             headers={"Content-Type": "application/octet-stream"},
             body=body or RequestBody.of(b""),
+            progress=progress,
         )
         async with self._slot(call), self._exchange.open(call) as answer:
             await stored(call.what, digest)(answer)

@@ -8,7 +8,7 @@ left it, it never gets them again. Tries nothing twice, but for one challenge. K
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from transfer.engine.limits import Meter
 from transfer.errors import ConnectionFailed, RegistryError
 from transfer.model.reference import DOCKER_HUB
 from transfer.registry.auth import Access, Authenticator
-from transfer.registry.body import RequestBody, StreamBody
+from transfer.registry.body import BlobBody, RequestBody
 from transfer.registry.credentials import Anonymous, Login, Logins
 from transfer.registry.distribution.errors import error_of, is_expired
 from transfer.registry.distribution.headers import origin_of, resolve_url
@@ -60,6 +60,8 @@ class Call(msgspec.Struct, frozen=True):
         access: what a token must allow.
         expected: the statuses that are an answer; every other one is an error.
         meter: counts the bytes of the blob that it brings or asks for.
+        large: it carries the bytes of a large blob, or its answer does.
+        progress: told of the bytes of a large blob that are on the wire.
     """
 
     action: str
@@ -68,8 +70,10 @@ class Call(msgspec.Struct, frozen=True):
     access: Access
     expected: frozenset[int]
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
-    body: RequestBody | StreamBody | None = None
+    body: RequestBody | BlobBody | None = None
     meter: Meter | None = None
+    large: bool = False
+    progress: Callable[[int], None] | None = None
 
     @property
     def method(self) -> str:
@@ -228,7 +232,16 @@ class Exchange:
         for challenged in (False, True):
             header = await auth.header(call.access, what=call.what) if auth else None
             headers = {**call.headers, "Authorization": header} if header else dict(call.headers)
-            request = Request(call.method, url, headers, call.body, tls=self._tls(url), meter=call.meter)
+            request = Request(
+                call.method,
+                url,
+                headers,
+                call.body,
+                tls=self._tls(url),
+                meter=call.meter,
+                large=call.large,
+                progress=call.progress,
+            )
             async with AsyncExitStack() as one:
                 reply = await one.enter_async_context(self._transport.stream(request, what=call.what))
                 if challenged or auth is None or not await self._may_again(call, auth, header, reply):

@@ -120,7 +120,7 @@ class DistributionSource:
             open_range=partial(self._client.get_blob, self._repository, descriptor),
             retry=self._client.retry,
         )
-        return self._client.lanes.read(stream, offset, descriptor.end_of_range(offset, end))
+        return self._client.ranges.read(stream, offset, descriptor.end_of_range(offset, end))
 
     def open_file(self, descriptor: Descriptor) -> None:
         """There are no files here: content is streamed."""

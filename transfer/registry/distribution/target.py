@@ -10,13 +10,13 @@ from contextlib import suppress
 
 from msgspec import UnsetType
 
+from transfer.engine.blob_reader import HELD_BYTES
 from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
 from transfer.engine.tasks import gather, task_group
 from transfer.errors import TagImmutable, TransferError
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
-from transfer.registry.distribution.feed import HELD_BYTES
 from transfer.registry.distribution.sessions import Upload
 from transfer.registry.distribution.upload import BlobUpload, UploadSite
 from transfer.registry.distribution.vacancies import cheap

@@ -13,15 +13,14 @@ from contextlib import suppress
 
 import msgspec
 
+from transfer.engine.blob_reader import HELD_BYTES, BlobReader, SourceFailed
 from transfer.engine.content import BlobContext, BlobSent, BlobSource
 from transfer.engine.events import BlobProgress, BlobStarted, Notice
 from transfer.engine.journal import Journal, UploadState
 from transfer.engine.limits import Gate, Share
-from transfer.engine.tasks import task_group
 from transfer.errors import ContentMismatch, NotFound, RegistryError, TransferError, UploadLost
-from transfer.registry.distribution.blob_file import SourceFailed
+from transfer.registry.body import BlobBody, RequestBody
 from transfer.registry.distribution.client import DistributionClient
-from transfer.registry.distribution.feed import HELD_BYTES, Feed
 from transfer.registry.distribution.headers import held_bytes
 from transfer.registry.distribution.sessions import Upload
 
@@ -32,7 +31,7 @@ _MOST_MISSTEPS = 4
 _NO_CHUNKS = frozenset({400, 405, 411, 415, 416, 422, 501})
 # What a registry says when the bytes it put together are not what was announced.
 _SPOILED = frozenset({"BLOB_UPLOAD_INVALID", "DIGEST_INVALID", "SIZE_INVALID", "400", "416"})
-# Below this a body is refused for another reason than its size; and verifying costs less than being refused.
+# Below this a body is refused for another reason than its size.
 _SMALLEST_CHUNK = 1024 * 1024
 _CANCEL_SECONDS = 5.0
 # The registry computes the digest of all that it holds, whichever run sent it: what is sent need not be looked at.
@@ -78,6 +77,7 @@ class BlobUpload:
         self._opened = opened
         self._what = f"blob {self._blob.digest} to {site.client.registry}/{site.repository}"
         self._sent = 0
+        self._told = 0
         self._chunks_sent = 0
         # Once the registry has refused what it was sent.
         self._doubted = False
@@ -92,9 +92,8 @@ class BlobUpload:
             ContentMismatch: it is not what its digest says; nothing was committed.
             TransferError: the registry, the source or the connection failed; what was confirmed is in the journal.
         """
-        # One that goes in one request is not written down; an older run with smaller chunks loses 1 MiB at most.
-        in_one = self._blob.size <= min(_SMALLEST_CHUNK, self._site.chunk_threshold)
-        state = None if in_one else await self._site.journal.get(self._key)
+        # One that is held in memory is not written down; an older run with smaller chunks loses as much at most.
+        state = None if self._in_memory else await self._site.journal.get(self._key)
         try:
             for _ in range(_MOST_STARTS - 1):
                 try:
@@ -110,21 +109,24 @@ class BlobUpload:
         except SourceFailed as failed:
             raise failed.error from None
 
+    @property
+    def _in_memory(self) -> bool:
+        """Whether it is read at once, and sent by the event loop; all else goes by worker threads."""
+        return self._blob.size <= min(self._client.large_blob_bytes, self._site.chunk_threshold)
+
     async def _attempt(self, state: UploadState | None) -> BlobSent:
         size, habits = self._blob.size, self._client.habits
         with Share(self._site.bytes_in_flight) as share:
-            await share.take(min(size, HELD_BYTES))
-            verify = self._doubted or size <= _SMALLEST_CHUNK
-            async with task_group() as group, Feed(self._source, self._blob, group, verify=verify) as feed:
-                if self._doubted:
-                    await feed.check()
+            await share.take(size if self._in_memory else min(size, HELD_BYTES))
+            async with BlobReader(self._source, self._blob, verify=self._doubted) as reader:
                 fits = size <= self._site.chunk_threshold and size <= habits.largest_body
                 if state is None and (fits or not habits.takes_chunks):
-                    return await self._send_whole(feed)
-                return await self._send_chunks(feed, state)
+                    return await self._send_whole(reader)
+                return await self._send_chunks(reader, state)
 
-    async def _send_whole(self, feed: Feed) -> BlobSent:
+    async def _send_whole(self, reader: BlobReader) -> BlobSent:
         """POST, then one PUT; a try that failed begins with the question whether it did not."""
+        body, verified = await self._whole(reader)
         self._context.notify(BlobStarted(self._blob))
         tried = False
 
@@ -132,18 +134,34 @@ class BlobUpload:
             nonlocal tried
             if tried and await self._single.has_blob(self._site.repository, self._blob.digest):
                 return
+            self._tell(0)
             upload = await self._start(self._single)
             tried = True
             try:
-                await self._single.finish_upload(upload, self._blob.digest, feed.body(0, self._blob.size))
+                await self._single.finish_upload(upload, self._blob.digest, body, self._tell)
             except (TransferError, SourceFailed) as error:
                 # What of a broken body is in the session nobody knows: it is of no more use.
                 await self._cancel(upload)
-                raise self._judge_whole(error, verified=feed.verified) from error
+                raise self._judge_whole(error, verified=verified) from error
 
         await self._client.retry(f"PUT {self._what}", once)
-        self._context.notify(BlobProgress(self._blob.digest, self._blob.size))
+        self._tell(self._blob.size)
         return BlobSent(self._blob.size)
+
+    async def _whole(self, reader: BlobReader) -> tuple[RequestBody | BlobBody, bool]:
+        """All of it as a body, and whether its digest is looked at before its last byte is sent."""
+        if self._in_memory:
+            content = await reader.content()
+            return RequestBody.of(content, blob_bytes=len(content)), True
+        if self._doubted:
+            await reader.check_file()
+        return BlobBody(reader, 0, self._blob.size), self._doubted
+
+    def _tell(self, offset: int) -> None:
+        """How many bytes of it are on the wire, or confirmed; fewer than before where some must be sent again."""
+        if offset != self._told:
+            self._told = offset
+            self._context.notify(BlobProgress(self._blob.digest, offset))
 
     def _judge_whole(self, error: Exception, *, verified: bool) -> Exception:
         habits = self._client.habits
@@ -156,7 +174,9 @@ class BlobUpload:
             return self._changed(error) if verified else self._doubtful(error)
         return error
 
-    async def _send_chunks(self, feed: Feed, state: UploadState | None) -> BlobSent:
+    async def _send_chunks(self, reader: BlobReader, state: UploadState | None) -> BlobSent:
+        if self._doubted:
+            await reader.check_file()
         if state is None:
             upload, offset = await self._start(self._client), 0
         else:
@@ -165,16 +185,17 @@ class BlobUpload:
         # must not add up over several runs to more than the journal knows to have been sent.
         await self._site.journal.put(self._key, UploadState(upload.url, self._chunk(upload), offset, _UNGUARDED))
         self._context.notify(BlobStarted(self._blob, offset))
+        self._told = offset
         kept, missteps = offset, 0
         try:
             while offset < self._blob.size:
                 end = min(offset + self._chunk(upload), self._blob.size)
-                upload, offset = await self._send_chunk(feed, upload, offset, end)
+                upload, offset = await self._send_chunk(reader, upload, offset, end)
                 if offset != end:
                     kept, missteps = min(kept, offset), missteps + 1
                     if missteps > _MOST_MISSTEPS:
                         raise self._lost("the registry keeps moving in it")
-            await self._finish(feed, upload)
+            await self._finish(upload)
         except (ContentMismatch, UploadLost, SourceFailed, _NoChunks) as error:
             if not isinstance(error, SourceFailed) or isinstance(error.error, ContentMismatch):
                 await self._site.journal.drop(self._key)
@@ -198,7 +219,7 @@ class BlobUpload:
             return await self._start(self._client), 0
         return upload, held
 
-    async def _send_chunk(self, feed: Feed, upload: Upload, first: int, end: int) -> tuple[Upload, int]:
+    async def _send_chunk(self, reader: BlobReader, upload: Upload, first: int, end: int) -> tuple[Upload, int]:
         """Send [first, end); the session, and where it stands: at `end`, unless it is out of step."""
         at, uncertain = first, False
 
@@ -207,12 +228,15 @@ class BlobUpload:
             if uncertain:
                 self._all_ours = False
                 upload, at = await self._single.upload_status(upload, end)
+                self._tell(at)
                 if at == end:
                     return
             uncertain = True
             begun = at
             try:
-                upload = await self._single.patch_upload(upload, feed.body(begun, end), begun)
+                upload = await self._single.patch_upload(
+                    upload, BlobBody(reader, begun, end), lambda sent: self._tell(begun + sent)
+                )
             except RegistryError as error:
                 upload, at = await self._settle(error, upload, begun, end)
                 return
@@ -224,7 +248,7 @@ class BlobUpload:
         if at == end:
             state = UploadState(upload.url, end - first, end, _UNGUARDED)
             await self._site.journal.put(self._key, state)
-        self._context.notify(BlobProgress(self._blob.digest, at))
+        self._tell(at)
         return upload, at
 
     async def _settle(self, error: RegistryError, upload: Upload, first: int, end: int) -> tuple[Upload, int]:
@@ -248,7 +272,7 @@ class BlobUpload:
             raise self._lost(f"its session refuses what it asks for ({error})") from error
         return upload, held
 
-    async def _finish(self, feed: Feed, upload: Upload) -> None:
+    async def _finish(self, upload: Upload) -> None:
         """Commit; a try that failed begins with the question whether it did not."""
         tried = False
 
@@ -266,12 +290,12 @@ class BlobUpload:
             if not await self._client.has_blob(self._site.repository, self._blob.digest):
                 raise self._lost("its session ended before it was committed") from None
         except RegistryError as error:
-            raise self._judge_commit(error, verified=feed.verified) from error
+            raise self._judge_commit(error) from error
 
-    def _judge_commit(self, error: RegistryError, *, verified: bool) -> Exception:
+    def _judge_commit(self, error: RegistryError) -> Exception:
         if error.code not in _SPOILED:
             return error
-        if not self._all_ours or not verified:
+        if not self._all_ours or not self._doubted:
             return self._doubtful(error)
         if self._chunks_sent > 1:
             # GHCR has been seen to keep the last of several chunks only.

@@ -41,7 +41,7 @@ from botocore.exceptions import (
 from botocore.model import ServiceModel
 
 from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
-from transfer.registry.body import StreamBody
+from transfer.registry.body import RequestBody
 from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.transport import Request
 
@@ -126,8 +126,8 @@ class AwsSession:
         if isinstance(self._credentials, RefreshableCredentials) and self._credentials.refresh_needed():
             self._frozen = await asyncio.to_thread(_freeze, self._credentials)
         signed = AWSRequest(method=request.method, url=request.url, headers=dict(request.headers))
-        if isinstance(request.body, StreamBody):
-            raise TypeError("a signature covers the body's hash, which a stream does not have yet")
+        if request.body is not None and not isinstance(request.body, RequestBody):
+            raise TypeError("a signature covers the body's hash, which a part of a blob does not have yet")
         signed.context["sha256"] = request.body.sha256 if request.body else _NOTHING
         _Signer(self._frozen, "ecr", self.region).add_auth(signed)
         tls = msgspec.structs.replace(request.tls, ca_bundle=self._ca_bundle)

@@ -6,7 +6,7 @@ a push is; an answer that was lost is asked for again, and what that means for a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from functools import partial
@@ -23,7 +23,7 @@ from transfer.registry.ecr.identity import AwsCredentials
 from transfer.registry.ecr.pages import Items, Pages
 from transfer.registry.ecr.protocol import EcrProtocol
 from transfer.registry.ecr.quotas import QUOTAS
-from transfer.registry.ranges import Lanes
+from transfer.registry.ranges import Ranges
 from transfer.registry.surroundings import SYSTEM_TLS, Tls
 from transfer.registry.transport import Request, Transport, origin
 
@@ -54,6 +54,7 @@ class EcrClient:
         tls: Tls = SYSTEM_TLS,
     ) -> None:
         self.tls = tls
+        self.large_blob_bytes = limits.large_blob_bytes
         self._session = session
         self._transport = transport
         self._retrier = retrier
@@ -61,7 +62,7 @@ class EcrClient:
         self._pace = pace
         self._observe: Observer | None = None
         self._protocol = EcrProtocol(session.model)
-        self.lanes = Lanes(limits.read_ahead)
+        self.ranges = Ranges(limits.read_ahead)
 
     def __repr__(self) -> str:
         return f"EcrClient({self.url!r})"
@@ -106,9 +107,16 @@ class EcrClient:
         """
         return self._pages(operation, params)
 
-    async def send_layer_part(self, body: RequestBody) -> "t.UploadLayerPartResponseTypeDef":
-        """UploadLayerPart with a JSON body that is already built and hashed."""
-        return await self._run("UploadLayerPart", body, "UploadLayerPart")
+    async def send_layer_part(
+        self, body: RequestBody, progress: Callable[[int], None] | None = None
+    ) -> "t.UploadLayerPartResponseTypeDef":
+        """
+        UploadLayerPart with a JSON body that is already built and hashed.
+
+        Args:
+            progress: told of the bytes of a large part that are on the wire; again from 0 where it is sent again.
+        """
+        return await self._run("UploadLayerPart", body, "UploadLayerPart", progress)
 
     async def batch_check_layer_availability(
         self, **kwargs: "Unpack[t.BatchCheckLayerAvailabilityRequestTypeDef]"
@@ -208,11 +216,24 @@ class EcrClient:
             body = self._protocol.encode(operation, params)
         return await self._run(operation, body, _what(operation, params))
 
-    async def _run(self, operation: str, body: RequestBody, what: str) -> R:
+    async def _run(
+        self, operation: str, body: RequestBody, what: str, progress: Callable[[int], None] | None = None
+    ) -> R:
         limits = self._registry_limits()
-        request = Request("POST", self.url, self._protocol.headers(operation), body, tls=self.tls, meter=limits.meter)
+        request = Request(
+            "POST",
+            self.url,
+            self._protocol.headers(operation),
+            body,
+            tls=self.tls,
+            meter=limits.meter,
+            large=body.blob_bytes > self.large_blob_bytes,
+            progress=progress,
+        )
 
         async def once() -> dict[str, Any]:
+            if progress is not None:
+                progress(0)
             if self._observe is not None:
                 self._observe(Requested(operation))
             async with limits.slot(operation, rate=QUOTAS.get(operation)):

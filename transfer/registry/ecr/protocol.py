@@ -6,6 +6,7 @@ goes, how it is signed, or whether it is sent again.
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -50,7 +51,8 @@ class EcrProtocol:
         except ParamValidationError as error:
             said = "; ".join(line.strip() for line in str(error).splitlines()[1:])
             raise InvalidConfig(f"{operation}: {said}") from None
-        return RequestBody.of(serialized["body"])
+        content = serialized["body"]
+        return RequestBody((content,), digest=sha256(content).hexdigest())
 
     def decode(self, operation: str, reply: Reply, *, what: str) -> dict[str, Any]:
         """

@@ -116,7 +116,7 @@ class EcrSource(Source):
             open_range=partial(self._open, descriptor),
             retry=partial(self._retrier.run, on_retry=self._observe),
         )
-        return self._client.lanes.read(stream, offset, descriptor.end_of_range(offset, end))
+        return self._client.ranges.read(stream, offset, descriptor.end_of_range(offset, end))
 
     def open_file(self, descriptor: Descriptor) -> None:
         """There are no files here: content is streamed."""
@@ -134,7 +134,14 @@ class EcrSource(Source):
                 address = await self._address(descriptor, stale)
                 if self._observe is not None:
                     self._observe(Requested("DownloadLayer"))
-                request = Request("GET", address, headers, tls=self._client.tls.anonymous(), meter=self._client.meter)
+                request = Request(
+                    "GET",
+                    address,
+                    headers,
+                    tls=self._client.tls.anonymous(),
+                    meter=self._client.meter,
+                    large=descriptor.size > self._client.large_blob_bytes,
+                )
                 reply = await stack.enter_async_context(self._transport.stream(request, what=self._layer(descriptor)))
                 if reply.status in {200, 206}:
                     yield reply

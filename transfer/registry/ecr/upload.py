@@ -54,6 +54,7 @@ class LayerUpload:
         self._client = site.client.reporting(blob.observe)
         self._key = f"{site.key}@{self._layer.digest}"
         self._sent = 0
+        self._told = 0
         # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
         self._all_ours = True
 
@@ -77,7 +78,7 @@ class LayerUpload:
 
     async def _attempt(self, state: UploadState | None) -> BlobSent:
         """One session from where it stands to its end; UploadLost when only a new one can help."""
-        async with LayerReader(self._source, self._layer) as reader:
+        async with LayerReader(self._source, self._layer, in_memory=self._in_memory) as reader:
             offset = state.offset if state else 0
             self._all_ours = state is None
             if state is None:
@@ -87,10 +88,21 @@ class LayerUpload:
                 if offset > self._layer.size or not await reader.resume(offset, state.guard):
                     raise self._lost("its content has changed since its first bytes were sent")
             self._blob.notify(BlobStarted(self._layer, offset))
+            self._told = offset
             kept = await self._send_parts(reader, session, offset)
         await self._complete(session)
         await self._site.journal.drop(self._key)
         return BlobSent(self._sent, kept)
+
+    @property
+    def _in_memory(self) -> bool:
+        return self._layer.size <= self._client.large_blob_bytes
+
+    def _tell(self, offset: int) -> None:
+        """How many bytes of it are on the wire, or confirmed; fewer than before where some must be sent again."""
+        if offset != self._told:
+            self._told = offset
+            self._blob.notify(BlobProgress(self._layer.digest, offset))
 
     async def _initiate(self) -> Session:
         reply = await self._client.initiate_layer_upload(**self._site.names)
@@ -149,13 +161,13 @@ class LayerUpload:
         if offset == part.end and part.guard is not None:
             state = UploadState(session.upload_id, session.part_size, part.end, part.guard)
             await self._site.journal.put(self._key, state)
-        self._blob.notify(BlobProgress(self._layer.digest, offset))
+        self._tell(offset)
         return offset
 
     async def _deliver(self, part: Part) -> int:
         """Send one part; the offset to go on at, by the registry's word."""
         try:
-            await self._client.send_layer_part(part.body)
+            await self._client.send_layer_part(part.body, lambda sent: self._tell(part.first + sent))
         except RegistryError as error:
             offset = self._settle(part, error)
         else:
