@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 # What can be done, and by whom: the tools that are compared at moving images, or one of the contests below.
 Do = Literal[
