@@ -109,8 +109,8 @@ class Scenario(Value, frozen=True, kw_only=True):
         throttle: a fault: requests a second that the embedded registry serves, by operation.
         tools: who takes part; `transfer` is always first.
         figure: by what they are compared.
-        expect: what must hold of ours: NAME_max and NAME_min of a figure or of `ratio`; `requests`, exactly, by kind;
-            `requests_max` for the kinds that it names.
+        expect: what must hold of ours: NAME_max and NAME_min of a figure, of `ratio`, or of `cpu_ratio`; `requests`,
+            exactly, by kind; `requests_max` for the kinds that it names.
     """
 
     name: str

@@ -43,11 +43,13 @@ def record(*results: Result, **machine: Any) -> Record:
         ([runs(1.0), runs(4.0)], "seconds", {"transfer": 2.0, "skopeo": 1.0, "crane": 4.0}),
         ([[], runs(4.0)], "seconds", {"transfer": 0.5, "crane": 1.0}),
         ([runs(1.0, mib_per_cpu_second=25.0)], "mib_per_cpu_second", {"transfer": 4.0, "skopeo": 1.0}),
+        ([runs(0.0)], "seconds", {}),
     ],
 )
 def test_a_ratio_is_to_the_best_of_the_others(others: list[list[Run]], figure: str, found: dict[str, float]) -> None:
     ours = runs(1.0, 9.0, 2.0, mib_per_cpu_second=100.0)
     assert ratios(result(ours, *others, figure=figure)) == found
+    assert ratios(result(ours, *others), figure) == found
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,10 @@ def test_a_ratio_is_to_the_best_of_the_others(others: list[list[Run]], figure: s
         ({"speed_min": 3}, "speed 3.00, at least 3", True),
         ({"ratio_max": 0.5}, "ratio 0.50, at most 0.5", True),
         ({"ratio_max": 0.4}, "ratio 0.50, at most 0.4", False),
+        ({"cpu_ratio_max": 0.8}, "cpu_ratio 0.75, at most 0.8", True),
+        ({"cpu_ratio_max": 0.7}, "cpu_ratio 0.75, at most 0.7", False),
+        ({"cpu_seconds_per_gib_max": 0.3}, "cpu_seconds_per_gib 0.30, at most 0.3", True),
+        ({"cpu_seconds_per_gib_max": 0.2}, "cpu_seconds_per_gib 0.30, at most 0.2", False),
         ({"peak_mib_max": 96}, "peak_mib 100.00, at most 96", False),
         ({"speed_per_tag_min": 3}, "speed_per_tag not known, at least 3", None),
         ({"requests": {"PutImage": 1}}, "requests {'PutImage': 1}", True),
@@ -67,11 +73,14 @@ def test_a_ratio_is_to_the_best_of_the_others(others: list[list[Run]], figure: s
 def test_an_expectation_is_judged_by_the_median_and_memory_by_the_worst_run(
     expect: dict[str, Any], text: str, met: bool | None
 ) -> None:
+    same = {"speed": 3.0, "cpu_seconds": 1.5, "cpu_seconds_per_gib": 0.3}
     ours = [
-        Run(figures={"seconds": seconds, "peak_mib": peak, "speed": 3.0}, requests={"PutImage": 1})
+        Run(figures={"seconds": seconds, "peak_mib": peak, **same}, requests={"PutImage": 1})
         for seconds, peak in ((1.0, 80.0), (2.0, 100.0), (3.0, 60.0))
     ]
-    assert verdicts(result(ours, runs(4.0), expect=expect)) == [Verdict(text=text, met=met)]
+    # The fastest of the others is not the one that takes the least CPU.
+    others = runs(4.0, cpu_seconds=3.0), runs(5.0, cpu_seconds=2.0)
+    assert verdicts(result(ours, *others, expect=expect)) == [Verdict(text=text, met=met)]
 
 
 def test_requests_that_have_a_bound_of_their_own_are_not_compared() -> None:
@@ -81,8 +90,11 @@ def test_requests_that_have_a_bound_of_their_own_are_not_compared() -> None:
 
 
 def test_a_ratio_without_others_is_not_judged_and_not_unmet() -> None:
-    alone = result(runs(1.0), expect={"ratio_max": 0.5})
-    assert verdicts(alone) == [Verdict(text="ratio not known, at most 0.5", met=None)]
+    alone = result(runs(1.0, cpu_seconds=1.0), expect={"ratio_max": 0.5, "cpu_ratio_max": 0.4})
+    assert verdicts(alone) == [
+        Verdict(text="ratio not known, at most 0.5", met=None),
+        Verdict(text="cpu_ratio not known, at most 0.4", met=None),
+    ]
     assert unmet(record(alone)) == []
 
 
