@@ -64,6 +64,7 @@ def test_scenarios_are_measured_side_by_side_recorded_compared_and_cleaned_up(tm
     assert {"cpu_seconds", "peak_mib", "cpu_seconds_per_gib", "floor_seconds"} <= set(run["figures"])
     assert run["figures"]["registry_cpu_seconds"] > 0
     assert run["figures"]["link_cpu_seconds"] > 0
+    assert "- floor: " in done.stdout
     assert mirror["contenders"][0]["runs"][0]["requests"]["HeadManifest"] == 3
     assert "- NOT MET: requests {" in done.stdout
     again = bench(scratch, "--read", record, "--compare", record)

@@ -102,7 +102,9 @@ def test_failing_is_not_meeting_anything() -> None:
     failed = result([], runs(1.0), expect={"ratio_max": 0.5})
     failed = replace(failed, contenders=[Contender(name="transfer", failed="exit code 1: no"), failed.contenders[1]])
     assert unmet(record(failed)) == ["one: transfer failed"]
-    assert "| one | transfer | failed |" in table([failed])
+    head, _, ours, _ = table([failed]).splitlines()
+    assert ours.startswith("| one | transfer | failed |")
+    assert ours.count("|") == head.count("|")
     assert "- transfer failed: exit code 1: no" in report(record(failed)).splitlines()
 
 
@@ -119,8 +121,8 @@ def test_the_report_has_a_row_for_each_and_says_what_is_met_where_and_against_wh
     text = report(record(result(ours, runs(4.0), expect={"ratio_max": 0.6, "seconds_max": 1})))
     head, rule, mine, theirs, *_ = text.splitlines()
     assert head.count("|") == rule.count("|") == mine.count("|") == theirs.count("|")
-    assert mine == "| one | transfer | 2.00 (1.00-3.00) |  |  | 3 |  | 7.00 |  | 0.50 |"
-    assert theirs == "| one | skopeo | 4.00 |  |  |  |  |  |  | 1.00 |"
+    assert mine == "| one | transfer | 2.00 (1.00-3.00) |  |  |  |  |  | 3 |  | 7.00 |  | 0.50 |  |"
+    assert theirs == "| one | skopeo | 4.00 |  |  |  |  |  |  |  |  |  | 1.00 |  |"
     for line in (
         "one (3 runs): It is fast.",
         "- met: ratio 0.50, at most 0.6",
@@ -134,11 +136,29 @@ def test_the_report_has_a_row_for_each_and_says_what_is_met_where_and_against_wh
     assert text.endswith("commit c0ffee; skopeo version 1.9.3.")
 
 
+def test_cpu_memory_and_floor_of_each_have_columns_and_what_the_floor_comes_from_a_line() -> None:
+    cpu: dict[str, Any] = {"registry_cpu_seconds": 2.0, "link_cpu_seconds": 0.5}
+    ours = runs(2.0, cpu_seconds=0.5, peak_mib=30.0, floor_seconds=1.5, **cpu)
+    theirs = runs(4.0, cpu_seconds=1.0, peak_mib=23.0, floor_seconds=1.75, **cpu)
+    head, _, *rows = table([result(ours, theirs)]).splitlines()
+    assert head == (
+        "| Scenario | Who | Seconds | Client CPU s | Client peak MiB | Registry CPU s | Link CPU s | Floor s "
+        "| Requests | Connections | Sent MiB | Received MiB | Ratio | Client CPU ratio |"
+    )
+    assert rows == [
+        "| one | transfer | 2.00 | 0.50 | 30.0 | 2.00 | 0.50 | 1.50 |  |  |  |  | 0.50 | 0.50 |",
+        "| one | skopeo | 4.00 | 1.00 | 23.0 | 2.00 | 0.50 | 1.75 |  |  |  |  | 1.00 | 1.00 |",
+    ]
+    lines = report(record(result(ours, theirs))).splitlines()
+    assert "- floor: 1.50 s, with all cores busy; CPU: client 0.50 s, registries 2.00 s, links 0.50 s" in lines
+    assert not any(line.startswith("- floor") for line in report(record(result(runs(1.0)))).splitlines())
+
+
 def test_counts_come_from_the_run_that_was_only_counted_where_the_timed_ones_have_none() -> None:
     one = result(runs(1.0))
     counted = replace(one.contenders[0], counts=Run(figures={"seconds": 9.0, "sent_mib": 7.0, "connections": 3.0}))
     assert table([replace(one, contenders=[counted])]).endswith(
-        "| one | transfer | 1.00 |  |  |  | 3.00 | 7.00 |  |  |"
+        "| one | transfer | 1.00 |  |  |  |  |  |  | 3.00 | 7.00 |  |  |  |"
     )
 
 
