@@ -18,11 +18,13 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import v2
 from benchmarks.certificates import Certificates, make_certificates
+from benchmarks.cpu import Cpu, total
 from benchmarks.ends import LOGIN, End, Wish, opened
 from benchmarks.images import Layout, write_layout
+from benchmarks.machine import cores
 from benchmarks.processes import Usage, clean_environment
 from benchmarks.tools import Move
-from benchmarks.values import MIB, Link, Run, Scenario
+from benchmarks.values import GIB, MIB, Link, Run, Scenario
 from transfer import AwsCredentials, open_ecr
 
 
@@ -150,35 +152,43 @@ class Site:
 
     def run(self, usage: Usage, **more: float) -> Run:
         """What one run brought back; ask before `verify`, which is counted too."""
-        logs = [end.log() for end in self.ends]
+        logs, carried = [end.log() for end in self.ends], [counts for end in self.ends if (counts := end.carried())]
         requests: Counter[str] = Counter()
         for log in logs:
             requests.update(log.get("requests", {}))
-        moved = self.bench.scenario.moved
-        figures = usage_figures(usage) | self._carried() | more
-        registry_cpu = sum(log.get("cpu_seconds", 0.0) for log in logs)
-        if registry_cpu:
-            figures |= {
-                "registry_cpu_seconds": registry_cpu,
-                "client_over_registry_cpu": usage.cpu_seconds / registry_cpu,
-            }
-        if moved:
-            figures["mib_per_second"] = moved / MIB / usage.seconds
-        if self.bench.scenario.do in ("mirror", "growth"):
-            figures["requests_per_tag"] = requests.total() / self.bench.scenario.image.tags
+        cpu = Cpu(
+            client=usage.cpu_seconds,
+            registries=total([log.get("cpu_seconds") for log in logs]),
+            links=total([counts["cpu_seconds"] for counts in carried]),
+        )
+        scenario = self.bench.scenario
+        figures = usage_figures(usage) | cpu_figures(cpu, scenario) | carried_figures(carried) | more
+        if scenario.moved:
+            figures["mib_per_second"] = scenario.moved / MIB / usage.seconds
+        if scenario.do in ("mirror", "growth"):
+            figures["requests_per_tag"] = requests.total() / scenario.image.tags
         return Run(figures=figures, requests=dict(requests))
 
-    def _carried(self) -> dict[str, float]:
-        """Connections, and MiB from and to the tool."""
-        carried = [counts for end in self.ends if (counts := end.carried())]
-        if not carried:
-            return {}
-        total = {name: sum(one[name] for one in carried) for name in ("connections", "sent", "received")}
-        return {
-            "connections": float(total["connections"]),
-            "sent_mib": total["sent"] / MIB,
-            "received_mib": total["received"] / MIB,
-        }
+
+def cpu_figures(cpu: Cpu, scenario: Scenario) -> dict[str, float]:
+    """Return the CPU of registries and links, the client's for each GiB, and the floor where images are moved."""
+    figures = cpu.figures()
+    if scenario.moved:
+        figures["cpu_seconds_per_gib"] = cpu.client * GIB / scenario.moved
+    floor = cpu.floor(cores()) if scenario.do in ("push", "copy", "mirror") else None
+    return figures if floor is None else figures | {"floor_seconds": floor}
+
+
+def carried_figures(carried: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the connections, and the MiB from and to the tool, of all links; nothing without any."""
+    if not carried:
+        return {}
+    sums = {name: float(sum(one[name] for one in carried)) for name in ("connections", "sent", "received")}
+    return {
+        "connections": sums["connections"],
+        "sent_mib": sums["sent"] / MIB,
+        "received_mib": sums["received"] / MIB,
+    }
 
 
 def usage_figures(usage: Usage) -> dict[str, float]:

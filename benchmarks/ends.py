@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.accesslog import kinds
+from benchmarks.accesslog import AccessLog
 from benchmarks.certificates import Certificates
+from benchmarks.cpu import tree_seconds
 from benchmarks.processes import Service, link_before, service
 from benchmarks.v2 import Access
 from benchmarks.values import BenchmarkFailed, Link
@@ -85,8 +86,8 @@ class End:
     clear: Callable[[], object]
     link: Service | None = None
 
-    def carried(self) -> Mapping[str, int]:
-        """Connections and bytes each way over its link; nothing without one."""
+    def carried(self) -> Mapping[str, float]:
+        """Connections, bytes each way and CPU seconds of its link; nothing without one."""
         return self.link.ask("count") if self.link is not None else {}
 
 
@@ -163,7 +164,7 @@ def _docker_registry(wish: Wish, folder: Path, repository: str) -> Iterator[End]
     with log.open("wb") as out, subprocess.Popen([program, "serve", str(config)], stdout=out, stderr=out) as process:
         try:
             _await(port, process)
-            address, read = f"127.0.0.1:{port}", _Reader(log)
+            address, asked = f"127.0.0.1:{port}", AccessLog(log, lambda: tree_seconds(process.pid))
             context = wish.certificates.context if wish.certificates is not None else None
             yield End(
                 access=Access(address, repository, "", context),
@@ -171,25 +172,11 @@ def _docker_registry(wish: Wish, folder: Path, repository: str) -> Iterator[End]
                 name="",
                 tls=file is not None,
                 environment={},
-                log=lambda: {"requests": kinds(read.lines())},
-                clear=read.clear,
+                log=asked.read,
+                clear=asked.clear,
             )
         finally:
             process.terminate()
-
-
-class _Reader:
-    """What a log file got since the last `clear`."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._from = 0
-
-    def clear(self) -> None:
-        self._from = self._log.stat().st_size
-
-    def lines(self) -> list[str]:
-        return self._log.read_bytes()[self._from :].decode(errors="replace").splitlines()
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:

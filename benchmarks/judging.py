@@ -9,6 +9,8 @@ from benchmarks.values import Contender, Result, Run, Value
 
 # A bound on these is for the worst run; on all others, for the median.
 _WORST = ("peak_mib", "sent_twice_mib")
+# What is compared in each ratio; None is the figure of the scenario.
+_RATIOS = {"ratio": None, "cpu_ratio": "cpu_seconds"}
 
 
 class Verdict(Value, frozen=True, kw_only=True):
@@ -24,19 +26,19 @@ def middle(runs: Sequence[Run], figure: str) -> float | None:
     return median(values) if values else None
 
 
-def ratios(result: Result) -> dict[str, float]:
+def ratios(result: Result, figure: str | None = None) -> dict[str, float]:
     """
-    By contender the median of the scenario's figure over that of the best other contender than ours.
+    By contender the median of a figure, the scenario's by default, over that of the best other contender than ours.
 
-    Nothing where ours was alone.
+    Nothing where ours was alone, or where the best is 0.
     """
-    figure = result.scenario.figure
+    figure = figure or result.scenario.figure
     found = {one.name: value for one in result.contenders if (value := middle(one.runs, figure)) is not None}
     others = [value for name, value in found.items() if name != result.contenders[0].name]
     if not others:
         return {}
     best = min(others) if figure.endswith("seconds") else max(others)
-    return {name: value / best for name, value in found.items()}
+    return {name: value / best for name, value in found.items()} if best else {}
 
 
 def verdicts(result: Result) -> list[Verdict]:
@@ -58,8 +60,8 @@ def verdicts(result: Result) -> list[Verdict]:
 def _bound(result: Result, name: str, wanted: float) -> Verdict:
     figure, _, bound = name.rpartition("_")
     runs = result.contenders[0].runs
-    if figure == "ratio":
-        actual = ratios(result).get(result.contenders[0].name)
+    if figure in _RATIOS:
+        actual = ratios(result, _RATIOS[figure]).get(result.contenders[0].name)
     elif figure in _WORST:
         actual = max((run.figures[figure] for run in runs if figure in run.figures), default=None)
     else:

@@ -2,7 +2,8 @@
 A link in front of a server, as a process: `python -m benchmarks.link SETTINGS`, the settings as JSON.
 
 Adds a round trip, caps the bandwidth of each connection and of all, ends TLS in front of a server that has none, cuts
-connections, and counts. Making a connection costs its round trip too. Loopback alone would only show the CPU.
+connections, and counts what it carries and the CPU that it takes. Making a connection costs its round trip too.
+Loopback alone would only show the CPU.
 """
 
 import asyncio
@@ -11,12 +12,12 @@ import ssl
 import struct
 import sys
 import time
-from collections import Counter
 from typing import cast
 
 import msgspec
 
 from benchmarks.answering import answer_lines, run
+from benchmarks.cpu import own_seconds
 from benchmarks.road import Line, Road
 from benchmarks.values import MIB, Link, Value
 
@@ -184,14 +185,14 @@ async def main(settings: Settings) -> None:
         host, port = "127.0.0.1", await Listener(host, port, Link()).listen(context)
     listener = Listener(host, port, settings.link)
 
-    before = Counter[str]()
+    before: dict[str, float] = {}
 
-    def answer(line: str) -> dict[str, int]:
+    def answer(line: str) -> dict[str, float]:
         """What was counted since the last `clear`; any other line leaves it at that."""
-        counts = listener.count()
-        since = {name: counts[name] - before[name] for name in counts}
+        counts = {**listener.count(), "cpu_seconds": own_seconds()}
+        since = {name: count - before.get(name, 0) for name, count in counts.items()}
         if line == "clear":
-            before.update(since)
+            before.update(counts)
         return since
 
     await answer_lines({"port": await listener.listen()}, answer)

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 
+def cores() -> int:
+    """Return how many cores this machine has."""
+    return os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """Where this is measured."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "cpu": _cpu_model(),
         "memory_gib": round(memory / 1024**3, 1),
         "kernel": f"{platform.system()} {platform.release()}",

@@ -7,13 +7,13 @@ Its memory and its CPU are then not the client's.
 
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.answering import answer_lines, run
+from benchmarks.cpu import own_seconds
 from transfer.server import RequestRecord, Server
 
 
@@ -25,10 +25,10 @@ async def main(data: str, **settings: Any) -> None:
         def answer(line: str) -> dict[str, Any]:
             """What came since the last `clear`, and the CPU that it took; any other line leaves it at that."""
             nonlocal began
-            told = {"cpu_seconds": time.process_time() - began, **summary(server.requests)}
+            told = {"cpu_seconds": own_seconds() - began, **summary(server.requests)}
             if line == "clear":
                 server.requests.clear()
-                began = time.process_time()
+                began = own_seconds()
             return told
 
         ready = {"environment": server.environment, "registry": server.registry, "url": server.url}

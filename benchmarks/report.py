@@ -12,10 +12,15 @@ from benchmarks.values import Contender, Record, Result, Run
 
 _COLUMNS = {
     "seconds": "Seconds",
-    "cpu_seconds": "CPU s",
-    "peak_mib": "Peak MiB",
+    "cpu_seconds": "Client CPU s",
+    "peak_mib": "Client peak MiB",
+    "registry_cpu_seconds": "Registry CPU s",
+    "link_cpu_seconds": "Link CPU s",
+    "floor_seconds": "Floor s",
 }
 _COUNTED = {"connections": "Connections", "sent_mib": "Sent MiB", "received_mib": "Received MiB"}
+# The figure that each column compares with that of the best other contender; None is the figure of the scenario.
+_RATIOS = {"Ratio": None, "Client CPU ratio": "cpu_seconds"}
 _MET = {True: "met", False: "NOT MET", None: "not judged"}
 
 
@@ -28,11 +33,11 @@ def report(record: Record) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """A row for each scenario and contender: median and spread, counts, the ratio to the best other."""
-    head = ["Scenario", "Who", *_COLUMNS.values(), "Requests", *_COUNTED.values(), "Ratio"]
+    """A row for each scenario and contender: median and spread, counts, the ratios to the best other."""
+    head = ["Scenario", "Who", *_COLUMNS.values(), "Requests", *_COUNTED.values(), *_RATIOS]
     rows = [head, ["---", "---", *("---:" for _ in head[2:])]]
     for result in results:
-        compared = ratios(result)
+        compared = [ratios(result, figure) for figure in _RATIOS.values()]
         rows += [[result.scenario.name, one.name, *_cells(one, compared)] for one in result.contenders]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -68,18 +73,17 @@ def measured_on(machine: Mapping[str, Any], commit: str, versions: Mapping[str, 
     )
 
 
-def _cells(one: Contender, compared: Mapping[str, float]) -> list[str]:
+def _cells(one: Contender, compared: Sequence[Mapping[str, float]]) -> list[str]:
     if one.failed:
-        return ["failed", *("" for _ in range(len(_COLUMNS) + len(_COUNTED) + 1))]
+        return ["failed", *("" for _ in range(len(_COLUMNS) + len(_COUNTED) + len(_RATIOS)))]
     counts = [*one.runs, *([one.counts] if one.counts is not None else [])]
     totals = sorted({sum(run.requests.values()) for run in one.runs} - {0})
     requests = "-".join(str(total) for total in dict.fromkeys((totals[0], totals[-1]))) if totals else ""
-    ratio = f"{compared[one.name]:.2f}" if one.name in compared else ""
     return [
         *(spread(one.runs, name) for name in _COLUMNS),
         requests,
         *(spread(counts, name) for name in _COUNTED),
-        ratio,
+        *(f"{ratio[one.name]:.2f}" if one.name in ratio else "" for ratio in compared),
     ]
 
 
@@ -90,11 +94,23 @@ def _about(result: Result) -> str:
     lines += [f"- {_MET[verdict.met]}: {verdict.text}" for verdict in verdicts(result)]
     if result.ceiling:
         lines.append(f"- ceiling: {', '.join(f'{name} {value:.2f} s' for name, value in result.ceiling.items())}")
+    lines += _floor(result.contenders[0].runs)
     if result.link:
         lines.append(f"- link: {result.link}")
     for one in result.contenders:
         lines += _details(one)
     return "\n".join(lines)
+
+
+def _floor(ours: Sequence[Run]) -> list[str]:
+    """Return the line about the floor of our runs, with the median CPU seconds that it comes from; none without."""
+    floor = middle(ours, "floor_seconds")
+    if floor is None:
+        return []
+    parts = {"client": "cpu_seconds", "registries": "registry_cpu_seconds", "links": "link_cpu_seconds"}
+    known = {name: value for name, figure in parts.items() if (value := middle(ours, figure)) is not None}
+    cpu = ", ".join(f"{name} {value:.2f} s" for name, value in known.items())
+    return [f"- floor: {floor:.2f} s, with all cores busy; CPU: {cpu}"]
 
 
 def _details(one: Contender) -> list[str]:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 # What can be done, and by whom: the tools that are compared at moving images, or one of the contests below.
 Do = Literal[
@@ -108,8 +109,8 @@ class Scenario(Value, frozen=True, kw_only=True):
         throttle: a fault: requests a second that the embedded registry serves, by operation.
         tools: who takes part; `transfer` is always first.
         figure: by what they are compared.
-        expect: what must hold of ours: NAME_max and NAME_min of a figure or of `ratio`; `requests`, exactly, by kind;
-            `requests_max` for the kinds that it names.
+        expect: what must hold of ours: NAME_max and NAME_min of a figure, of `ratio`, or of `cpu_ratio`; `requests`,
+            exactly, by kind; `requests_max` for the kinds that it names.
     """
 
     name: str

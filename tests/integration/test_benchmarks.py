@@ -61,6 +61,10 @@ def test_scenarios_are_measured_side_by_side_recorded_compared_and_cleaned_up(tm
     assert (run["requests"]["PutUpload"], run["requests"]["PutManifest"]) == (4, 1)
     assert 3 * 64 / 1024 < run["figures"]["sent_mib"] < 4 * 64 / 1024
     assert run["figures"]["connections"] >= 1
+    assert {"cpu_seconds", "peak_mib", "cpu_seconds_per_gib", "floor_seconds"} <= set(run["figures"])
+    assert run["figures"]["registry_cpu_seconds"] > 0
+    assert run["figures"]["link_cpu_seconds"] > 0
+    assert "- floor: " in done.stdout
     assert mirror["contenders"][0]["runs"][0]["requests"]["HeadManifest"] == 3
     assert "- NOT MET: requests {" in done.stdout
     again = bench(scratch, "--read", record, "--compare", record)
@@ -149,9 +153,10 @@ async def test_a_link_carries_all_bytes_in_order_and_counts_them() -> None:
                 assert await reader.readexactly(len(sent)) == sent
                 writer.close()
                 await writer.wait_closed()
-            counts = link.ask("clear")
+            counts, after = link.ask("clear"), link.ask("count")
+            assert 0 < after.pop("cpu_seconds") < counts.pop("cpu_seconds")
             assert counts == {"connections": 2, "sent": 2 * len(sent), "received": 2 * len(sent)}
-            assert link.ask("count") == {"connections": 0, "sent": 0, "received": 0}
+            assert after == {"connections": 0, "sent": 0, "received": 0}
 
 
 async def test_a_link_that_cuts_breaks_a_connection_when_it_has_carried_so_much() -> None:

@@ -43,11 +43,13 @@ def record(*results: Result, **machine: Any) -> Record:
         ([runs(1.0), runs(4.0)], "seconds", {"transfer": 2.0, "skopeo": 1.0, "crane": 4.0}),
         ([[], runs(4.0)], "seconds", {"transfer": 0.5, "crane": 1.0}),
         ([runs(1.0, mib_per_cpu_second=25.0)], "mib_per_cpu_second", {"transfer": 4.0, "skopeo": 1.0}),
+        ([runs(0.0)], "seconds", {}),
     ],
 )
 def test_a_ratio_is_to_the_best_of_the_others(others: list[list[Run]], figure: str, found: dict[str, float]) -> None:
     ours = runs(1.0, 9.0, 2.0, mib_per_cpu_second=100.0)
     assert ratios(result(ours, *others, figure=figure)) == found
+    assert ratios(result(ours, *others), figure) == found
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,10 @@ def test_a_ratio_is_to_the_best_of_the_others(others: list[list[Run]], figure: s
         ({"speed_min": 3}, "speed 3.00, at least 3", True),
         ({"ratio_max": 0.5}, "ratio 0.50, at most 0.5", True),
         ({"ratio_max": 0.4}, "ratio 0.50, at most 0.4", False),
+        ({"cpu_ratio_max": 0.8}, "cpu_ratio 0.75, at most 0.8", True),
+        ({"cpu_ratio_max": 0.7}, "cpu_ratio 0.75, at most 0.7", False),
+        ({"cpu_seconds_per_gib_max": 0.3}, "cpu_seconds_per_gib 0.30, at most 0.3", True),
+        ({"cpu_seconds_per_gib_max": 0.2}, "cpu_seconds_per_gib 0.30, at most 0.2", False),
         ({"peak_mib_max": 96}, "peak_mib 100.00, at most 96", False),
         ({"speed_per_tag_min": 3}, "speed_per_tag not known, at least 3", None),
         ({"requests": {"PutImage": 1}}, "requests {'PutImage': 1}", True),
@@ -67,11 +73,14 @@ def test_a_ratio_is_to_the_best_of_the_others(others: list[list[Run]], figure: s
 def test_an_expectation_is_judged_by_the_median_and_memory_by_the_worst_run(
     expect: dict[str, Any], text: str, met: bool | None
 ) -> None:
+    same = {"speed": 3.0, "cpu_seconds": 1.5, "cpu_seconds_per_gib": 0.3}
     ours = [
-        Run(figures={"seconds": seconds, "peak_mib": peak, "speed": 3.0}, requests={"PutImage": 1})
+        Run(figures={"seconds": seconds, "peak_mib": peak, **same}, requests={"PutImage": 1})
         for seconds, peak in ((1.0, 80.0), (2.0, 100.0), (3.0, 60.0))
     ]
-    assert verdicts(result(ours, runs(4.0), expect=expect)) == [Verdict(text=text, met=met)]
+    # The fastest of the others is not the one that takes the least CPU.
+    others = runs(4.0, cpu_seconds=3.0), runs(5.0, cpu_seconds=2.0)
+    assert verdicts(result(ours, *others, expect=expect)) == [Verdict(text=text, met=met)]
 
 
 def test_requests_that_have_a_bound_of_their_own_are_not_compared() -> None:
@@ -81,8 +90,11 @@ def test_requests_that_have_a_bound_of_their_own_are_not_compared() -> None:
 
 
 def test_a_ratio_without_others_is_not_judged_and_not_unmet() -> None:
-    alone = result(runs(1.0), expect={"ratio_max": 0.5})
-    assert verdicts(alone) == [Verdict(text="ratio not known, at most 0.5", met=None)]
+    alone = result(runs(1.0, cpu_seconds=1.0), expect={"ratio_max": 0.5, "cpu_ratio_max": 0.4})
+    assert verdicts(alone) == [
+        Verdict(text="ratio not known, at most 0.5", met=None),
+        Verdict(text="cpu_ratio not known, at most 0.4", met=None),
+    ]
     assert unmet(record(alone)) == []
 
 
@@ -90,7 +102,9 @@ def test_failing_is_not_meeting_anything() -> None:
     failed = result([], runs(1.0), expect={"ratio_max": 0.5})
     failed = replace(failed, contenders=[Contender(name="transfer", failed="exit code 1: no"), failed.contenders[1]])
     assert unmet(record(failed)) == ["one: transfer failed"]
-    assert "| one | transfer | failed |" in table([failed])
+    head, _, ours, _ = table([failed]).splitlines()
+    assert ours.startswith("| one | transfer | failed |")
+    assert ours.count("|") == head.count("|")
     assert "- transfer failed: exit code 1: no" in report(record(failed)).splitlines()
 
 
@@ -107,8 +121,8 @@ def test_the_report_has_a_row_for_each_and_says_what_is_met_where_and_against_wh
     text = report(record(result(ours, runs(4.0), expect={"ratio_max": 0.6, "seconds_max": 1})))
     head, rule, mine, theirs, *_ = text.splitlines()
     assert head.count("|") == rule.count("|") == mine.count("|") == theirs.count("|")
-    assert mine == "| one | transfer | 2.00 (1.00-3.00) |  |  | 3 |  | 7.00 |  | 0.50 |"
-    assert theirs == "| one | skopeo | 4.00 |  |  |  |  |  |  | 1.00 |"
+    assert mine == "| one | transfer | 2.00 (1.00-3.00) |  |  |  |  |  | 3 |  | 7.00 |  | 0.50 |  |"
+    assert theirs == "| one | skopeo | 4.00 |  |  |  |  |  |  |  |  |  | 1.00 |  |"
     for line in (
         "one (3 runs): It is fast.",
         "- met: ratio 0.50, at most 0.6",
@@ -122,11 +136,29 @@ def test_the_report_has_a_row_for_each_and_says_what_is_met_where_and_against_wh
     assert text.endswith("commit c0ffee; skopeo version 1.9.3.")
 
 
+def test_cpu_memory_and_floor_of_each_have_columns_and_what_the_floor_comes_from_a_line() -> None:
+    cpu: dict[str, Any] = {"registry_cpu_seconds": 2.0, "link_cpu_seconds": 0.5}
+    ours = runs(2.0, cpu_seconds=0.5, peak_mib=30.0, floor_seconds=1.5, **cpu)
+    theirs = runs(4.0, cpu_seconds=1.0, peak_mib=23.0, floor_seconds=1.75, **cpu)
+    head, _, *rows = table([result(ours, theirs)]).splitlines()
+    assert head == (
+        "| Scenario | Who | Seconds | Client CPU s | Client peak MiB | Registry CPU s | Link CPU s | Floor s "
+        "| Requests | Connections | Sent MiB | Received MiB | Ratio | Client CPU ratio |"
+    )
+    assert rows == [
+        "| one | transfer | 2.00 | 0.50 | 30.0 | 2.00 | 0.50 | 1.50 |  |  |  |  | 0.50 | 0.50 |",
+        "| one | skopeo | 4.00 | 1.00 | 23.0 | 2.00 | 0.50 | 1.75 |  |  |  |  | 1.00 | 1.00 |",
+    ]
+    lines = report(record(result(ours, theirs))).splitlines()
+    assert "- floor: 1.50 s, with all cores busy; CPU: client 0.50 s, registries 2.00 s, links 0.50 s" in lines
+    assert not any(line.startswith("- floor") for line in report(record(result(runs(1.0)))).splitlines())
+
+
 def test_counts_come_from_the_run_that_was_only_counted_where_the_timed_ones_have_none() -> None:
     one = result(runs(1.0))
     counted = replace(one.contenders[0], counts=Run(figures={"seconds": 9.0, "sent_mib": 7.0, "connections": 3.0}))
     assert table([replace(one, contenders=[counted])]).endswith(
-        "| one | transfer | 1.00 |  |  |  | 3.00 | 7.00 |  |  |"
+        "| one | transfer | 1.00 |  |  |  |  |  |  | 3.00 | 7.00 |  |  |  |"
     )
 
 
