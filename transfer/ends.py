@@ -167,7 +167,6 @@ class Ends:
             self._transport,
             self._retrier,
             registry=registry,
-            large_blob_bytes=self._limits.large_blob_bytes,
             meter=self._limits.meter(),
             observe=tally,
         )

@@ -57,7 +57,7 @@ class Recorded(TarAppender):
         self._path = path
         super().__init__(os.open(path, os.O_RDWR), index, LAST)
 
-    def _write(self, data: bytes, offset: int) -> None:
+    def _write(self, data: bytes | memoryview, offset: int) -> None:
         super()._write(data, offset)
         self.states.append(self._path.read_bytes())
 

@@ -78,20 +78,6 @@ async def test_a_weight_above_the_capacity_passes_alone() -> None:
     assert gate.held == 50
 
 
-async def test_who_only_tries_gets_what_is_free_and_overtakes_nobody() -> None:
-    gate = Gate(10)
-    assert not gate.try_acquire(11), "not even alone"
-    assert gate.try_acquire(6)
-    waiting = asyncio.create_task(gate.acquire(5))
-    await settle()
-    assert not gate.try_acquire(1)
-    waiting.cancel()
-    await settle()
-    with Share(gate) as share:
-        assert (share.try_take(4), share.try_take(1), share.held) == (True, False, 4)
-    assert gate.held == 6
-
-
 async def test_a_waiter_cancelled_while_waiting_blocks_nobody() -> None:
     gate = Gate(2)
     await gate.acquire(2)

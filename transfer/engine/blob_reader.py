@@ -48,6 +48,9 @@ class Readable(Protocol):
     def readinto(self, buffer: memoryview, /) -> int:
         """Put the next bytes into the buffer; 0 at the end. Blocks."""
 
+    def splice(self, pipe: int, count: int, /) -> int:
+        """Have the kernel put at most so many of the next bytes into a pipe; 0 where it cannot now. Blocks."""
+
 
 class Pieces(ABC):
     """What a worker thread reads, handed to a coroutine a piece at a time."""
@@ -152,6 +155,18 @@ class BlobReader:
         self._absorb(buffer[:count])
         return count
 
+    def splice(self, pipe: int, count: int) -> int:
+        """
+        Have the kernel put at most so many of the next bytes into a pipe; 0 where it cannot now, and they must be read.
+
+        Blocks; called in a worker thread.
+        """
+        if self._stream is None or self.verifies:
+            return 0
+        moved = _guarded(partial(self._stream.splice, pipe, count))
+        self._position += moved
+        return moved
+
     def _readinto(self, buffer: memoryview) -> int:
         if self.is_file() and self._file is not None:
             try:
@@ -166,7 +181,8 @@ class BlobReader:
     async def _open(self) -> None:
         opened = self._source.open_blob(self._blob, offset=self._position)
         pieces = await self._stack.enter_async_context(opened)
-        self._stream = pieces if isinstance(pieces, Readable) else _Pieces(pieces, self._blob.size - self._position, self)
+        left = self._blob.size - self._position
+        self._stream = pieces if isinstance(pieces, Readable) else _Pieces(pieces, left, self)
 
     async def _close_stream(self) -> None:
         self._stream = None
@@ -273,6 +289,9 @@ class _Pieces:
         self._left = left
         self._reader = reader
         self._rest = memoryview(b"")
+
+    def splice(self, pipe: int, count: int) -> int:  # noqa: ARG002 - as asked
+        return 0
 
     def readinto(self, buffer: memoryview) -> int:
         if not self._rest:

@@ -105,7 +105,8 @@ class TransferConfig:
         for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts", "upload_chunk_bytes"):
             if getattr(self, name) < 1:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be at least 1")
-        for name in ("backoff_base", "backoff_max", "upload_chunk_threshold", "max_read_ahead_bytes", "hub_reserve", "large_blob_bytes"):
+        bytes_ = ("large_blob_bytes", "upload_chunk_threshold", "max_read_ahead_bytes")
+        for name in ("backoff_base", "backoff_max", "hub_reserve", *bytes_):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
         _check_rate("max_bandwidth", self.max_bandwidth)

@@ -140,7 +140,18 @@ def call(work: Callable[[], Coroutine[Any, Any, T]], *, until: Callable[[], bool
     """
     worker: _Worker[Any] = _current.worker
     outcome = Future[T]()
+    try:
+        worker.loop.call_soon_threadsafe(_begin, worker, work, outcome)
+    except RuntimeError:  # the event loop is closed
+        raise Stopped from None
+    while until is not None and not wait([outcome], _LOOK_SECONDS).done:
+        if until():
+            worker.loop.call_soon_threadsafe(_cancel, worker)
+            break
+    return outcome.result()
 
+
+def _begin(worker: _Worker[Any], work: Callable[[], Coroutine[Any, Any, T]], outcome: "Future[T]") -> None:
     def over(task: "asyncio.Task[T]") -> None:
         worker.task = None
         if task.cancelled():
@@ -150,21 +161,10 @@ def call(work: Callable[[], Coroutine[Any, Any, T]], *, until: Callable[[], bool
         else:
             outcome.set_result(task.result())
 
-    def begin() -> None:
-        task = worker.task = worker.loop.create_task(work())
-        task.add_done_callback(over)
-        if worker.stopped:
-            task.cancel()
-
-    try:
-        worker.loop.call_soon_threadsafe(begin)
-    except RuntimeError:  # the event loop is closed
-        raise Stopped from None
-    while until is not None and not wait([outcome], _LOOK_SECONDS).done:
-        if until():
-            worker.loop.call_soon_threadsafe(_cancel, worker)
-            break
-    return outcome.result()
+    task = worker.task = worker.loop.create_task(work())
+    task.add_done_callback(over)
+    if worker.stopped:
+        task.cancel()
 
 
 def _cancel(worker: _Worker[Any]) -> None:

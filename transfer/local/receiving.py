@@ -21,7 +21,6 @@ from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
 from transfer.model.manifest import Manifest
 
-
 _BUFFER = 256 * 1024
 
 

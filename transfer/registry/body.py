@@ -49,9 +49,7 @@ class RequestBody:
         blob_bytes: how many bytes of a blob they stand for.
     """
 
-    def __init__(
-        self, chunks: Sequence[bytes | Base64Text], *, digest: str | None = None, blob_bytes: int = 0
-    ) -> None:
+    def __init__(self, chunks: Sequence[bytes | Base64Text], *, digest: str | None = None, blob_bytes: int = 0) -> None:
         self.chunks = chunks
         self.length = sum(len(chunk) for chunk in chunks)
         self.blob_bytes = blob_bytes
@@ -110,6 +108,10 @@ class BlobBody:
     def readinto(self, buffer: memoryview) -> int:
         """Put the next bytes into the buffer, at least one."""
         return self._reader.readinto(buffer)
+
+    def splice(self, pipe: int, count: int) -> int:
+        """Have the kernel put at most so many of the next bytes into a pipe; 0 where they must be read."""
+        return self._reader.splice(pipe, count)
 
     def file(self) -> int | None:
         """The descriptor of a file with the blob, where the kernel may send it."""

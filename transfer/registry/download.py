@@ -12,6 +12,7 @@ from functools import partial
 from transfer.engine import lane
 from transfer.engine.blob_reader import Pieces
 from transfer.engine.limits import Meter
+from transfer.registry.wire import Wire, can_splice
 
 # Where bytes wait for their turn: many bodies that take turns at a low rate must all be seen to move.
 _METERED = 64 * 1024
@@ -22,6 +23,7 @@ class Download(Pieces):
     The bytes of one answer, in order.
 
     Args:
+        wire: what it comes over, where that is without TLS.
         release: gives the connection back, or closes it where the answer was not read to its end.
         meter: counts the bytes as they come.
         translated: what an exception of the network becomes.
@@ -30,10 +32,13 @@ class Download(Pieces):
     def __init__(
         self,
         response: http.client.HTTPResponse,
+        wire: Wire | None,
         release: Callable[[], None],
         meter: Meter | None,
         translated: Callable[[], AbstractContextManager[None]],
     ) -> None:
+        self._wire = wire if can_splice() and not meter and not response.chunked else None
+        self._is_drained = False
         self._translated = translated
         self._response = response
         self._release: Callable[[], None] | None = release
@@ -48,7 +53,11 @@ class Download(Pieces):
         """
         view = buffer[:_METERED] if self._meter else buffer
         with self._translated():
+            if self._wire is not None:
+                # No more than lies here already: what comes after it, the kernel may move.
+                view = view[: len(self._response.peek())]
             count = self._response.readinto(view)
+            self._is_drained = self._wire is not None
             if not count and view and self._response.length:
                 raise http.client.IncompleteRead(b"", self._response.length)
         if self._response.isclosed():
@@ -56,6 +65,21 @@ class Download(Pieces):
         if count and self._meter is not None:
             lane.call(partial(self._meter.take, count))
         return count
+
+    def splice(self, pipe: int, count: int, /) -> int:
+        """Have the kernel put at most so many of the next bytes into a pipe; 0 where it cannot now. Blocks."""
+        left = self._response.length
+        if self._wire is None or not self._is_drained or not left:
+            return 0
+        with self._translated():
+            moved = self._wire.splice_into(pipe, min(count, left))
+            if not moved:
+                raise http.client.IncompleteRead(b"", left)
+        self._response.length = left - moved
+        if moved == left:
+            self._response.close()
+            self.close()
+        return moved
 
     def close(self) -> None:
         """Let go of the connection; does not block."""

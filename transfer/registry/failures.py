@@ -133,9 +133,10 @@ def _detail(error: BaseException) -> str:
             return refused.verify_message
         case ssl.SSLCertVerificationError():
             return error.verify_message
-        case aiohttp.ClientConnectorError(os_error=ssl.SSLError(reason=str(said))):
-            return said.lower().replace("_", " ")
-        case TlsRefused(cause=ssl.SSLError(reason=str(said))):
+        case (
+            aiohttp.ClientConnectorError(os_error=ssl.SSLError(reason=str(said)))
+            | TlsRefused(cause=ssl.SSLError(reason=str(said)))
+        ):
             return said.lower().replace("_", " ")
         case aiohttp.ClientHttpProxyError(status=status) | ProxyRefused(status=status):
             return str(status)

@@ -13,7 +13,6 @@ from functools import partial
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from transfer.engine.config import MIB
 from transfer.engine.content import Source
 from transfer.engine.events import Observer
 from transfer.engine.limits import Meter
@@ -41,7 +40,6 @@ class ForeignLayers:
         source: where everything else is.
         transport: the connections.
         registry: the source's registry, by whose place it is judged what may be reached; None for a local end.
-        large_blob_bytes: layers above this many bytes are read in the lane.
         meter: counts the bytes of layers that come from those addresses.
         observe: told of what is tried again.
     """
@@ -53,7 +51,6 @@ class ForeignLayers:
         retrier: Retrier,
         *,
         registry: str | None,
-        large_blob_bytes: int = MIB,
         meter: Meter | None = None,
         observe: Observer | None = None,
     ) -> None:
@@ -61,7 +58,6 @@ class ForeignLayers:
         self._transport = transport
         self._retrier = retrier
         self._registry_host = None if registry is None else urlsplit(f"//{host_of(registry)}").hostname or ""
-        self._large_blob_bytes = large_blob_bytes
         self._meter = meter
         self._observe = observe
         # What the source was asked for already, and does not have.
@@ -155,7 +151,7 @@ class ForeignLayers:
         for _ in range(_MOST_HOPS + 1):
             public_only = self._registry_host is None or self._transport.is_public(self._registry_host)
             _check_address(url, what, public_only=public_only)
-            large = size > self._large_blob_bytes
+            large = size > self._transport.large_blob_bytes
             request = Request("GET", url, headers, public_only=public_only, meter=self._meter, large=large)
             async with self._transport.stream(request, what=what) as reply:
                 if reply.status in {200, 206}:

@@ -11,7 +11,7 @@ import http.client
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -22,12 +22,12 @@ import msgspec
 from transfer.engine import lane
 from transfer.engine.blob_reader import SourceFailed
 from transfer.engine.limits import Meter
+from transfer.registry.body import BlobBody, RequestBody
 from transfer.registry.connections import Idle
 from transfer.registry.download import Download
 from transfer.registry.failures import NotConnected, ProxyRefused, ProxyUnreachable, TlsRefused
-from transfer.registry.body import BlobBody, RequestBody
 from transfer.registry.surroundings import Surroundings
-from transfer.registry.wire import Address, Wire
+from transfer.registry.wire import Address, Pipe, Wire, can_splice
 
 # An answer to an upload, or an error: what is longer is cut.
 _LARGEST_ANSWER = 64 * 1024
@@ -143,9 +143,11 @@ class Lane:
             wire.patience = self._timeouts.read
             whole, response = sending.send(wire)
             release = partial(self._release, request.place, wire, response, reusable=whole)
-            headers = _headers(response)
+            headers, plain = _headers(response), wire if wire.is_plain else None
             if request.body is None and response.status in {200, 206}:
-                return LaneReply(response.status, headers, Download(response, release, request.meter, request.translated))
+                return LaneReply(
+                    response.status, headers, Download(response, plain, release, request.meter, request.translated)
+                )
             content = response.read(_LARGEST_ANSWER)
             release()
         except BaseException:
@@ -243,24 +245,45 @@ class _Sending:
             size = _METERED if self._request.meter else BUFFER
             return all(self._send_piece(wire, piece) for piece in body.slices(size))
         body.rewind()
-        file = body.file() if wire.plain_socket is not None else None
+        file = body.file() if wire.is_plain else None
         return self._send_stream(wire, body) if file is None else self._send_file(wire, body, file)
 
     def _send_stream(self, wire: Wire, body: BlobBody) -> bool:
+        if not wire.is_plain or self._request.meter or not can_splice():
+            return self._relay(wire, body, None)
+        with closing(Pipe()) as pipe:
+            return self._relay(wire, body, pipe)
+
+    def _relay(self, wire: Wire, body: BlobBody, pipe: Pipe | None) -> bool:
+        """By the kernel, out of the source's own connection, where it can; else through a buffer."""
         buffer, left, size = memoryview(bytearray(min(BUFFER, body.length))), body.length, _METERED
         while left:
-            began = time.monotonic()
-            piece = buffer[: body.readinto(buffer[: min(size, left)])]
-            left -= len(piece)
-            if not self._send_piece(wire, piece):
+            if wire.has_answer():
                 return False
-            if self._request.meter is None:
-                size = next_size(size, time.monotonic() - began)
+            if pipe is not None and (count := body.splice(pipe.write_end, min(Pipe.SIZE, left))):
+                whole = self._send_pipe(wire, pipe, count)
+            else:
+                began = time.monotonic()
+                count = body.readinto(buffer[: min(size, left)])
+                whole = self._send_piece(wire, buffer[:count])
+                size = _METERED if self._request.meter else next_size(size, time.monotonic() - began)
+            if not whole:
+                return False
+            left -= count
+        return True
+
+    def _send_pipe(self, wire: Wire, pipe: Pipe, count: int) -> bool:
+        while count:
+            sent = wire.splice_from(pipe.read_end, count)
+            if not sent:
+                return False
+            self._moved += sent
+            count -= sent
         return True
 
     def _send_piece(self, wire: Wire, piece: "bytes | memoryview") -> bool:
         view = memoryview(piece)
-        if not self._take_turn(wire, len(view)) or wire.has_answer():
+        if not self._take_turn(wire, len(view)):
             return False
         while view:
             sent = wire.send(view)

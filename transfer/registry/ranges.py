@@ -8,6 +8,7 @@ its end. Does not know how bytes are asked for, nor how a stream that breaks is 
 """
 
 import asyncio
+import mmap
 import threading
 import time
 from collections import deque
@@ -26,15 +27,17 @@ from transfer.registry.side import on_side
 # Long enough for a round trip to be little beside it, short enough for many to fit into the budget.
 RANGE = 2 * MIB
 # What a blob with one stream asks for at once: a round trip of silence lies before each.
-LONE_RANGE = 32 * MIB
+LONE_RANGE = 64 * MIB
 # Below this there is too little to win.
 LARGE = 3 * RANGE
 # For one registry; as many large blobs at once have one stream each, and half a range of each has arrived on average.
 MOST_STREAMS = 16
 # Streams that together bring so many bytes a second, a gigabit, are not what limits; more would cost more CPU.
 ENOUGH = 128 * MIB
-# Seconds of waiting that say nothing of a stream.
+# Seconds of waiting that say nothing of a stream: some pass before the first byte.
 _GRACE = 0.01
+# Bytes that say nothing of a stream yet.
+_FIRST_BYTES = 512 * 1024
 # What is read ahead at once, and taken from the budget before.
 PIECE = 256 * 1024
 # Seconds between two looks at whether there is room again.
@@ -61,7 +64,34 @@ def is_slow(received: int, waited: float, blobs: int) -> bool:
     Args:
         blobs: how many are read from the registry at once, each likely as fast as this one.
     """
-    return waited > _GRACE + received * blobs / ENOUGH
+    return received >= _FIRST_BYTES and waited > _GRACE + received * blobs / ENOUGH
+
+
+class Buffers:
+    """
+    Buffers of a piece each, used again and again by all that is read from one registry.
+
+    Memory maps of their own: freed, they go back to the system at once, while the C library's heaps (one a thread)
+    would keep tens of megabytes of them.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[memoryview] = []
+
+    def take(self) -> memoryview:
+        """A buffer, whatever is in it."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return memoryview(mmap.mmap(-1, PIECE, access=mmap.ACCESS_COPY))
+
+    def give_back(self, buffer: memoryview) -> None:
+        """Let others use it."""
+        self._free.append(buffer)
+
+    def clear(self) -> None:
+        """Give the memory of those that are free back to the system."""
+        self._free.clear()
 
 
 class Ranges:
@@ -78,6 +108,7 @@ class Ranges:
 
     def __init__(self, read_ahead: Budget) -> None:
         self.read_ahead = read_ahead
+        self.buffers = Buffers()
         self.blobs = 0
         self.sends_ranges = True
 
@@ -110,14 +141,16 @@ class _Ahead:
     of its digest, so that is another copy, in another storage, at most.
     """
 
-    def __init__(self, stream: BlobStream, first: int, etag: str | None, budget: Budget) -> None:
+    def __init__(self, stream: BlobStream, first: int, etag: str | None, ranges: Ranges) -> None:
         self.stream = stream
         self.position = first
         self.fits = True
         self._etag = etag
-        self._budget = budget
+        self._budget = ranges.read_ahead
+        self._buffers = ranges.buffers
         self._changed = threading.Condition()
-        self._pieces: deque[memoryview] = deque()
+        # Buffers with the bytes in them that were not taken yet.
+        self._pieces: deque[tuple[memoryview, slice]] = deque()
         self._held = 0
         self._has_turn = False
         self._over = False
@@ -142,15 +175,15 @@ class _Ahead:
 
     def _fill(self) -> None:
         while self._left and self._may_read():
-            buffer, count = memoryview(bytearray(min(PIECE, self._left))), 0
+            buffer, count = self._buffers.take(), 0
             try:
-                count = self.stream.readinto(buffer)
+                count = self.stream.readinto(buffer[: self._left])
             finally:
                 self._budget.give_back(PIECE - count)
             with self._changed:
                 self._held += count
                 self._left -= count
-                self._pieces.append(buffer[:count])
+                self._pieces.append((buffer, slice(0, count)))
                 self._changed.notify()
 
     def _may_read(self) -> bool:
@@ -172,11 +205,14 @@ class _Ahead:
                 if self._failure is not None:
                     raise self._failure
                 return 0
-            piece = self._pieces.popleft()
-            count = min(len(buffer), len(piece))
-            buffer[:count] = piece[:count]
-            if count < len(piece):
-                self._pieces.appendleft(piece[count:])
+            piece, there = self._pieces.popleft()
+            count: int = min(len(buffer), there.stop - there.start)
+            left = slice(there.start + count, there.stop)
+            buffer[:count] = piece[there.start : left.start]
+            if left.start < left.stop:
+                self._pieces.appendleft((piece, left))
+            else:
+                self._buffers.give_back(piece)
             self._give_back(count)
         self.position += count
         return count
@@ -190,6 +226,8 @@ class _Ahead:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
+        for buffer, _ in self._pieces:
+            self._buffers.give_back(buffer)
         self._pieces.clear()
         self._give_back(self._held)
         await self.stream.aclose()
@@ -223,6 +261,8 @@ class _RangedBlob(Pieces):
                 yield self
         finally:
             self._ranges.blobs -= 1
+            if not self._ranges.blobs:
+                self._ranges.buffers.clear()
 
     async def aclose(self) -> None:
         """Drop what was not handed on."""
@@ -242,19 +282,27 @@ class _RangedBlob(Pieces):
             lane.call(self._pass_on)
         return 0
 
+    def splice(self, pipe: int, count: int, /) -> int:
+        """Have the kernel put at most so many of the next bytes into a pipe; 0 where it cannot now. Blocks."""
+        if not self._leads() or self._may_read_ahead():
+            return 0
+        moved = self._timed(partial(self._lead.splice, pipe, min(count, self._lead.end - self._position)))
+        self._position += moved
+        return moved
+
     def _take(self, buffer: memoryview) -> int:
         """The next bytes of the range that has its turn; none at its end."""
         if self._leads():
-            return self._timed(buffer[: self._lead.end - self._position])
+            return self._timed(partial(self._lead.readinto, buffer[: self._lead.end - self._position]))
         return self._ahead[0].take(buffer) if self._ahead else 0
 
     def _leads(self) -> bool:
         """Whether the stream has the turn; else the first range read ahead has, if there is one."""
         return self._position < self._lead.end
 
-    def _timed(self, buffer: memoryview) -> int:
+    def _timed(self, move: Callable[[], int]) -> int:
         asked = time.monotonic()
-        count = self._lead.readinto(buffer)
+        count = move()
         self._waited += time.monotonic() - asked
         self._received += count
         self._slow = self._slow or is_slow(self._received, self._waited, self._ranges.blobs)
@@ -282,7 +330,7 @@ class _RangedBlob(Pieces):
         while self._may_read_ahead():
             end = range_end(self._asked, self._end, alone=False)
             stream = self._stream(self._asked, end)
-            self._ahead.append(_Ahead(stream, self._asked, self._etag, self._ranges.read_ahead))
+            self._ahead.append(_Ahead(stream, self._asked, self._etag, self._ranges))
             self._asked = end
 
     async def _pass_on(self) -> None:

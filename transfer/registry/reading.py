@@ -142,15 +142,32 @@ class BlobStream:
             if self._download is None:
                 return self._copy_into(buffer)
             while self._position < self.end:
-                try:
-                    if count := self._read_into(buffer, self._download):
-                        return count
-                except ConnectionFailed as error:
-                    lane.call(partial(self._go_on, error))
+                if count := self._unless_broken(partial(self._read_into, buffer)):
+                    return count
         return 0
 
-    def _read_into(self, buffer: memoryview, download: Readable) -> int:
+    def splice(self, pipe: int, count: int, /) -> int:
+        """Have the kernel put at most so many of the next bytes into a pipe; 0 where it cannot now. Blocks."""
+        with on_side("source"):
+            count = min(count, self.end - self._position)
+            if self._download is None or self._skip or not count:
+                return 0
+            moved = self._unless_broken(partial(self._download.splice, pipe, count))
+        self._position += moved
+        return moved
+
+    def _unless_broken(self, move: Callable[[], int]) -> int:
+        """The bytes that were moved; none where the stream had to be opened anew."""
+        try:
+            return move()
+        except ConnectionFailed as error:
+            lane.call(partial(self._go_on, error))
+            return 0
+
+    def _read_into(self, buffer: memoryview) -> int:
         """The next bytes that are wanted; none where those that came are not."""
+        download = self._download
+        assert download is not None  # noqa: S101 - who calls has looked
         count = download.readinto(buffer[: self._skip or len(buffer)])
         if not count:
             raise self._ended()
@@ -266,4 +283,3 @@ class BlobStream:
         return ContentMismatch(
             f"{self._what}: its size should be {self._blob.size}, and {found}; the registry holds something else"
         )
-

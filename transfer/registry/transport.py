@@ -131,10 +131,14 @@ class Transport:
 
     Args:
         config: the timeouts; how many connections there are is bounded by the engine's limits, not here.
+
+    Attributes:
+        large_blob_bytes: blobs above this many bytes are to go in the lane.
     """
 
     def __init__(self, config: TransferConfig | None = None) -> None:
         self._config = config or TransferConfig()
+        self.large_blob_bytes = self._config.large_blob_bytes
         self._places: dict[tuple[str, str, Tls], Surroundings] = {}
         self._trust: dict[Tls, ssl.SSLContext] = {}
         self._looking = asyncio.Lock()

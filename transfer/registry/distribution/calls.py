@@ -57,14 +57,13 @@ class Calls(msgspec.Struct, frozen=True):
         *,
         headers: Mapping[str, str] | None = None,
         actions: str = "pull",
-        large: bool = False,
     ) -> Call:
-        """About a blob; `large` where its bytes are to come in the lane."""
+        """About a blob."""
         what = f"{method} blob {digest} of {self.name(repository)}"
         path = f"/v2/{repository}/blobs/{digest}"
         meter = self.meter if method == "GET" else None
         access = Access(repository, actions)
-        return Call(f"{method} blob", path, what, access, expected, headers or {}, meter=meter, large=large)
+        return Call(f"{method} blob", path, what, access, expected, headers or {}, meter=meter)
 
     def start(self, repository: str) -> Call:
         """For a new upload session."""
@@ -93,9 +92,7 @@ class Calls(msgspec.Struct, frozen=True):
         what = f"{method} upload to {self.name(upload.repository)}"
         access, meter = Access(upload.repository, _PUSH), self.meter if body else None
         large = isinstance(body, BlobBody)
-        return Call(
-            f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter, large, progress
-        )
+        return Call(f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter, large, progress)
 
     def name(self, repository: str) -> str:
         """A repository as an error names it."""

@@ -12,6 +12,8 @@ from copy import copy
 from types import MappingProxyType
 from typing import Self, TypeVar
 
+from msgspec.structs import replace
+
 from transfer.engine.config import UNPACED, Pace
 from transfer.engine.events import Observer, Requested
 from transfer.engine.limits import Limits
@@ -223,8 +225,9 @@ class DistributionClient:
     @asynccontextmanager
     async def get_blob(self, repository: str, blob: Descriptor, first: int, end: int) -> AsyncIterator[Answer]:
         """The bytes [first, end) of a blob, tried once; the answer may be a 200 with all of it."""
-        headers, large = range_header(first, end, blob.size), blob.size > self.large_blob_bytes
-        call = self._calls.blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers, large=large)
+        headers = range_header(first, end, blob.size)
+        call = self._calls.blob("GET", repository, blob.digest, frozenset({200, 206}), headers=headers)
+        call = replace(call, large=blob.size > self.large_blob_bytes)
         async with AsyncExitStack() as stack:
             # Only the request takes a slot: the body may take hours, and its reader may wait for others.
             async with self._slot(call):
@@ -260,7 +263,9 @@ class DistributionClient:
             "Content-Range": f"{body.first}-{body.end - 1}",
         }
         # ECR answers 201 instead of 202.
-        call = self._calls.upload("PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body, progress=progress)
+        call = self._calls.upload(
+            "PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body, progress=progress
+        )
         async with self._slot(call), self._exchange.open(call) as answer:
             return moved(upload, answer, call.what)
 
