@@ -59,11 +59,18 @@ class Pieces(ABC):
     def readinto(self, buffer: memoryview, /) -> int:
         """As of `Readable`."""
 
+    def splice(self, pipe: int, count: int, /) -> int:  # noqa: ARG002 - as asked
+        """As of `Readable`: never, where no other is said."""
+        return 0
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await lane.run_in_lane(self._piece)
+        try:
+            piece = await lane.run_in_lane(self._piece)
+        except SourceFailed as failed:
+            raise failed.error from None
         if not piece:
             raise StopAsyncIteration
         return piece
@@ -281,7 +288,7 @@ def _ends_at(length: int, size: int) -> str:
     return f"it ends at byte {length}" if length < size else "it goes on behind that"
 
 
-class _Pieces:
+class _Pieces(Pieces):
     """A stream of the event loop, read by a worker thread a piece at a time."""
 
     def __init__(self, pieces: AsyncIterator[bytes], left: int, reader: BlobReader) -> None:
@@ -290,10 +297,7 @@ class _Pieces:
         self._reader = reader
         self._rest = memoryview(b"")
 
-    def splice(self, pipe: int, count: int) -> int:  # noqa: ARG002 - as asked
-        return 0
-
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: memoryview, /) -> int:
         if not self._rest:
             self._rest = memoryview(lane.call(self._next))
             if len(self._rest) > self._left:

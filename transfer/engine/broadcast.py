@@ -1,24 +1,31 @@
 """
 Broadcast: one read of a blob, handed to several uploads at once.
 
-The read waits for the slowest of them, as far as patience goes: one that keeps the others waiting for longer is let
-go of, and reads on by itself. Holds a bounded window of bytes. Knows no target, and verifies nothing: every upload
-does so for itself.
+A worker thread reads, and waits for the slowest of them, as far as patience goes: one that keeps the others waiting for
+longer is let go of, and reads on by itself. Holds a bounded window of bytes. Knows no target, and verifies nothing:
+every upload does so for itself.
 """
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import BinaryIO, Literal
 
+from transfer.engine import lane
+from transfer.engine.blob_reader import BlobReader, Pieces, SourceFailed
 from transfer.engine.config import MIB
 from transfer.engine.content import BlobSource
 from transfer.model.descriptor import Descriptor
 
-# What a reader may be behind the fastest one; sources hand on pieces of at most 1 MiB.
+# What a reader may be behind the fastest one.
 WINDOW_BYTES = 2 * MIB
+_PIECE = 256 * 1024
+# Seconds between two looks at whether the work is still wanted.
+_LOOK_SECONDS = 0.1
 
 # Not come yet; fed; reading the source by itself; in need of no more.
 State = Literal["awaited", "listening", "alone", "over"]
@@ -47,52 +54,56 @@ class Broadcast:
         self._patience = patience
         self._clock = clock
         self._began = clock()
-        self._moved = asyncio.Event()
-        self.readers = [Reader(source, self._moved) for _ in range(readers)]
+        # Of the state and the pieces of all readers.
+        self._changed = threading.Condition()
+        self.readers = [Reader(source, self._changed) for _ in range(readers)]
 
     async def run(self) -> None:
         """Read the blob from the least offset that a reader asks for, and hand on what comes until nobody listens."""
         failure: Exception | None = None
         cancelled = True
         try:
-            await self._wait_for(lambda: [one for one in self.readers if one.is_awaited])
-            listening = [one for one in self.readers if one.is_listening]
-            if listening:
-                await self._read(min(one.position for one in listening))
+            async with BlobReader(self._source, self._blob) as reader:
+                await lane.run_in_lane(partial(self._run, reader))
             cancelled = False
-        except Exception as error:  # noqa: BLE001 - comes out of every reader, whatever it is
-            failure, cancelled = error, False
+        except SourceFailed as failed:
+            failure, cancelled = failed.error, False
         finally:
             for one in self.readers:
                 one.end(failure, go_on=cancelled)
 
-    async def _read(self, offset: int) -> None:
-        async with self._source.open_blob(self._blob, offset=offset) as pieces:
-            async for piece in pieces:
-                await self._wait_for(lambda: [one for one in self.readers if one.is_full])
+    def _run(self, reader: BlobReader) -> None:
+        self._wait_for(lambda: [one for one in self.readers if one.is_awaited])
+        positions = [one.position for one in self.readers if one.is_listening]
+        if not positions:
+            return
+        offset, buffer = min(positions), memoryview(bytearray(_PIECE))
+        reader.seek(offset)
+        while offset < self._blob.size and any(one.is_listening for one in self.readers):
+            piece = bytes(buffer[: reader.readinto(buffer[: self._blob.size - offset])])
+            self._wait_for(lambda: [one for one in self.readers if one.is_full])
+            with self._changed:
                 for one in self.readers:
-                    one.take(piece, offset)
-                if not any(one.is_listening for one in self.readers):
-                    return
-                offset += len(piece)
+                    one.take(memoryview(piece), offset)
+                self._changed.notify_all()
+            offset += len(piece)
 
-    async def _wait_for(self, awaited: Callable[[], Iterable["Reader"]]) -> None:
+    def _wait_for(self, awaited: Callable[[], Iterable["Reader"]]) -> None:
         """Wait until no reader is awaited any more; one that keeps others waiting for too long is let go of."""
         pending = dict.fromkeys(self.readers, 0.0)
-        while late := list(awaited()):
-            others = any(one.is_listening and one not in late for one in self.readers)
-            began = self._clock()
-            self._moved.clear()
-            left = self._patience - max(pending[one] for one in late)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left if others else None):
-                    await self._moved.wait()
-            now = self._clock()
-            for one in late if others else ():
-                pending[one] += now - began
-                one.kept_waiting += now - began
-                if is_lagging(pending[one], one.kept_waiting, now - self._began, self._patience):
-                    one.let_go()
+        with self._changed:
+            while late := list(awaited()):
+                lane.check()
+                others = any(one.is_listening and one not in late for one in self.readers)
+                left = self._patience - max(pending[one] for one in late) if others else _LOOK_SECONDS
+                began = self._clock()
+                self._changed.wait(min(_LOOK_SECONDS, left))
+                now = self._clock()
+                for one in late if others else ():
+                    pending[one] += now - began
+                    one.kept_waiting += now - began
+                    if is_lagging(pending[one], one.kept_waiting, now - self._began, self._patience):
+                        one.let_go()
 
 
 def is_lagging(wait: float, waits: float, elapsed: float, patience: float) -> bool:
@@ -113,16 +124,15 @@ class Reader:
     Attributes:
         position: where the next byte from the broadcast belongs.
         kept_waiting: seconds that the others have waited for this one.
-        on_lag: called once when this one is let go of.
+        on_lag: called once, in the event loop, when this one is let go of.
     """
 
-    def __init__(self, source: BlobSource, moved: asyncio.Event) -> None:
+    def __init__(self, source: BlobSource, changed: threading.Condition) -> None:
         self._source = source
-        self._moved = moved
+        self._changed = changed
         self._loop = asyncio.get_running_loop()
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[memoryview] = deque()
         self._held = 0
-        self._came = asyncio.Event()
         self._state: State = "awaited"
         self._failure: Exception | None = None
         self.position = 0
@@ -141,19 +151,18 @@ class Reader:
     def is_full(self) -> bool:
         return self.is_listening and self._held >= WINDOW_BYTES
 
-    def take(self, piece: bytes, offset: int) -> None:
+    def take(self, piece: memoryview, offset: int) -> None:
         """Get a piece that lies at an offset of the blob, as far as it is new here."""
         fresh = offset + len(piece) - self.position
         if self.is_listening and fresh > 0:
             self._pieces.append(piece[-fresh:])
             self._held += min(fresh, len(piece))
             self.position = offset + len(piece)
-            self._came.set()
 
     def let_go(self) -> None:
         """Be waited for no longer, and read on alone."""
         if self._leave("alone") and self.on_lag is not None:
-            self.on_lag()
+            self._loop.call_soon_threadsafe(self.on_lag)
 
     def withdraw(self) -> None:
         """Be waited for no longer: the upload is over, or needs no bytes."""
@@ -165,18 +174,18 @@ class Reader:
         self._leave("alone" if go_on or self.is_awaited else "over")
 
     def _leave(self, state: State) -> bool:
-        if self._state not in {"awaited", "listening"}:
-            return False
-        self._state = state
-        self._came.set()
-        self._moved.set()
+        with self._changed:
+            if self._state not in {"awaited", "listening"}:
+                return False
+            self._state = state
+            self._changed.notify_all()
         return True
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO | None:
         """The source's own file, in a worker thread: who has one does not need to be fed."""
         file = self._source.open_file(descriptor)
         if file is not None:
-            self._loop.call_soon_threadsafe(self.withdraw)
+            self.withdraw()
         return file
 
     def locate(self, descriptor: Descriptor) -> str:
@@ -191,32 +200,55 @@ class Reader:
             async with self._source.open_blob(descriptor, offset=offset, end=end) as pieces:
                 yield pieces
             return
-        self._state, self.position = "listening", offset
-        self._moved.set()
+        with self._changed:
+            self._state, self.position = "listening", offset
+            self._changed.notify_all()
         try:
-            async with aclosing(self._listen(descriptor, offset)) as pieces:
-                yield pieces
+            async with BlobReader(self._source, descriptor) as alone:
+                yield _Fed(self, alone, offset, descriptor.size)
         finally:
             self._leave("over")
-            self._pieces.clear()
-            self._held = 0
+            with self._changed:
+                self._pieces.clear()
+                self._held = 0
 
-    async def _listen(self, descriptor: Descriptor, position: int) -> AsyncGenerator[bytes]:
-        while True:
-            self._came.clear()
-            while self._pieces:
-                piece = self._pieces.popleft()
-                self._held -= len(piece)
-                self._moved.set()
-                position += len(piece)
-                yield piece
-            if self._state == "listening":
-                await self._came.wait()
-            else:
-                break
-        if self._failure is not None:
-            raise self._failure
-        if self._state == "alone" and position < descriptor.size:
-            async with self._source.open_blob(descriptor, offset=position) as pieces:
-                async for piece in pieces:
-                    yield piece
+    def next(self, most: int) -> memoryview | None:
+        """At most so many of the bytes that were read for it; None where there are no more to come. Blocks."""
+        with self._changed:
+            while not self._pieces and self.is_listening:
+                lane.check()
+                self._changed.wait(_LOOK_SECONDS)
+            if not self._pieces:
+                if self._failure is not None:
+                    raise self._failure
+                return None
+            piece = self._pieces.popleft()
+            if len(piece) > most:
+                self._pieces.appendleft(piece[most:])
+            self._held -= min(most, len(piece))
+            self._changed.notify_all()
+        return piece[:most]
+
+
+class _Fed(Pieces):
+    """The bytes of one reader: what is read for it, and the rest, which it reads alone."""
+
+    def __init__(self, reader: Reader, alone: BlobReader, position: int, size: int) -> None:
+        self._reader = reader
+        self._alone = alone
+        self._position = position
+        self._size = size
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Put the next bytes into a buffer; 0 at the end. Blocks; called in a worker thread."""
+        piece = self._reader.next(len(buffer))
+        if piece is not None:
+            count = len(piece)
+            buffer[:count] = piece
+        elif self._position < self._size:
+            self._alone.seek(self._position)
+            count = self._alone.readinto(buffer[: self._size - self._position])
+        else:
+            return 0
+        self._position += count
+        return count
