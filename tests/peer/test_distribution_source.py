@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
-from tests.distribution_ends import Registry, opened
+from tests.distribution_ends import CONFIG, Registry, opened
 from tests.images import BuiltImage, ImageBuilder, encode
 from tests.peer.quirky import QuirkyRegistry, error, method_of, on, quirky, refuse
 from tests.peer.scripted import Arrived, Step, answer, scripted
@@ -29,9 +30,11 @@ CONTENT = bytes(range(256)) * 4096
 BLOB = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(CONTENT), size=len(CONTENT))
 
 
-@pytest_asyncio.fixture
-async def registry(peer: QuirkyRegistry) -> AsyncIterator[Registry]:
-    async with opened(peer.registry, settings=PLAIN, logins=Given(Login("me", "canary-77aa"))) as ready:
+@pytest_asyncio.fixture(params=["event loop", "lane"])
+async def registry(peer: QuirkyRegistry, request: pytest.FixtureRequest) -> AsyncIterator[Registry]:
+    """Blobs are read both ways: what holds in the event loop holds in worker threads."""
+    config = replace(CONFIG, large_blob_bytes=0 if request.param == "lane" else len(CONTENT))
+    async with opened(peer.registry, settings=PLAIN, logins=Given(Login("me", "canary-77aa")), config=config) as ready:
         yield ready
 
 

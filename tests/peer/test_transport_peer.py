@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace as replace_field
 from pathlib import Path
@@ -38,8 +38,23 @@ MIB = 1024 * 1024
 SECRET = "canary-7d1f"
 
 
+@pytest.fixture(autouse=True, params=["event loop", "lane"])
+def way(request: pytest.FixtureRequest) -> str:
+    """Every request goes both ways: what holds in the event loop holds in worker threads."""
+    Way.large = request.param == "lane"
+    return str(request.param)
+
+
+class Way:
+    large = False
+
+
 def post(url: str, content: bytes = b"{}") -> Request:
-    return Request("POST", url, {"Content-Type": "application/json"}, RequestBody.of(content))
+    return Request("POST", url, {"Content-Type": "application/json"}, RequestBody.of(content), large=Way.large)
+
+
+def get(url: str, headers: Mapping[str, str] | None = None) -> Request:
+    return Request("GET", url, headers or {}, large=Way.large)
 
 
 async def send(request: Request, config: TransferConfig = QUICK) -> Reply:
@@ -87,10 +102,11 @@ async def test_a_connection_is_used_again() -> None:
 async def test_connections_made_ahead_are_those_that_requests_take() -> None:
     async with scripted(answer()) as peer, Transport(QUICK) as transport:
         await transport.connect(peer.url, count=4, what="connect")
-        await gather(transport.send(post(peer.url), what="x") for _ in range(4))
+        request = replace(post(peer.url), large=False)
+        await gather(transport.send(request, what="x") for _ in range(4))
         assert (peer.connections, len(peer.requests)) == (4, 4)
         await transport.connect(peer.url, count=5, what="connect")
-        await gather(transport.send(post(peer.url), what="x") for _ in range(5))
+        await gather(transport.send(request, what="x") for _ in range(5))
         assert peer.connections == 5, "what is idle already counts"
 
 
@@ -327,7 +343,7 @@ async def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path, content:
     if content is not None:
         bundle.write_text(content)
     with pytest.raises(InvalidConfig, match=f"ca.pem: {reason}"):
-        await send(Request("GET", "https://127.0.0.1:1/", {}, tls=Tls(ca_bundle=str(bundle))))
+        await send(replace(get("https://127.0.0.1:1/"), tls=Tls(ca_bundle=str(bundle))))
 
 
 async def test_a_stream_gives_the_bytes_as_they_come() -> None:
@@ -335,7 +351,7 @@ async def test_a_stream_gives_the_bytes_as_they_come() -> None:
     async with (
         scripted(answer(206, content)) as peer,
         Transport(QUICK) as transport,
-        transport.stream(Request("GET", peer.url, {"Range": "bytes=0-"}), what="layer") as reply,
+        transport.stream(get(peer.url, {"Range": "bytes=0-"}), what="layer") as reply,
     ):
         got = b"".join([chunk async for chunk in reply.chunks])
     assert (reply.status, got) == (206, content)
@@ -349,7 +365,7 @@ async def read_all(request: Request) -> bytes:
 
 async def test_a_stream_that_breaks_off_fails_without_showing_the_signed_url() -> None:
     async with scripted(broken_off(b"abc", length=10)) as peer:
-        request = Request("GET", f"{peer.url}/layer?X-Amz-Signature={SECRET}", {})
+        request = get(f"{peer.url}/layer?X-Amz-Signature={SECRET}")
         with pytest.raises(ConnectionFailed, match="the answer broke off") as caught:
             await read_all(request)
     assert SECRET not in f"{request!r} {''.join(traceback.format_exception(caught.value))}"
@@ -358,5 +374,5 @@ async def test_a_stream_that_breaks_off_fails_without_showing_the_signed_url() -
 async def test_an_error_of_the_reader_passes_through_a_stream_untouched() -> None:
     async with scripted(answer(200, b"abc")) as peer, Transport(QUICK) as transport:
         with pytest.raises(OSError, match="disk full"):
-            async with transport.stream(Request("GET", peer.url, {}), what="layer"):
+            async with transport.stream(get(peer.url), what="layer"):
                 raise OSError("disk full")

@@ -38,7 +38,10 @@ class Download(Pieces):
         translated: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._wire = wire if can_splice() and not meter and not response.chunked else None
+        self._has_length = response.length is not None
+        # Nothing that came lies here: it can all be had from the socket.
         self._is_drained = False
+        self._shall_drain = False
         self._translated = translated
         self._response = response
         self._release: Callable[[], None] | None = release
@@ -53,12 +56,8 @@ class Download(Pieces):
         """
         view = buffer[:_METERED] if self._meter else buffer
         with self._translated():
-            if self._wire is not None:
-                # No more than lies here already: what comes after it, the kernel may move.
-                view = view[: len(self._response.peek())]
-            count = self._response.readinto(view)
-            self._is_drained = self._wire is not None
-            if not count and view and self._response.length:
+            count = self._read(view)
+            if not count and self._response.length:
                 raise http.client.IncompleteRead(b"", self._response.length)
         if self._response.isclosed():
             self.close()
@@ -66,10 +65,32 @@ class Download(Pieces):
             lane.call(partial(self._meter.take, count))
         return count
 
+    def _read(self, view: memoryview) -> int:
+        self._is_drained = self._shall_drain
+        if not self._shall_drain:
+            return self._response.readinto(view)
+        # No more than lies here already: what comes after it, the kernel may move.
+        self._shall_drain = False
+        lying = self._response.peek()
+        return self._response.readinto(view[: len(lying)]) if lying else 0
+
+    @property
+    def has_length(self) -> bool:
+        """Whether the answer says how long it is."""
+        return self._has_length
+
+    def goes_on(self) -> bool:
+        """Whether there is more. Blocks."""
+        with self._translated():
+            return not self._response.isclosed() and bool(self._response.read(1))
+
     def splice(self, pipe: int, count: int, /) -> int:
         """Have the kernel put at most so many of the next bytes into a pipe; 0 where it cannot now. Blocks."""
         left = self._response.length
-        if self._wire is None or not self._is_drained or not left:
+        if self._wire is None or not left:
+            return 0
+        if not self._is_drained:
+            self._shall_drain = True
             return 0
         with self._translated():
             moved = self._wire.splice_into(pipe, min(count, left))

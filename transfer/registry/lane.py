@@ -148,7 +148,7 @@ class Lane:
                 return LaneReply(
                     response.status, headers, Download(response, plain, release, request.meter, request.translated)
                 )
-            content = response.read(_LARGEST_ANSWER)
+            content = _content(response)
             release()
         except BaseException:
             wire.close()
@@ -187,6 +187,14 @@ class Lane:
 
     async def _resolved(self, host: str, port: int, public_only: bool) -> Sequence[Address]:  # noqa: FBT001 - as Resolve
         return await self._resolve(host, port, public_only)
+
+
+def _content(response: http.client.HTTPResponse) -> bytes:
+    length = response.length
+    content = response.read(_LARGEST_ANSWER)
+    if length is not None and len(content) < min(length, _LARGEST_ANSWER):
+        raise http.client.IncompleteRead(content, length - len(content))
+    return content
 
 
 def _discard(reply: LaneReply) -> None:

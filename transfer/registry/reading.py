@@ -11,10 +11,10 @@ from functools import partial
 from typing import Protocol, Self, TypeVar
 
 from transfer.engine import lane
-from transfer.engine.blob_reader import Readable
 from transfer.engine.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError
 from transfer.model.descriptor import Descriptor
+from transfer.registry.download import Download
 from transfer.registry.replies import is_exact_range, length_of, strong_etag, total_of
 from transfer.registry.side import on_side
 
@@ -87,7 +87,7 @@ class BlobStream:
         self._stack = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
         # The same, where it comes in the lane.
-        self._download: Readable | None = None
+        self._download: Download | None = None
         self._rest = b""
         self._skip = 0
         self._breaks = 0
@@ -176,7 +176,12 @@ class BlobStream:
             return 0
         count = self._wanted(count)
         self._position += count
+        self._check_end(download)
         return count
+
+    def _check_end(self, download: Download) -> None:
+        if self._position == self._blob.size and not download.has_length and download.goes_on():
+            raise self._mismatch(f"more than {self.end} bytes came")
 
     def _copy_into(self, buffer: memoryview) -> int:
         """The same of what comes in the event loop."""
@@ -223,6 +228,8 @@ class BlobStream:
             self._skip -= skipped
             if wanted := chunk[skipped : skipped + self._wanted(len(chunk) - skipped)]:
                 self._position += len(wanted)
+                if self._download is not None and not self._download.has_length:
+                    await lane.run_in_lane(partial(self._check_end, self._download))
                 return wanted
 
     def _wanted(self, count: int) -> int:
@@ -248,7 +255,7 @@ class BlobStream:
             await self.aclose()
             raise
         self._chunks = answer.chunks
-        self._download = answer.chunks if isinstance(answer.chunks, Readable) else None
+        self._download = answer.chunks if isinstance(answer.chunks, Download) else None
 
     def _accept(self, answer: Opened) -> int:
         """How many bytes of an answer come before those that are wanted."""
