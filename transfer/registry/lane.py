@@ -172,10 +172,10 @@ class Lane:
         try:
             wire.patience = max(0.0, until - time.monotonic())
             if first.scheme == "https":
-                _begin_tls(wire, place, first.hostname or "")
+                wire = _with_tls(wire, place, first.hostname or "")
             if place.proxy and place.scheme == "https":
                 _tunnel(wire, place)
-                _begin_tls(wire, place, urlsplit(f"//{place.netloc}").hostname or "")
+                wire = _with_tls(wire, place, urlsplit(f"//{place.netloc}").hostname or "")
         except BaseException:
             wire.close()
             raise
@@ -228,8 +228,11 @@ class _Sending:
             whole = self._send_body(wire)
         except (BrokenPipeError, ConnectionResetError) as lost:
             # Whatever the peer has said before it went is still to be read.
-            return False, _answer(connection, lost)
-        return whole, connection.getresponse()
+            try:
+                return False, _answer(connection, wire)
+            except (OSError, http.client.HTTPException):
+                raise lost from None
+        return whole, _answer(connection, wire)
 
     def _target(self) -> str:
         place = self._request.place
@@ -352,11 +355,17 @@ class _Lent:
         """Nothing: whoever has the wire closes it."""
 
 
-def _answer(connection: http.client.HTTPConnection, lost: OSError) -> http.client.HTTPResponse:
-    try:
-        return connection.getresponse()
-    except (OSError, http.client.HTTPException):
-        raise lost from None
+def _answer(connection: http.client.HTTPConnection, wire: Wire) -> http.client.HTTPResponse:
+    """
+    The head of an answer, whole: `http.client` takes one that breaks off for one that ends there.
+
+    Raises:
+        OSError, http.client.HTTPException: none came, or not all of it.
+    """
+    response = connection.getresponse()
+    if wire.has_ended:
+        raise http.client.IncompleteRead(b"")
+    return response
 
 
 def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
@@ -368,15 +377,20 @@ def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
     return headers
 
 
-def _begin_tls(wire: Wire, place: Place, host: str) -> None:
+def _with_tls(wire: Wire, place: Place, host: str) -> Wire:
     if not isinstance(place.trust, ssl.SSLContext):
         raise TypeError("a place with TLS has a context")
     try:
+        if not wire.is_plain:
+            from transfer.registry.nested_tls import NestedWire  # noqa: PLC0415 - urllib3 serves few
+
+            return NestedWire(wire, place.trust, host)
         wire.begin_tls(place.trust, host)
     except ssl.CertificateError:
         raise
     except OSError as error:
         raise (NotConnected if isinstance(error, TimeoutError) else TlsRefused)(error) from None
+    return wire
 
 
 def _tunnel(wire: Wire, place: Place) -> None:
@@ -395,7 +409,7 @@ def _tunnel(wire: Wire, place: Place) -> None:
     for name, value in {"Host": authority, **_proxy_login(place.proxy or "")}.items():
         connection.putheader(name, value)
     connection.endheaders()
-    response = connection.getresponse()
+    response = _answer(connection, wire)
     if response.status != 200:
         raise ProxyRefused(response.status)
 

@@ -52,6 +52,9 @@ class Wire:
     Args:
         patience: seconds that one wait may take; may be changed at any time.
 
+    Attributes:
+        has_ended: whether the end of what comes was reached.
+
     Raises (all its methods):
         OSError: the connection is lost; TimeoutError where nothing moved for `patience` seconds.
         Stopped: the work is no longer wanted.
@@ -68,6 +71,7 @@ class Wire:
         # What was read to find out whether there is something to be read.
         self._early: bytes | None = None
         self.patience = patience
+        self.has_ended = False
 
     @classmethod
     def connect(cls, addresses: Sequence[Address], *, patience: float) -> "Wire":
@@ -95,6 +99,8 @@ class Wire:
         Raises:
             ssl.SSLError: certificates or versions do not fit.
         """
+        if self._tls is not None:
+            raise TypeError("TLS inside TLS is another wire's")
         self._tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
         self._socket = self._tls
         self._tls.settimeout(_TICK)
@@ -113,8 +119,11 @@ class Wire:
             self._early = self._early[count:] or None
             return count
         if self._tls is not None:
-            return self._until_moved(self._read_records, buffer, self._tls)
-        return self._until_moved(self._socket.recv_into, buffer)
+            count = self._until_moved(self._read_records, buffer, self._tls)
+        else:
+            count = self._until_moved(self._socket.recv_into, buffer)
+        self.has_ended = not count
+        return count
 
     def _read_records(self, buffer: memoryview, tls: ssl.SSLSocket) -> int:
         """TLS hands out a record at a time, 16 KiB; who has more room wants more."""
@@ -176,7 +185,7 @@ class Wire:
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - the signature of a socket's
         """A file to read a reply from; closing it leaves the socket open."""
         self._early = self._early or None
-        return io.BufferedReader(_Raw(self), _BUFFER)
+        return io.BufferedReader(Raw(self), _BUFFER)
 
     def close(self) -> None:
         self._socket.close()
@@ -231,7 +240,7 @@ def _connect(raw: socket.socket, address: Any, patience: float) -> None:
         raise OSError(error, os.strerror(error))
 
 
-class _Raw(io.RawIOBase):
+class Raw(io.RawIOBase):
     """What comes over a socket, as a file that `io.BufferedReader` reads."""
 
     def __init__(self, source: Source) -> None:
