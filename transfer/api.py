@@ -260,36 +260,59 @@ class Engine:
         async for name in self._ends.repositories(read_login(registry), access):
             yield name
 
-    async def greet(self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> None:
+    async def greet(
+        self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS, before_push: bool = False
+    ) -> None:
         """
         Reach a repository's registry while there is nothing to ask yet: what is asked next need not wait for that.
+
+        Args:
+            before_push: something may be pushed there next: the token for that, where there is one, is asked for now.
 
         Raises:
             TransferError: as of `copy_image`; what is asked next will tell the same.
         """
-        await self._ends.greet(read_repository(repository), access)
+        await self._ends.greet(read_repository(repository), access, before_push=before_push)
 
     async def digests(
-        self, repository: str, tags: Sequence[str], *, access: RegistryAccess = DEFAULT_ACCESS
+        self,
+        repository: str,
+        tags: Sequence[str],
+        *,
+        access: RegistryAccess = DEFAULT_ACCESS,
+        before_push: bool = False,
     ) -> Mapping[str, Digest | TransferError]:
         """
         What tags of a repository hold, in as few requests as its registry allows.
 
+        Args:
+            before_push: as of `greet`.
+
         Returns:
             By tag the digest, or why it cannot be told; tags that are not there are left out.
         """
-        return await (await self._ends.repository(read_repository(repository), access)).digests(tags)
+        place = read_repository(repository)
+        return await (await self._ends.repository(place, access, before_push=before_push)).digests(tags)
 
     async def referrers(
-        self, repository: str, digest: Digest, *, access: RegistryAccess = DEFAULT_ACCESS
+        self,
+        repository: str,
+        digest: Digest,
+        *,
+        access: RegistryAccess = DEFAULT_ACCESS,
+        before_push: bool = False,
     ) -> frozenset[Digest]:
         """
         The digests of what refers to an image of a repository.
 
+        Args:
+            before_push: as of `greet`.
+
         Raises:
             TransferError: as of `copy_image`.
         """
-        return await (await self._ends.repository(read_repository(repository), access)).referrers(digest)
+        place = read_repository(repository)
+        return await (await self._ends.repository(place, access, before_push=before_push)).referrers(digest)
 
     async def trimmed(self, digest: Digest, platforms: Sequence[str]) -> Digest | None:
         """

@@ -171,17 +171,18 @@ class Ends:
             observe=tally,
         )
 
-    async def greet(self, place: RemotePlace, access: RegistryAccess) -> None:
+    async def greet(self, place: RemotePlace, access: RegistryAccess, *, before_push: bool) -> None:
         """Make ready for questions about a place."""
         if isinstance(place, RegistryPlace):
-            await self._registry(place, access).greet(place.reference.repository)
+            await self._asking(place, access, before_push=before_push).greet(place.reference.repository)
         else:
             await self._ecr.repository(place, access)
 
-    async def repository(self, place: RemotePlace, access: RegistryAccess) -> Repository:
-        """A place whose tags are listed, or whose images deleted."""
+    async def repository(self, place: RemotePlace, access: RegistryAccess, *, before_push: bool = False) -> Repository:
+        """A place whose tags are listed, or whose images deleted; `before_push` where images may go there next."""
         if isinstance(place, RegistryPlace):
-            return DistributionRepository(self._registry(place, access), place.reference.repository)
+            client = self._asking(place, access, before_push=before_push)
+            return DistributionRepository(client, place.reference.repository)
         return await self._ecr.repository(place, access)
 
     async def repositories(self, place: RemotePlace, access: RegistryAccess) -> AsyncIterator[str]:
@@ -244,6 +245,10 @@ class Ends:
         for digest in known:
             client.holdings.note(reference.repository, digest)
         return DistributionTarget(site, known=known, is_begun=partial(self._known.is_begun, key))
+
+    def _asking(self, place: RegistryPlace, access: RegistryAccess, *, before_push: bool) -> DistributionClient:
+        client = self._registry(place, access)
+        return client.before_push() if before_push else client
 
     def _registry(self, place: RegistryPlace, access: RegistryAccess) -> DistributionClient:
         """The client of a registry, as one side reaches it."""

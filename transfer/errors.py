@@ -4,7 +4,7 @@ The one exception tree; imports nothing.
     TransferError                                     side: "source" | "target" | None
       InvalidReference, InvalidDigest, InvalidManifest, InvalidConfig, InvalidLayout      also ValueError
       ContentMismatch                                 bytes are not what their digest or size says
-      ConnectionFailed                                no usable answer: refused, reset, timed out, stalled
+      ConnectionFailed                                no usable answer: refused, reset, timed out, stalled; or permanent
       CredentialsMissing                              none found to sign with
       RegistryError                                   status, code, retry_after, details
         NotFound                                      repository, manifest or blob
@@ -63,13 +63,23 @@ class ConnectionFailed(TransferError):
     A request that got no usable answer.
 
     `reached` tells whether the same place had ever answered before: if not, its address is likelier wrong than the
-    link broken. `no_tls` tells that it answered a TLS greeting with something that is no TLS.
+    link broken. `no_tls` tells that it answered a TLS greeting with something that is no TLS. `permanent` tells that
+    the next try would meet the same: an untrusted certificate, say.
     """
 
-    def __init__(self, message: str, *, reached: bool = True, no_tls: bool = False, side: Side | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reached: bool = True,
+        no_tls: bool = False,
+        permanent: bool = False,
+        side: Side | None = None,
+    ) -> None:
         super().__init__(message, side=side)
         self.reached = reached
         self.no_tls = no_tls
+        self.permanent = permanent
 
 
 class CredentialsMissing(TransferError):

@@ -42,6 +42,8 @@ class Clock:
     ("error", "expected"),
     [
         (ConnectionFailed("reset"), True),
+        (ConnectionFailed("certificate", permanent=True), False),
+        (ConnectionFailed("certificate", reached=False, permanent=True), False),
         (refused(RateLimited, 400), True),
         (RateLimited("not asked for", status=429, code=PULLS_RESERVED), False),
         (refused(RegistryError, 500), True),

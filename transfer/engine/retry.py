@@ -32,7 +32,7 @@ async def pause(seconds: float) -> None:
 def retryable(error: TransferError) -> bool:
     """Whether the same request may succeed soon: no answer, throttled, or the registry's own fault."""
     match error:
-        case RateLimited(code=errors.PULLS_RESERVED):
+        case RateLimited(code=errors.PULLS_RESERVED) | ConnectionFailed(permanent=True):
             return False
         case ConnectionFailed() | RateLimited():
             return True

@@ -83,7 +83,8 @@ class Survey:
 
         async def one(repository: Reference) -> None:
             with suppress(TransferError):
-                await self._engine.greet(str(repository), access=self._accesses.to(repository.registry))
+                access = self._accesses.to(repository.registry)
+                await self._engine.greet(str(repository), access=access, before_push=True)
 
         await gather(map(one, {repository.registry: repository for repository in repositories}.values()))
 
@@ -97,7 +98,7 @@ class Survey:
         by_repository: dict[Reference, list[Reference]] = {}
         for one in references:
             by_repository.setdefault(Reference(one.registry, one.repository), []).append(one)
-        answers = await gather(self._asked(repository, asked) for repository, asked in by_repository.items())
+        answers = await gather(self._asked(repository, asked, side) for repository, asked in by_repository.items())
         found = {one: digest for answer in answers for one, digest in answer.items()}
         for error in found.values():
             if isinstance(error, TransferError):
@@ -124,13 +125,13 @@ class Survey:
         """
         try:
             names = [tag for tag in await self._all_tags(image.source) if tag.startswith(f"{digest.as_tag}.")]
-            ours = await self._belonging(image.source, digest, names)
+            ours = await self._belonging(image.source, digest, names, "source")
         except TransferError:
             return set()
 
         async def is_complete(target: Reference) -> bool:
             try:
-                return ours <= await self._belonging(target, digest, names)
+                return ours <= await self._belonging(target, digest, names, "target")
             except TransferError:
                 return False
 
@@ -148,18 +149,23 @@ class Survey:
             await self._listing.run(repository, ask, None)
         return self._tags[repository]
 
-    async def _belonging(self, image: Reference, digest: Digest, names: Sequence[str]) -> set[object]:
+    async def _belonging(self, image: Reference, digest: Digest, names: Sequence[str], side: Side) -> set[object]:
         """What refers to a digest in an image's repository, and what is under some tags of it."""
         repository, access = str(Reference(image.registry, image.repository)), self._accesses.to(image.registry)
-        referrers = await self._engine.referrers(repository, digest, access=access)
-        tagged = await self._engine.digests(repository, names, access=access) if names else {}
+        before_push = side == "target"
+        referrers = await self._engine.referrers(repository, digest, access=access, before_push=before_push)
+        if not names:
+            return {*referrers}
+        tagged = await self._engine.digests(repository, names, access=access, before_push=before_push)
         return {*referrers, *tagged.items()}
 
-    async def _asked(self, repository: Reference, asked: Sequence[Reference]) -> dict[Reference, Held]:
+    async def _asked(self, repository: Reference, asked: Sequence[Reference], side: Side) -> dict[Reference, Held]:
         access = self._accesses.to(repository.registry)
         names = {one: one.tag or one.digest or "" for one in asked}
         try:
-            found = await self._engine.digests(str(repository), list(names.values()), access=access)
+            found = await self._engine.digests(
+                str(repository), list(names.values()), access=access, before_push=side == "target"
+            )
         except TransferError as error:
             return dict.fromkeys(asked, error)
         return {one: found.get(name) for one, name in names.items()}

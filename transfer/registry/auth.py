@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -34,6 +35,8 @@ _MARGIN_SHARE = 0.2
 # Before a password's end (ECR's live 12 hours).
 _PASSWORD_MARGIN = 600.0
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+# The actions of who writes; those who write read as well.
+PUSH = "pull,push"
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -41,18 +44,36 @@ class Access(msgspec.Struct, frozen=True):
     What a request needs: actions in a repository, and pulling from another one where a blob is mounted.
 
     Without a repository it is to be let in at all, or to list the `catalog` of repositories.
+
+    Attributes:
+        before_push: it is a pull, and a push into the repository may follow: one token is asked for that serves both,
+            or for the pull alone where that is refused.
     """
 
     repository: str
     actions: str = "pull"
     also_from: str | None = None
+    before_push: bool = False
 
     @property
     def scopes(self) -> tuple[str, ...]:
+        """What a token is asked for."""
         if not self.repository:
             return ("registry:catalog:*",) if self.actions == "catalog" else ()
-        own = (f"repository:{self.repository}:{self.actions}",)
+        own = (f"repository:{self.repository}:{PUSH if self.before_push else self.actions}",)
         return (*own, f"repository:{self.also_from}:pull") if self.also_from else own
+
+    @property
+    def alone(self) -> "Access":
+        """What the request itself needs, whatever may follow."""
+        return replace(self, before_push=False)
+
+    @property
+    def served_by(self) -> tuple[tuple[str, ...], ...]:
+        """The scopes of the tokens that serve, the best one first: who may push may pull."""
+        if not self.repository or self.actions != "pull":
+            return (self.scopes,)
+        return tuple(dict.fromkeys((self.scopes, replace(self, before_push=True).scopes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +118,8 @@ class Authenticator:
         self._known_logins: dict[str, Login | None] = {}
         self._wanted: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._tokens: dict[tuple[str, ...], _Token] = {}
+        # Repositories for which a token to push was refused: their pulls ask for no more than they need.
+        self._pull_only: set[str] = set()
         self._renewing: Flights[None] = Flights()
 
     async def header(self, access: Access, *, what: str) -> str | None:
@@ -113,10 +136,13 @@ class Authenticator:
             login = await self._login(access)
             return login.basic if login else None
         while True:
-            token = self._tokens.get(access.scopes)
-            if token is not None and self._clock() < token.renew_at:
-                return token.header
-            await self._renewing.run(access.scopes, lambda: self._renew(access, what), None)
+            asked = self._asked(access)
+            now = self._clock()
+            for scopes in asked.served_by:
+                token = self._tokens.get(scopes)
+                if token is not None and now < token.renew_at:
+                    return token.header
+            await self._renewing.run(asked.scopes, partial(self._renew, asked, what), None)
 
     async def challenged(self, headers: Mapping[str, str], access: Access, sent: str | None, *, what: str) -> bool:
         """
@@ -128,9 +154,8 @@ class Authenticator:
         self._challenge = choose(parse_challenges(headers.get("www-authenticate", "")), what=what)
         if self._challenge.scheme == "bearer":
             self._note_scope(access)
-            known = self._tokens.get(access.scopes)
-            if known is not None and known.header == sent:
-                del self._tokens[access.scopes]
+            self._note_scope(access.alone)
+            self._forget_token(access, sent)
         elif sent is not None:
             self.expired(access)
         header = await self.header(access, what=what)
@@ -146,6 +171,15 @@ class Authenticator:
         """The password that was sent has run out: look for a new one."""
         self._logins.forget(self._registry)
         self._known_logins.pop(access.repository, None)
+
+    def _asked(self, access: Access) -> Access:
+        return access.alone if access.repository in self._pull_only else access
+
+    def _forget_token(self, access: Access, sent: str | None) -> None:
+        for scopes in self._asked(access).served_by:
+            known = self._tokens.get(scopes)
+            if known is not None and known.header == sent:
+                del self._tokens[scopes]
 
     def _note_scope(self, access: Access) -> None:
         """Remember what the registry itself asks for, where that is more than would be asked for anyway."""
@@ -174,7 +208,11 @@ class Authenticator:
         asked_at = self._clock()
         reply = await self._transport.send(request, what=what)
         if reply.status != 200:
-            raise _refusal(what, reply, realm)
+            refusal = _refusal(what, reply, realm)
+            if access.before_push and reply.status >= 400 and isinstance(refusal, Unauthorized):
+                self._pull_only.add(access.repository)
+                return
+            raise refusal
         value, life = _read_token(what, reply, realm)
         renew_at = asked_at + life - min(_MARGIN, life * _MARGIN_SHARE)
         self._tokens[access.scopes] = _Token(f"Bearer {value}", renew_at)

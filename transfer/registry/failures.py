@@ -88,10 +88,13 @@ _REASONS: tuple[tuple[_Kinds, str], ...] = (
         "the answer is not HTTP; check whether the endpoint is https or http",
     ),
     (aiohttp.InvalidURL, "this is not a URL; check the endpoint"),
+    (aiohttp.NonHttpUrlClientError, "this is not a URL of HTTP; check the endpoint"),
     (TooLarge, f"the answer is larger than {LARGEST_REPLY} bytes; check that this is a registry's API"),
     (OSError, "the connection was lost{detail}; try again"),
     (aiohttp.ClientError, "the exchange failed; try again"),
 )
+# What the next try would meet as well.
+_PERMANENT = (PrivateAddress, TooLarge, ssl.CertificateError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 # What may be raised where a request is sent or its answer is read.
 NETWORK_ERRORS = (aiohttp.ClientError, http.client.HTTPException, OSError)
 
@@ -104,6 +107,20 @@ def reason(error: BaseException, config: TransferConfig) -> str:
     return text.format(
         detail=f" ({detail})" if detail else "", connect=config.connect_timeout, read=config.read_timeout
     )
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether the same request cannot succeed soon."""
+    match _root(error):
+        case aiohttp.ClientHttpProxyError(status=status) | ProxyRefused(status=status):
+            return not may_pass(status)
+        case cause:
+            return isinstance(cause, _PERMANENT)
+
+
+def may_pass(status: int) -> bool:
+    """Whether a refusal with this status may be another answer soon, whoever gives it."""
+    return status in {408, 429} or status >= 500
 
 
 def is_no_tls(error: BaseException) -> bool:

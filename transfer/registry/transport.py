@@ -34,6 +34,8 @@ from transfer.registry.failures import (
     PrivateAddress,
     TooLarge,
     is_no_tls,
+    is_permanent,
+    may_pass,
     reason,
 )
 from transfer.registry.lane import Lane, LaneRequest, Timeouts, place_of
@@ -269,7 +271,7 @@ class Transport:
             reply = await self._lane.send(sent)
         self._reached.add(origin(request.url))
         try:
-            self._check_encoding(request, reply.headers, what)
+            self._check_encoding(request, reply.status, reply.headers, what)
             chunks = reply.body if isinstance(reply.body, Download) else _at_once(reply.body)
             yield StreamReply(reply.status, reply.headers, chunks)
         finally:
@@ -281,7 +283,7 @@ class Transport:
         """An exchange as far as the answer's head; all of it is over when the block is left."""
         response = await self._exchange(request, what)
         try:
-            self._check_encoding(request, response.headers, what)
+            self._check_encoding(request, response.status, response.headers, what)
             yield response
         finally:
             response.close()
@@ -311,11 +313,12 @@ class Transport:
         self._reached.add(origin(request.url))
         return response
 
-    def _check_encoding(self, request: Request, headers: Mapping[str, str], what: str) -> None:
+    def _check_encoding(self, request: Request, status: int, headers: Mapping[str, str], what: str) -> None:
         encoding = headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             raise ConnectionFailed(
-                f"{what}: {origin(request.url)}: the answer is {encoding!a}, which was not asked for"
+                f"{what}: {origin(request.url)}: the answer is {encoding!a}, which was not asked for",
+                permanent=not may_pass(status),
             )
 
     async def _chunks(self, response: aiohttp.ClientResponse, request: Request, what: str) -> AsyncGenerator[bytes]:
@@ -359,6 +362,7 @@ class Transport:
                 f"{what}: {place}: {reason(error, self._config)}",
                 reached=place in self._reached,
                 no_tls=is_no_tls(error),
+                permanent=is_permanent(error),
             ) from None
 
 

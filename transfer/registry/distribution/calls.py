@@ -11,13 +11,11 @@ import msgspec
 
 from transfer.engine.limits import Meter
 from transfer.model.digest import Digest
-from transfer.registry.auth import Access
+from transfer.registry.auth import PUSH, Access
 from transfer.registry.body import BlobBody, RequestBody
 from transfer.registry.distribution.exchange import Call
 from transfer.registry.distribution.headers import with_query
 from transfer.registry.distribution.sessions import Upload
-
-_PUSH = "pull,push"
 
 
 class Calls(msgspec.Struct, frozen=True):
@@ -27,10 +25,16 @@ class Calls(msgspec.Struct, frozen=True):
     Attributes:
         registry: its name, for errors.
         meter: counts the bytes of blobs.
+        before_push: what is read is read for the sake of a push into the same repository.
     """
 
     registry: str
     meter: Meter | None
+    before_push: bool = False
+
+    def reading(self, repository: str) -> Access:
+        """What a request needs that changes nothing."""
+        return Access(repository, before_push=self.before_push)
 
     def manifest(
         self,
@@ -43,10 +47,11 @@ class Calls(msgspec.Struct, frozen=True):
         body: RequestBody | None = None,
     ) -> Call:
         """About a manifest, by tag or digest."""
-        actions = {"PUT": _PUSH, "DELETE": "delete"}.get(method, "pull")
+        changes = {"PUT": Access(repository, PUSH), "DELETE": Access(repository, "delete")}
+        access = changes.get(method) or self.reading(repository)
         path = f"/v2/{repository}/manifests/{quote(reference, safe=':')}"
         what = f"{method} manifest {reference} of {self.name(repository)}"
-        return Call(f"{method} manifest", path, what, Access(repository, actions), expected, headers or {}, body)
+        return Call(f"{method} manifest", path, what, access, expected, headers or {}, body)
 
     def blob(
         self,
@@ -56,26 +61,25 @@ class Calls(msgspec.Struct, frozen=True):
         expected: frozenset[int],
         *,
         headers: Mapping[str, str] | None = None,
-        actions: str = "pull",
     ) -> Call:
         """About a blob."""
         what = f"{method} blob {digest} of {self.name(repository)}"
         path = f"/v2/{repository}/blobs/{digest}"
         meter = self.meter if method == "GET" else None
-        access = Access(repository, actions)
+        access = Access(repository, "delete") if method == "DELETE" else self.reading(repository)
         return Call(f"{method} blob", path, what, access, expected, headers or {}, meter=meter)
 
     def start(self, repository: str) -> Call:
         """For a new upload session."""
         what = f"POST upload to {self.name(repository)}"
-        access = Access(repository, _PUSH)
+        access = Access(repository, PUSH)
         return Call("POST upload", f"/v2/{repository}/blobs/uploads/", what, access, frozenset({202}))
 
     def mount(self, repository: str, digest: Digest, from_repository: str) -> Call:
         """For a blob of another repository, or else a new upload session."""
         what = f"POST mount of {digest} to {self.name(repository)}"
         path = with_query(f"/v2/{repository}/blobs/uploads/", mount=digest, **{"from": from_repository})
-        access = Access(repository, _PUSH, from_repository)
+        access = Access(repository, PUSH, from_repository)
         return Call("POST upload", path, what, access, frozenset({201, 202}))
 
     def upload(
@@ -90,7 +94,7 @@ class Calls(msgspec.Struct, frozen=True):
     ) -> Call:
         """About an upload session; a part of a blob goes in the lane."""
         what = f"{method} upload to {self.name(upload.repository)}"
-        access, meter = Access(upload.repository, _PUSH), self.meter if body else None
+        access, meter = Access(upload.repository, PUSH), self.meter if body else None
         large = isinstance(body, BlobBody)
         return Call(f"{method} upload", upload.url, what, access, expected, headers or {}, body, meter, large, progress)
 

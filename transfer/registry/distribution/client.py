@@ -123,6 +123,12 @@ class DistributionClient:
         client._tries_once = True  # noqa: SLF001 - of the copy made here
         return client
 
+    def before_push(self) -> Self:
+        """The same client for a repository that is written to: what it asks brings the token for that along."""
+        client = copy(self)
+        client._calls = replace(self._calls, before_push=True)  # noqa: SLF001 - of the copy made here
+        return client
+
     async def retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Run attempts in the one retry loop, telling of it whom this client tells."""
         if self._tries_once:
@@ -149,7 +155,7 @@ class DistributionClient:
         await self._exchange.connect(most - 1, what=f"connect to {self.registry}")
 
     def _base(self, repository: str) -> Call:
-        return Call("GET base", "/v2/", f"GET /v2/ of {self.registry}", Access(repository), _OK)
+        return Call("GET base", "/v2/", f"GET /v2/ of {self.registry}", self._calls.reading(repository), _OK)
 
     async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
         """A manifest by tag or digest, at most 4 MiB; not verified against anything."""
@@ -236,8 +242,7 @@ class DistributionClient:
 
     async def delete_blob(self, repository: str, digest: Digest) -> None:
         """Delete a blob; NotFound where there is none."""
-        call = self._calls.blob("DELETE", repository, digest, frozenset({200, 202, 204}), actions="delete")
-        await self._call(call, _nothing)
+        await self._call(self._calls.blob("DELETE", repository, digest, frozenset({200, 202, 204})), _nothing)
 
     async def start_upload(self, repository: str) -> Upload:
         """A new upload session."""
@@ -360,7 +365,7 @@ class DistributionClient:
             raise
 
     async def _get_page(self, repository: str, url: str, what: str) -> Page:
-        return await self._page(Access(repository), url, what)
+        return await self._page(self._calls.reading(repository), url, what)
 
     async def _page(self, access: Access, url: str, what: str) -> Page:
         call = Call("GET list", url, what, access, frozenset({200, 404}), {"Accept": "*/*"})

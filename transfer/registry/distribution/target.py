@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 from msgspec import UnsetType
+from msgspec.structs import replace
 
 from transfer.engine.blob_reader import HELD_BYTES
 from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
@@ -35,9 +36,9 @@ class DistributionTarget:
     """
 
     def __init__(self, site: UploadSite, *, known: set[Digest], is_begun: Callable[[], Awaitable[bool]]) -> None:
-        self._site = site
+        self._site = replace(site, client=site.client.before_push())
         self._is_begun = is_begun
-        self._client = site.client
+        self._client = self._site.client
         self._known = known
         # Sessions that the registry opened where it was asked to mount: what they are for is not asked for twice.
         self._opened: dict[Digest, Upload] = {}
