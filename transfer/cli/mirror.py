@@ -153,7 +153,8 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     """
     options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in _RUN_NAMES})
     _check_watch(options)
-    connecting_soon()
+    if not (src_access.plain_http and dest_access.plain_http):
+        connecting_soon()
     accesses = partial(_accesses, source=src_access, target=dest_access)
     if file is None:
         if source is None or target is None:

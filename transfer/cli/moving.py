@@ -143,7 +143,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
 
 def move(source: str, targets: Sequence[str], options: MoveOptions) -> int:
     """Copy an image, print its references or the whole results, and return the exit code."""
-    connecting_soon()
+    _make_ready(source, targets, options)
     try:
         outcomes = run(lambda: _move(source, targets, options))
     except (KeyboardInterrupt, Terminated) as stopped:
@@ -162,6 +162,16 @@ def move(source: str, targets: Sequence[str], options: MoveOptions) -> int:
             if isinstance(outcome, PushResult):
                 click.echo(outcome.reference)
     return max(exit_code(one) if isinstance(one, TransferError) else DONE for one in outcomes)
+
+
+def _make_ready(source: str, targets: Sequence[str], options: MoveOptions) -> None:
+    """Have certificates read where an end may be reached by TLS, as far as what was said tells."""
+    from transfer.local.spelling import parse_local_reference
+
+    reads = not options.source_access.plain_http and parse_local_reference(source, side="source") is None
+    writes = not options.target_access.plain_http
+    if reads or (writes and any(parse_local_reference(target, side="target") is None for target in targets)):
+        connecting_soon()
 
 
 async def _move(source: str, targets: Sequence[str], options: MoveOptions) -> list["Outcome"]:

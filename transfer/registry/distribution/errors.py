@@ -9,7 +9,6 @@ decide what is tried again.
 import re
 import time
 from collections.abc import Mapping
-from html import unescape
 from typing import Any, NamedTuple
 
 import msgspec
@@ -141,5 +140,7 @@ def _unreadable(reply: Reply, code: str) -> str:
 
 def _title(body: bytes) -> str:
     """What a page that is no registry's calls itself: a proxy's or a portal's."""
+    from html import unescape  # noqa: PLC0415 - half a MiB of names of characters, for an answer that should not come
+
     match = re.search(rb"<title[^>]{0,200}>([^<]{1,500})</title", body[:20_000], re.IGNORECASE)
     return printable(unescape(match[1].decode("utf-8", "replace")))[:_LONGEST_TITLE] if match else ""
