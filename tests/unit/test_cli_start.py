@@ -45,7 +45,7 @@ def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
         ),
         (
             "import transfer.cli.mirror, transfer.mirror.front",
-            {"botocore", "boto3", "yaml", "regex", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich"},
+            {"botocore", "yaml", "regex", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich", "uvloop"},
         ),
         (
             "import transfer.cli.push, transfer.api",

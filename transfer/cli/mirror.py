@@ -203,7 +203,9 @@ def _accesses(
 def _mirror(config: "MirrorConfig", accesses: dict[str, "RegistryAccess"], options: RunOptions) -> int:
     only = read_failures(options.failures) if options.failures else None
     stopped: list[int] = []
-    report = run(lambda: _run(config, accesses, options, only, stopped))
+    said = [access.plain_http for access in accesses.values()]
+    plain = all((*said, *(registry.plain_http for registry in config.registries.values())))
+    report = run(lambda: _run(config, accesses, options, only, stopped), plain=plain)
     if options.failures and not options.dry_run:
         write_failures(options.failures, report)
     _tell(report, options)

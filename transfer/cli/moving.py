@@ -143,13 +143,7 @@ def move_options(command: Callable[..., T]) -> Callable[..., T]:
 
 def move(source: str, targets: Sequence[str], options: MoveOptions) -> int:
     """Copy an image, print its references or the whole results, and return the exit code."""
-    _make_ready(source, targets, options)
-    try:
-        outcomes = run(lambda: _move(source, targets, options))
-    except (KeyboardInterrupt, Terminated) as stopped:
-        if options.config.journal:
-            stopped.add_note("the same command, run again, continues from here")
-        raise
+    outcomes = _moved(source, targets, options)
     if len(targets) == 1 and isinstance(outcomes[0], TransferError):
         raise outcomes[0]
     for target, outcome in zip(targets, outcomes, strict=True):
@@ -164,14 +158,25 @@ def move(source: str, targets: Sequence[str], options: MoveOptions) -> int:
     return max(exit_code(one) if isinstance(one, TransferError) else DONE for one in outcomes)
 
 
-def _make_ready(source: str, targets: Sequence[str], options: MoveOptions) -> None:
-    """Have certificates read where an end may be reached by TLS, as far as what was said tells."""
+def _moved(source: str, targets: Sequence[str], options: MoveOptions) -> list["Outcome"]:
+    plain = not _may_speak_tls(source, targets, options)
+    if not plain:
+        connecting_soon()
+    try:
+        return run(lambda: _move(source, targets, options), plain=plain)
+    except (KeyboardInterrupt, Terminated) as stopped:
+        if options.config.journal:
+            stopped.add_note("the same command, run again, continues from here")
+        raise
+
+
+def _may_speak_tls(source: str, targets: Sequence[str], options: MoveOptions) -> bool:
+    """Whether an end may be reached by TLS, as far as what was said tells."""
     from transfer.local.spelling import parse_local_reference
 
     reads = not options.source_access.plain_http and parse_local_reference(source, side="source") is None
     writes = not options.target_access.plain_http
-    if reads or (writes and any(parse_local_reference(target, side="target") is None for target in targets)):
-        connecting_soon()
+    return reads or (writes and any(parse_local_reference(target, side="target") is None for target in targets))
 
 
 async def _move(source: str, targets: Sequence[str], options: MoveOptions) -> list["Outcome"]:

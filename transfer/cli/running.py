@@ -15,15 +15,19 @@ from transfer.cli.starting import imported
 T = TypeVar("T")
 
 
-def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run(job: Callable[[], Coroutine[Any, Any, T]], *, plain: bool = False) -> T:
     """
     Run a coroutine to its end, on uvloop where there is one; SIGINT and SIGTERM cancel it first.
+
+    Args:
+        plain: nothing speaks TLS. Then asyncio's own event loop does as well and takes 2 MiB less; of TLS it keeps
+            256 KiB for each connection.
 
     Raises:
         KeyboardInterrupt, Terminated: a signal ended it.
     """
     imported()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=None if plain else _loop_factory()) as runner:
         return runner.run(_until_stopped(job))
 
 
