@@ -76,7 +76,8 @@ def _in_place(words: Sequence[str]) -> list[str]:
 
 
 def _transfer(move: Move) -> list[str]:
-    ours = [sys.executable, "-m", "transfer", move.do, "--quiet"]
+    plain = ["--src-plain-http"] * (move.plain_source and move.do != "push") + ["--dest-plain-http"] * move.plain_target
+    ours = [sys.executable, "-m", "transfer", move.do, "--quiet", *plain]
     if move.do == "mirror":
         return [*ours, move.source, move.target, "--all-tags", *move.options]
     source = f"oci:{move.source}" if move.do == "push" else move.source

@@ -20,9 +20,13 @@ MIRROR = Move(do="mirror", plain_source=True, plain_target=True, **BETWEEN)
 @pytest.mark.parametrize(
     ("tool", "move", "words"),
     [
-        ("transfer", PUSH, "transfer push --quiet oci:/tmp/layout:v0 127.0.0.1:2/app:v0"),
-        ("transfer", COPY, "transfer copy --quiet 127.0.0.1:1/app:v0 127.0.0.1:2/app:v0"),
-        ("transfer", MIRROR, "transfer mirror --quiet 127.0.0.1:1/app 127.0.0.1:2/app --all-tags"),
+        ("transfer", PUSH, "transfer push --quiet --dest-plain-http oci:/tmp/layout:v0 127.0.0.1:2/app:v0"),
+        ("transfer", COPY, "transfer copy --quiet --src-plain-http 127.0.0.1:1/app:v0 127.0.0.1:2/app:v0"),
+        (
+            "transfer",
+            MIRROR,
+            "transfer mirror --quiet --src-plain-http --dest-plain-http 127.0.0.1:1/app 127.0.0.1:2/app --all-tags",
+        ),
         (
             "skopeo",
             PUSH,
