@@ -11,7 +11,7 @@ from transfer import Server
 
 # What only a terminal, a file of formats, a regular expression of tags, an archive, a server or ECR needs.
 HEAVY = (
-    *("aiofiles", "aiohttp.web", "boto3", "botocore", "filelock", "prometheus_client", "regex", "rich"),
+    *("aiofiles", "aiohttp.web", "boto3", "botocore", "prometheus_client", "regex", "rich"),
     *("yaml", "zlib_ng", "zstandard"),
     *("cProfile", "html.entities", "http.server", "multiprocessing", "pdb", "tarfile", "unittest", "xml", "zipfile"),
     *("transfer.cli.display", "transfer.cli.progress", "transfer.ecr_ends", "transfer.local.tar"),

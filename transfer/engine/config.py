@@ -87,7 +87,7 @@ class TransferConfig:
     large_blob_bytes: int = MIB
     max_concurrent_blobs: int = 32
     max_bytes_in_flight: int = 25 * MIB
-    max_read_ahead_bytes: int = 16 * MIB
+    max_read_ahead_bytes: int = 14 * MIB
     max_attempts: int = 8
     backoff_base: float = 0.25
     backoff_max: float = 20.0

@@ -25,13 +25,13 @@ from transfer.registry.reading import BlobStream
 from transfer.registry.side import on_side
 
 # Long enough for a round trip to be little beside it, short enough for many to fit into the budget.
-RANGE = 2 * MIB
+RANGE = 4 * MIB
 # What a blob with one stream asks for at once: a round trip of silence lies before each.
 LONE_RANGE = 64 * MIB
 # Below this there is too little to win.
 LARGE = 3 * RANGE
 # For one registry; as many large blobs at once have one stream each, and half a range of each has arrived on average.
-MOST_STREAMS = 16
+MOST_STREAMS = 7
 # Streams that together bring so many bytes a second, a gigabit, are not what limits; more would cost more CPU.
 ENOUGH = 128 * MIB
 # Seconds of waiting that say nothing of a stream: some pass before the first byte.
