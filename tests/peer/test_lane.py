@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.peer.scripted import Arrived, Step, answer, cut, deaf, early, hasty, scripted, slow
+from tests.images import ImageBuilder
+from tests.peer.quirky import on, quirky
+from tests.peer.scripted import Arrived, Step, answer, cut, deaf, drop, early, hasty, scripted, slow
+from tests.peer.uploads import push
 from transfer.engine.blob_reader import BlobReader
 from transfer.engine.config import TransferConfig
+from transfer.engine.events import BlobProgress, Event
 from transfer.errors import ConnectionFailed
+from transfer.local.layout import LayoutSource
 from transfer.local.memory import MemorySource
 from transfer.model.descriptor import OCI_LAYER_GZIP
 from transfer.registry.body import BlobBody
@@ -236,6 +241,16 @@ async def test_the_address_that_was_really_connected_is_guarded() -> None:
                 await get(url, public_only=True)
         assert await get(peer.url.replace("127.0.0.1", "localhost")) == CONTENT
     assert len(peer.requests) == 1
+
+
+async def test_bytes_that_must_be_sent_again_are_taken_back(layout: ImageBuilder) -> None:
+    image, events = layout.image([3 * MIB]), list[Event]()
+    layer = image.blobs[1]
+    async with quirky(on("PATCH upload", drop, times=1)) as peer:
+        await push(peer, LayoutSource(image.path), layer, events=events)
+        assert peer.blobs[layer.digest] == image.content(layer)
+    offsets = [event.offset for event in events if isinstance(event, BlobProgress)]
+    assert offsets == [MIB, 0, MIB, 2 * MIB, 3 * MIB]
 
 
 class Proxy:

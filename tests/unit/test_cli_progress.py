@@ -34,7 +34,7 @@ def test_nothing_is_known_before_the_plan() -> None:
     assert (progress.total, progress.done, progress.rate(9.0), progress.time_left(9.0)) == (0, 0, None, None)
 
 
-def test_bytes_count_as_the_registry_confirms_them() -> None:
+def test_bytes_count_as_they_go_out() -> None:
     progress = after((0, PLAN), (0, BlobStarted(LARGE)), (1, BlobProgress(LARGE.digest, 400)))
     assert (progress.total, progress.done, progress.remaining, progress.moved) == (1100, 400, 700, 400)
 
@@ -44,20 +44,20 @@ def test_resumed_bytes_are_done_but_were_not_moved_by_this_run() -> None:
     assert (progress.done, progress.moved, progress.rate(2.0)) == (800, 200, 100.0)
 
 
-def test_a_layer_that_starts_over_never_takes_back_what_was_shown() -> None:
+def test_what_must_be_sent_again_is_taken_back() -> None:
     before = after((0, PLAN), (0, BlobStarted(LARGE)), (1, BlobProgress(LARGE.digest, 800)))
     over = fold(before, BlobProgress(LARGE.digest, 0), 2.0)
     again = fold(over, BlobProgress(LARGE.digest, 300), 3.0)
-    assert (over.done, again.done) == (800, 800)
+    assert (over.done, again.done) == (0, 300)
     assert (over.remaining, again.remaining) == (1100, 800)
     assert again.moved == 1100
 
 
-def test_a_layer_that_is_started_anew_keeps_its_furthest_point_too() -> None:
+def test_a_layer_that_is_started_anew_is_taken_back_too() -> None:
     progress = after(
         (0, PLAN), (0, BlobStarted(LARGE)), (1, BlobProgress(LARGE.digest, 800)), (2, BlobStarted(LARGE, 0))
     )
-    assert (progress.done, progress.remaining) == (800, 1100)
+    assert (progress.done, progress.remaining) == (0, 1100)
 
 
 def test_a_finished_blob_is_sent_in_full() -> None:

@@ -1,8 +1,8 @@
 """
 What a push has done so far, as numbers: events folded into one value.
 
-Pure: the clock is an argument. Knows no terminal. Bytes that are shown never shrink: a layer that starts over keeps
-the furthest point it had reached until it is past it, while rate and time left follow what is really confirmed.
+Pure: the clock is an argument. Knows no terminal. Bytes count once they are on the wire; those that must be sent again
+are taken back.
 """
 
 from collections.abc import Hashable, Mapping
@@ -31,11 +31,10 @@ RATE_WINDOW = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One blob on its way: bytes confirmed now, and the most that ever were."""
+    """One blob on its way, and how many of its bytes are on the wire or there."""
 
     descriptor: Descriptor
     offset: int
-    furthest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,13 @@ class Progress:
 
     Attributes:
         started: when the push began.
-        advanced: when the registry last confirmed anything.
+        advanced: when anything last moved.
         plan: what is to be done, once that is known.
         uploads: the blobs on their way, in the order they began.
         present: blobs of the plan that were there before and have been told of.
         sent: blobs that were missing and are at the target now.
         sent_size: bytes of those.
-        moved: bytes confirmed in this run, those sent twice counted twice.
+        moved: bytes that went out in this run, those sent twice counted twice.
         samples: (time, moved) of the last `RATE_WINDOW` seconds, and the one before.
         manifests: manifests pushed.
         retries: requests tried again.
@@ -78,12 +77,12 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Bytes of those that the target has, never less than before."""
-        return min(self.total, self.sent_size + sum(upload.furthest for upload in self.uploads.values()))
+        """Bytes of those that are on the wire, or at the target."""
+        return min(self.total, self.sent_size + sum(upload.offset for upload in self.uploads.values()))
 
     @property
     def remaining(self) -> int:
-        return max(0, self.total - self.sent_size - sum(upload.offset for upload in self.uploads.values()))
+        return self.total - self.done
 
     def rate(self, now: float) -> float | None:
         """Bytes a second over the window, or None before there is enough to tell."""
@@ -98,7 +97,7 @@ class Progress:
         return self.remaining / rate if rate else None
 
     def silence(self, now: float) -> float:
-        """Seconds since the registry last confirmed anything."""
+        """Seconds since anything moved."""
         return now - self.advanced
 
 
@@ -128,7 +127,7 @@ def _step(
         case Planned():
             progress = _plan(progress, event, now)
         case BlobStarted():
-            progress = replace(progress, uploads=_with(progress, _upload(progress, event.descriptor, event.offset)))
+            progress = replace(progress, uploads=_with(progress, Upload(event.descriptor, event.offset)))
         case BlobProgress():
             progress = _advance(progress, event, now)
         case BlobFinished():
@@ -167,11 +166,6 @@ def _plan(progress: Progress, plan: Planned, now: float) -> Progress:
     return replace(fresh, samples=((now, progress.moved),), manifests=progress.manifests, retries=progress.retries)
 
 
-def _upload(progress: Progress, descriptor: Descriptor, offset: int) -> Upload:
-    known = progress.uploads.get(descriptor.digest)
-    return Upload(descriptor, offset, max(offset, known.furthest if known else 0))
-
-
 def _with(progress: Progress, upload: Upload) -> Mapping[Hashable, Upload]:
     return MappingProxyType({**progress.uploads, upload.descriptor.digest: upload})
 
@@ -180,8 +174,8 @@ def _advance(progress: Progress, event: BlobProgress, now: float) -> Progress:
     known = progress.uploads.get(event.digest)
     if known is None:
         return progress
-    upload = _upload(progress, known.descriptor, event.offset)
-    # An offset that shrinks is an upload that starts over: nothing was confirmed by it.
+    upload = Upload(known.descriptor, event.offset)
+    # An offset that shrinks is of bytes that must be sent again: it moved nothing.
     gained = max(0, event.offset - known.offset)
     return replace(_moved(progress, gained, now), uploads=_with(progress, upload))
 

@@ -92,7 +92,7 @@ def _bars(progress: Progress, uploads: list[Upload], *, width: int) -> Table:
     table.add_row("total", _bar(progress.done, progress.total, bar_width), _amount(progress.done, progress.total))
     for upload in uploads:
         name, size = upload.descriptor.digest.short, upload.descriptor.size
-        table.add_row(name, _bar(upload.furthest, size, bar_width), _amount(upload.furthest, size))
+        table.add_row(name, _bar(upload.offset, size, bar_width), _amount(upload.offset, size))
     return table
 
 

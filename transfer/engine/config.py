@@ -55,12 +55,20 @@ class TransferConfig:
 
         max_bytes_in_flight  +  max_read_ahead_bytes  +  4 MiB
 
-    whatever the size or the number of layers: a part is held once, as it is in the layer, from its reading until the
-    registry has accepted it, and every part takes its bytes from the one budget before it is read. A single part larger
-    than the whole budget is let through alone. A blob on its way to several targets at once takes 2 MiB more for each
-    of them. What is read ahead from a registry takes its bytes from a budget of its own, or is not read ahead. A layer
-    that is streamed into the ECR API and waits for the next part's bytes holds what its connection has buffered, up to
-    1 MiB, beyond that.
+    whatever the size or the number of layers. Everything on its way takes its bytes from the one budget before it is
+    read: a small blob its size, a large one into a registry 512 KiB (the buffer of its worker thread, and what its
+    source has at hand), a part for ECR its size, from its reading until the registry has accepted it. A single part
+    larger than the whole budget is let through alone. What is read ahead from a registry in ranges takes its bytes from
+    a budget of its own as they arrive, or is not read. A blob on its way to several targets at once takes 2 MiB more
+    for each of them, one on its way onto disk 256 KiB.
+
+    Worker threads, beside those that asyncio keeps for short work, are at most
+
+        2 * max_concurrent_blobs  for each target  +  7  for each registry that is read in ranges
+
+    since a large blob has one thread that moves it, and another while it is asked for or, for ECR, while its next part
+    is made; and 7 ranges are read at once from one registry, and one more for each blob where there are more than 7.
+    Each is gone when what it does is done.
 
     Attributes:
         large_blob_bytes: blobs above this many bytes move in worker threads, each over a connection of its own; smaller

@@ -33,7 +33,11 @@ class BlobStarted(msgspec.Struct, frozen=True):
 
 
 class BlobProgress(msgspec.Struct, frozen=True):
-    """The registry has confirmed `offset` bytes of a blob; smaller than before when an upload starts over."""
+    """
+    `offset` bytes of a blob are on the wire, or written; told at least twice a second while a large one moves.
+
+    Smaller than before where bytes must be sent again: what counts in the end is that the registry has them.
+    """
 
     digest: Digest
     offset: int
