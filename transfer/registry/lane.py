@@ -6,16 +6,12 @@ redirect, tries nothing twice, and gives every status back as an answer, as the 
 Does not know what a blob is for.
 """
 
-import base64
 import http.client
-import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -23,11 +19,9 @@ from transfer.engine import lane
 from transfer.engine.blob_reader import SourceFailed
 from transfer.engine.limits import Meter
 from transfer.registry.body import BlobBody, RequestBody
-from transfer.registry.connections import Idle
+from transfer.registry.connections import Connections, Lent, Place, Resolve, Timeouts, answer_of, proxy_login
 from transfer.registry.download import Download
-from transfer.registry.failures import NotConnected, ProxyRefused, ProxyUnreachable, TlsRefused
-from transfer.registry.surroundings import Surroundings
-from transfer.registry.wire import Address, Pipe, Wire, can_splice
+from transfer.registry.wire import Pipe, Wire, can_splice
 
 # An answer to an upload, or an error: what is longer is cut.
 _LARGEST_ANSWER = 64 * 1024
@@ -38,16 +32,6 @@ _METERED = 64 * 1024
 _SMALLEST = 4 * 1024
 # A socket that is read as fast as it is written takes all at once, and nobody can stop it meanwhile.
 _FILE_STEP = 4 * 1024 * 1024
-
-
-class Place(NamedTuple):
-    """What a connection leads to; one that is idle serves whoever wants the same."""
-
-    scheme: str
-    netloc: str
-    proxy: str | None
-    trust: ssl.SSLContext | bool
-    public_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +65,6 @@ class LaneReply(msgspec.Struct, frozen=True):
     body: bytes | Download
 
 
-class Timeouts(NamedTuple):
-    """Seconds until a connection stands, and without a byte."""
-
-    connect: float
-    read: float
-
-
-Resolve = Callable[[str, int, bool], Awaitable[Sequence[Address]]]
-
-
-def place_of(url: str, around: Surroundings, *, public_only: bool) -> Place:
-    """Where a request for a URL goes."""
-    parts = urlsplit(url)
-    return Place(parts.scheme, parts.netloc, around.proxy, around.trust, public_only and around.proxy is None)
-
-
 def next_size(size: int, seconds: float) -> int:
     """
     How much to move in the next step, when one of this size took so long.
@@ -117,13 +85,11 @@ class Lane:
     """
 
     def __init__(self, resolve: Resolve, timeouts: Timeouts) -> None:
-        self._resolve = resolve
-        self._timeouts = timeouts
-        self._idle: Idle[Place] = Idle()
+        self._connections = Connections(resolve, timeouts)
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        self._idle.close()
+        self._connections.close()
 
     async def send(self, request: LaneRequest) -> LaneReply:
         """
@@ -138,9 +104,8 @@ class Lane:
         return await lane.run_in_lane(partial(self._exchange, request, sending), report=report, discard=_discard)
 
     def _exchange(self, request: LaneRequest, sending: "_Sending") -> LaneReply:
-        wire = self._idle.take(request.place) or self._connect(request.place)
+        wire = self._connections.take(request.place)
         try:
-            wire.patience = self._timeouts.read
             whole, response = sending.send(wire)
             release = partial(self._release, request.place, wire, response, reusable=whole)
             headers, plain = _headers(response), wire if wire.is_plain else None
@@ -158,35 +123,9 @@ class Lane:
     def _release(self, place: Place, wire: Wire, response: http.client.HTTPResponse, *, reusable: bool) -> None:
         """Keep a connection for the next one, where all of the answer was read and nothing else is to come."""
         if reusable and response.isclosed() and not response.will_close and not response.length:
-            self._idle.give(place, wire)
+            self._connections.give(place, wire)
         else:
             wire.close()
-
-    def _connect(self, place: Place) -> Wire:
-        until = time.monotonic() + self._timeouts.connect
-        first = urlsplit(place.proxy or f"{place.scheme}://{place.netloc}")
-        try:
-            wire = self._reach(first.hostname or "", first.port or _port(first.scheme), place)
-        except OSError as error:
-            raise (ProxyUnreachable if place.proxy else NotConnected)(error) from None
-        try:
-            wire.patience = max(0.0, until - time.monotonic())
-            if first.scheme == "https":
-                wire = _with_tls(wire, place, first.hostname or "")
-            if place.proxy and place.scheme == "https":
-                _tunnel(wire, place)
-                wire = _with_tls(wire, place, urlsplit(f"//{place.netloc}").hostname or "")
-        except BaseException:
-            wire.close()
-            raise
-        return wire
-
-    def _reach(self, host: str, port: int, place: Place) -> Wire:
-        addresses = lane.call(partial(self._resolved, host, port, place.public_only))
-        return Wire.connect(addresses, patience=self._timeouts.connect)
-
-    async def _resolved(self, host: str, port: int, public_only: bool) -> Sequence[Address]:  # noqa: FBT001 - as Resolve
-        return await self._resolve(host, port, public_only)
 
 
 def _content(response: http.client.HTTPResponse) -> bytes:
@@ -219,7 +158,7 @@ class _Sending:
         """Send it all, or until an answer comes; whether it was all, and the answer's head."""
         request = self._request
         connection = http.client.HTTPConnection("unused")
-        connection.sock = _Lent(wire)  # all that it uses of a socket
+        connection.sock = Lent(wire)  # all that it uses of a socket
         connection.putrequest(request.method, self._target(), skip_host=True, skip_accept_encoding=True)
         for name, value in self._headers().items():
             connection.putheader(name, value)
@@ -229,10 +168,10 @@ class _Sending:
         except (BrokenPipeError, ConnectionResetError) as lost:
             # Whatever the peer has said before it went is still to be read.
             try:
-                return False, _answer(connection, wire)
+                return False, answer_of(connection, wire)
             except (OSError, http.client.HTTPException):
                 raise lost from None
-        return whole, _answer(connection, wire)
+        return whole, answer_of(connection, wire)
 
     def _target(self) -> str:
         place = self._request.place
@@ -245,7 +184,7 @@ class _Sending:
         if request.body is not None:
             headers["Content-Length"] = str(request.body.length)
         if request.place.proxy is not None and request.place.scheme == "http":
-            headers |= _proxy_login(request.place.proxy)
+            headers |= proxy_login(request.place.proxy)
         return headers
 
     def _send_body(self, wire: Wire) -> bool:
@@ -344,30 +283,6 @@ def _kernel_sent(wire: Wire, body: BlobBody, file: int, position: int, count: in
     return sent
 
 
-class _Lent:
-    """A wire as `http.client` takes a socket: what it closes stays open, since it may serve the next request."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.sendall = wire.sendall
-        self.makefile = wire.makefile
-
-    def close(self) -> None:
-        """Nothing: whoever has the wire closes it."""
-
-
-def _answer(connection: http.client.HTTPConnection, wire: Wire) -> http.client.HTTPResponse:
-    """
-    The head of an answer, whole: `http.client` takes one that breaks off for one that ends there.
-
-    Raises:
-        OSError, http.client.HTTPException: none came, or not all of it.
-    """
-    response = connection.getresponse()
-    if wire.has_ended:
-        raise http.client.IncompleteRead(b"")
-    return response
-
-
 def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
     """Names in lower case; what comes several times is one list (RFC 9110, 5.3)."""
     headers: dict[str, str] = {}
@@ -375,52 +290,3 @@ def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
         known = headers.get(name.lower())
         headers[name.lower()] = value if known is None else f"{known}, {value}"
     return headers
-
-
-def _with_tls(wire: Wire, place: Place, host: str) -> Wire:
-    if not isinstance(place.trust, ssl.SSLContext):
-        raise TypeError("a place with TLS has a context")
-    try:
-        if not wire.is_plain:
-            from transfer.registry.nested_tls import NestedWire  # noqa: PLC0415 - urllib3 serves few
-
-            return NestedWire(wire, place.trust, host)
-        wire.begin_tls(place.trust, host)
-    except ssl.CertificateError:
-        raise
-    except OSError as error:
-        raise (NotConnected if isinstance(error, TimeoutError) else TlsRefused)(error) from None
-    return wire
-
-
-def _tunnel(wire: Wire, place: Place) -> None:
-    """
-    Have a proxy pass everything on (RFC 9110, 9.3.6).
-
-    Raises:
-        ProxyRefused: it does not.
-    """
-    parts = urlsplit(f"//{place.netloc}")
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    authority = f"{host}:{parts.port or 443}"
-    connection = http.client.HTTPConnection("unused")
-    connection.sock = _Lent(wire)  # all that it uses of a socket
-    connection.putrequest("CONNECT", authority, skip_host=True, skip_accept_encoding=True)
-    for name, value in {"Host": authority, **_proxy_login(place.proxy or "")}.items():
-        connection.putheader(name, value)
-    connection.endheaders()
-    response = _answer(connection, wire)
-    if response.status != 200:
-        raise ProxyRefused(response.status)
-
-
-def _proxy_login(proxy: str) -> dict[str, str]:
-    parts = urlsplit(proxy)
-    if parts.username is None:
-        return {}
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
-
-
-def _port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80

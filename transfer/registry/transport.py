@@ -26,6 +26,7 @@ from transfer.engine.limits import Meter
 from transfer.engine.tasks import gather
 from transfer.errors import ConnectionFailed
 from transfer.registry.body import BlobBody, RequestBody, Upload, watching
+from transfer.registry.connections import Timeouts, place_of
 from transfer.registry.download import Download
 from transfer.registry.failures import (
     LARGEST_REPLY,
@@ -38,7 +39,7 @@ from transfer.registry.failures import (
     may_pass,
     reason,
 )
-from transfer.registry.lane import Lane, LaneRequest, Timeouts, place_of
+from transfer.registry.lane import Lane, LaneRequest
 from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
 from transfer.registry.wire import Address
 
