@@ -10,7 +10,7 @@ from transfer.registry.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Ra
 from transfer.registry.replies import strong_etag, total_of
 
 
-@pytest.mark.parametrize(("blobs", "streams"), [(1, 7), (2, 4), (3, 3), (4, 2), (6, 2), (7, 1), (8, 1), (1000, 1)])
+@pytest.mark.parametrize(("blobs", "streams"), [(1, 8), (2, 4), (3, 3), (4, 2), (7, 2), (8, 1), (9, 1), (1000, 1)])
 def test_streams_are_shared_and_a_blob_always_has_one(blobs: int, streams: int) -> None:
     assert streams_each(blobs) == streams
     assert blobs * streams >= MOST_STREAMS or streams == 1
@@ -60,8 +60,8 @@ def test_streams_are_had_within_the_share_the_budget_and_where_ranges_are_sent()
     ranges = Ranges(Budget(3 * RANGE))
     ranges.blobs = 1
     assert [ranges.may_add(streams) for streams in (1, 6, 7)] == [True, True, False]
-    ranges.blobs = 3
-    assert [ranges.may_add(streams) for streams in (2, 3)] == [True, False]
+    ranges.blobs = 4
+    assert [ranges.may_add(streams) for streams in (1, 2)] == [True, False]
     assert not ranges.is_alone()
     ranges.sends_ranges = False
     assert ranges.is_alone()
@@ -88,8 +88,8 @@ def test_only_a_strong_etag_says_which_bytes_these_are(etag: str, strong: str | 
     assert strong_etag({"etag": etag}) == strong
 
 
-def test_half_a_range_fits_into_memory_as_often_as_there_are_streams() -> None:
-    assert TransferConfig().max_read_ahead_bytes == MOST_STREAMS * RANGE // 2
+def test_half_a_range_fits_into_memory_for_each_stream_but_the_first() -> None:
+    assert TransferConfig().max_read_ahead_bytes == (MOST_STREAMS - 1) * RANGE // 2
 
 
 @pytest.mark.parametrize(

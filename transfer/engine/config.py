@@ -64,10 +64,10 @@ class TransferConfig:
 
     Worker threads, beside those that asyncio keeps for short work, are at most
 
-        2 * max_concurrent_blobs  for each target  +  7  for each registry that is read in ranges
+        2 * max_concurrent_blobs  for each target  +  8  for each registry that is read in ranges
 
     since a large blob has one thread that moves it, and another while it is asked for or, for ECR, while its next part
-    is made; and 7 ranges are read at once from one registry, and one more for each blob where there are more than 7.
+    is made; and at most 8 ranges are read at once from one registry, or one of each blob where there are more blobs.
     Each is gone when what it does is done.
 
     Attributes:

@@ -157,7 +157,8 @@ def _detail(error: BaseException) -> str:
             return said.lower().replace("_", " ")
         case aiohttp.ClientHttpProxyError(status=status) | ProxyRefused(status=status):
             return str(status)
-        case OSError(errno=int(number)) if number > 0:
+        # What an error of TLS has for a number is none of the system's.
+        case OSError(errno=int(number)) if number > 0 and not isinstance(error, ssl.SSLError):
             return os.strerror(number).lower()
         case _:
             return ""

@@ -7,6 +7,7 @@ Does not know what a blob is for.
 """
 
 import http.client
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -165,7 +166,7 @@ class _Sending:
         try:
             connection.endheaders()
             whole = self._send_body(wire)
-        except (BrokenPipeError, ConnectionResetError) as lost:
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError) as lost:
             # Whatever the peer has said before it went is still to be read.
             try:
                 return False, answer_of(connection, wire)

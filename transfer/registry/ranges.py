@@ -31,7 +31,7 @@ LONE_RANGE = 64 * MIB
 # Below this there is too little to win.
 LARGE = 3 * RANGE
 # For one registry; as many large blobs at once have one stream each, and half a range of each has arrived on average.
-MOST_STREAMS = 7
+MOST_STREAMS = 8
 # Streams that together bring so many bytes a second, a gigabit, are not what limits; more would cost more CPU.
 ENOUGH = 128 * MIB
 # Seconds of waiting that say nothing of a stream: some pass before the first byte.
