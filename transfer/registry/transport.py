@@ -7,8 +7,6 @@ any registry's protocol: every status is an answer.
 """
 
 import asyncio
-import ipaddress
-import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
@@ -17,8 +15,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from transfer.engine.config import TransferConfig
@@ -32,7 +28,6 @@ from transfer.registry.failures import (
     LARGEST_REPLY,
     NETWORK_ERRORS,
     Dropped,
-    PrivateAddress,
     TooLarge,
     is_no_tls,
     is_permanent,
@@ -40,6 +35,7 @@ from transfer.registry.failures import (
     reason,
 )
 from transfer.registry.lane import Lane, LaneRequest
+from transfer.registry.resolver import Resolver
 from transfer.registry.surroundings import SYSTEM_TLS, Surroundings, Tls, is_public, look_up
 from transfer.registry.wire import Address
 
@@ -108,26 +104,6 @@ async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHand
         raise Dropped from error
 
 
-class _Resolver(ThreadedResolver):
-    """Looks names up in a thread; notes which of them are public, or refuses those that are not."""
-
-    def __init__(self, public: set[str], *, public_only: bool) -> None:
-        super().__init__()
-        self._public = public
-        self._public_only = public_only
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await super().resolve(host, port, family)
-        public = [is_public(one["host"]) for one in found]
-        if self._public_only and not all(public):
-            raise PrivateAddress
-        if any(public):
-            self._public.add(host)
-        return found
-
-
 class Transport:
     """
     Connections to any number of registries, as an async context manager.
@@ -149,12 +125,12 @@ class Transport:
         self._public: set[str] = set()
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._exit = AsyncExitStack()
-        self._resolvers: dict[bool, _Resolver] = {}
-        self._lane = Lane(self._addresses, Timeouts(self._config.connect_timeout, self._config.read_timeout))
+        self._resolvers: dict[bool, Resolver] = {}
+        self._lane = Lane(self._resolve, Timeouts(self._config.connect_timeout, self._config.read_timeout))
 
     async def __aenter__(self) -> Self:
         for public_only in (False, True):
-            self._resolvers[public_only] = _Resolver(self._public, public_only=public_only)
+            self._resolvers[public_only] = Resolver(self._public, public_only=public_only)
             self._sessions[public_only] = await self._exit.enter_async_context(self._new_session(public_only))
         return self
 
@@ -333,14 +309,8 @@ class Transport:
                 await meter.take(len(chunk))
             yield chunk
 
-    async def _addresses(self, host: str, port: int, public_only: bool) -> Sequence[Address]:  # noqa: FBT001 - as Resolve
-        """The addresses of a host, in the order in which they are to be tried."""
-        if not _is_address(host):
-            found = await self._resolvers[public_only].resolve(host, port)
-            return [(one["family"], (one["host"], one["port"])) for one in found]
-        if public_only and not is_public(host):
-            raise PrivateAddress
-        return [(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port))]
+    async def _resolve(self, host: str, port: int, public_only: bool) -> Sequence[Address]:  # noqa: FBT001 - as Resolve
+        return await self._resolvers[public_only].addresses(host, port)
 
     async def _surroundings(self, request: Request) -> Surroundings:
         """Looked up once for each place and in a thread: certificates take a while to read, proxies may too."""
@@ -365,13 +335,6 @@ class Transport:
                 no_tls=is_no_tls(error),
                 permanent=is_permanent(error),
             ) from None
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(host.partition("%")[0]))
-    except ValueError:
-        return False
 
 
 async def _at_once(content: bytes) -> AsyncGenerator[bytes]:
