@@ -40,7 +40,7 @@ class Storage:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, int] | None] = []
-        self.pause = 0.03
+        self.pause = 0.06
         self.etag = '"one"'
         self.most = 0
         self._now = 0
@@ -250,9 +250,9 @@ async def test_no_more_is_read_ahead_than_the_budget_has(
 
 async def test_who_does_not_read_on_has_no_more_read_ahead_than_that(peer: QuirkyRegistry, storage: Storage) -> None:
     async with reading_from(peer, budget=3 * RANGE) as registry, registry.source("app").open_blob(BLOB) as pieces:
-        for _ in range(2):
+        for _ in range(6):
             await anext(pieces)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.4)
         assert 3 * RANGE - PIECE < registry.limits.read_ahead.held <= 3 * RANGE
         assert len(storage.asked) == 7
 

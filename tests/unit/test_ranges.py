@@ -39,9 +39,10 @@ def test_a_range_ends_at_its_size_or_takes_a_short_rest_along(
     ("received", "waited", "blobs", "slow"),
     [
         (0, 0.0, 1, False),
-        (64 * 1024, 9.0, 1, False),
-        (512 * 1024, 0.012, 1, False),
-        (512 * 1024, 0.02, 1, True),
+        (64 * 1024, 0.2, 1, False),
+        (64 * 1024, 0.3, 1, True),
+        (RANGE // 2, 0.02, 1, False),
+        (RANGE // 2, 0.03, 1, True),
         (ENOUGH, 1.0, 1, False),
         (ENOUGH, 1.1, 1, True),
         (ENOUGH // 2, 1.0, 1, True),

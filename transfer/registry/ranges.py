@@ -36,8 +36,9 @@ MOST_STREAMS = 8
 ENOUGH = 128 * MIB
 # Seconds of waiting that say nothing of a stream: some pass before the first byte.
 _GRACE = 0.01
-# Bytes that say nothing of a stream yet.
-_FIRST_BYTES = 512 * 1024
+# Before so many bytes, or so many seconds of waiting, a stream is not judged: others may be about to begin.
+_FIRST_BYTES = RANGE // 2
+_FIRST_WAIT = 0.25
 # What is read ahead at once, and taken from the budget before.
 PIECE = 256 * 1024
 # Seconds between two looks at whether there is room again.
@@ -64,7 +65,8 @@ def is_slow(received: int, waited: float, blobs: int) -> bool:
     Args:
         blobs: how many are read from the registry at once, each likely as fast as this one.
     """
-    return received >= _FIRST_BYTES and waited > _GRACE + received * blobs / ENOUGH
+    is_known = received >= _FIRST_BYTES or waited >= _FIRST_WAIT
+    return is_known and waited > _GRACE + received * blobs / ENOUGH
 
 
 class Buffers:
