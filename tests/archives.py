@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from tests.images import BuiltImage, ImageBuilder
-from transfer.local.compression import BLOCK_BYTES, compress
+from transfer.compression import BLOCK_BYTES, compress
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 
 

@@ -16,13 +16,13 @@ from tests.images import BuiltImage
 from tests.peer.interposer import Interposer, Members, refusal
 from tests.peer.scripted import listening
 from transfer import AwsCredentials, Engine, PushResult, Server, TransferConfig, Unauthorized
-from transfer.engine.events import Observer
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
+from transfer.events import Observer
+from transfer.http.transport import Transport
 from transfer.model.descriptor import Descriptor
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
-from transfer.registry.transport import Transport
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.literals import ImageTagMutabilityType

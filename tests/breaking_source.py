@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from transfer.errors import ConnectionFailed
-from transfer.local.layout import LayoutSource
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.model.manifest import Manifest
 

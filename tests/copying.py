@@ -1,12 +1,12 @@
 """One copy between two ends, as an engine would make it, for tests that bring ends of their own."""
 
-from transfer.engine.config import TransferConfig
-from transfer.engine.content import Source, Target
+from transfer.concurrency.limits import Limits
+from transfer.config import TransferConfig
 from transfer.engine.copy import Copied, ImageCopy
-from transfer.engine.events import Event, Observer
+from transfer.engine.deduplication import BlobDeduplicator
 from transfer.engine.graph import read_graph
-from transfer.engine.limits import Limits
-from transfer.engine.sharing import Sharing
+from transfer.engine.protocols import Source, Target
+from transfer.events import Event, Observer
 from transfer.model.descriptor import Descriptor
 
 
@@ -14,8 +14,8 @@ def ignore(event: Event) -> None:
     """Observe nothing."""
 
 
-def new_sharing(limits: Limits | None = None, *, patience: float = 30.0) -> Sharing:
-    return Sharing(limits or Limits(TransferConfig()), patience=patience)
+def new_sharing(limits: Limits | None = None, *, patience: float = 30.0) -> BlobDeduplicator:
+    return BlobDeduplicator(limits or Limits(TransferConfig()), patience=patience)
 
 
 async def copy_image(
@@ -24,7 +24,7 @@ async def copy_image(
     target: Target,
     *,
     tag: str | None,
-    sharing: Sharing | None = None,
+    sharing: BlobDeduplicator | None = None,
     notify: Observer = ignore,
 ) -> Copied:
     image = ImageCopy(source, target, sharing=sharing or new_sharing(), notify=notify, place="here")

@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from transfer.engine.config import UNPACED, Pace, TransferConfig
-from transfer.engine.journal import Journal, NoJournal
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier, Sleep, pause
+from transfer.auth.credentials import FixedLogin, Login, Logins
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier, Sleep, pause
+from transfer.config import UNPACED, Pace, TransferConfig
+from transfer.http.transport import Transport
 from transfer.model.digest import Digest
-from transfer.registry.credentials import Given, Login, Logins
-from transfer.registry.distribution.client import DistributionClient
-from transfer.registry.distribution.exchange import Exchange, RegistrySettings
-from transfer.registry.distribution.source import DistributionSource
-from transfer.registry.distribution.target import DistributionTarget
-from transfer.registry.distribution.upload import UploadSite
-from transfer.registry.transport import Transport
+from transfer.registry.oci.client import DistributionClient
+from transfer.registry.oci.registry_http import RegistryHttp, RegistrySettings
+from transfer.registry.oci.source import DistributionSource
+from transfer.registry.oci.target import DistributionTarget
+from transfer.registry.oci.upload import UploadSite
+from transfer.state.journal import Journal, NoJournal
 
 # The embedded registry's own key and secret, which it takes as user and password.
-SERVER_LOGIN = Given(Login("transfer", "transfer"))
+SERVER_LOGIN = FixedLogin(Login("transfer", "transfer"))
 CONFIG = TransferConfig(max_attempts=4, backoff_base=0.001, backoff_max=0.002, read_timeout=5.0)
 
 
@@ -62,7 +62,7 @@ async def opened(
     """A client of the registry for as long as the block lasts; retries wait next to nothing."""
     limits = Limits(config, sleep=sleep, clock=clock)
     async with Transport(config) as connections:
-        exchange = Exchange(registry, transport=connections, logins=logins, settings=settings)
+        exchange = RegistryHttp(registry, transport=connections, logins=logins, settings=settings)
         client = DistributionClient(exchange, retrier=Retrier(config, sleep=sleep), limits=limits, pace=pace)
         yield Registry(client, limits, journal or NoJournal())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.images import BuiltImage
 from transfer import Engine, Server
-from transfer.registry.access import RegistryAccess
+from transfer.endpoints.registry_access import RegistryAccess
 from transfer.server import RequestRecord
 
 LOGIN = RegistryAccess(login="transfer:transfer", plain_http=True)

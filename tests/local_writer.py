@@ -14,11 +14,11 @@ from typing import BinaryIO, cast
 
 from tests.copying import copy_image
 from tests.images import blob_file
-from transfer.engine.content import Target
 from transfer.engine.copy import Copied
-from transfer.local.layout import LayoutSource
-from transfer.local.layout_target import LayoutTarget
-from transfer.local.oci_archive_target import OciArchiveTarget
+from transfer.engine.protocols import Target
+from transfer.local.archive.oci_target import OciArchiveTarget
+from transfer.local.layout.source import LayoutSource
+from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import Descriptor
 
 MIB = 1024 * 1024

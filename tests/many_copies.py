@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from transfer import Engine, TransferConfig
-from transfer.registry.access import RegistryAccess
+from transfer.endpoints.registry_access import RegistryAccess
 
 LOGIN = RegistryAccess(login="transfer:transfer", plain_http=True)
 # Small data, moved as large ones are.

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.images import BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
-from transfer.mirror import CreateRepository, Mapping, MirrorConfig, MirrorReport, RegistryConfig, mirror
-from transfer.registry.access import RegistryAccess
+from transfer.endpoints.registry_access import RegistryAccess
+from transfer.mirror import CreateRepository, MirrorConfig, MirrorReport, MirrorRule, RegistryConfig, mirror
 
 LOGIN = RegistryAccess(login="transfer:transfer")
 FAST = TransferConfig(journal=False, backoff_base=0.01, backoff_max=0.05)
@@ -61,10 +61,12 @@ class MirrorSite:
             for tag in tags:
                 await engine.delete(f"{host(self.source)}/app:{tag}", access=LOGIN)
 
-    async def run(self, *more: Mapping, **options: Any) -> MirrorReport:
+    async def run(self, *more: MirrorRule, **options: Any) -> MirrorReport:
         """One run, with the counts of both registries begun anew."""
         create = {"create": CreateRepository()} if self.by_api else {}
-        mapping = Mapping(source=f"{host(self.source)}/app", targets=(self.repository,), **{**create, **self.settings})
+        mapping = MirrorRule(
+            source=f"{host(self.source)}/app", targets=(self.repository,), **{**create, **self.settings}
+        )
         login = RegistryConfig(username="transfer", password="transfer")
         registries = {host(self.source): login, host(self.target): login}
         self.source.requests.clear()

@@ -24,12 +24,12 @@ from transfer.errors import (
 
 if TYPE_CHECKING:
     from transfer.api import Engine, copy_image, pull_image, push_image
-    from transfer.engine.config import TransferConfig
-    from transfer.engine.events import Event
+    from transfer.config import TransferConfig
     from transfer.engine.result import BlobResult, Preview, PushResult
+    from transfer.events import Event
     from transfer.registry.ecr.client import open_ecr
-    from transfer.registry.ecr.creating import RepositorySettings
-    from transfer.registry.ecr.identity import AwsCredentials
+    from transfer.registry.ecr.create_repository import RepositorySettings
+    from transfer.registry.ecr.credentials import AwsCredentials
     from transfer.server import Server
 
 __version__ = "0.1.0"
@@ -68,15 +68,15 @@ __all__ = [
 
 # Imported when first asked for: the HTTP client and botocore cost a third of a second, which `--help` need not pay.
 _PLACES = {
-    "AwsCredentials": "transfer.registry.ecr.identity",
+    "AwsCredentials": "transfer.registry.ecr.credentials",
     "BlobResult": "transfer.engine.result",
     "Engine": "transfer.api",
-    "Event": "transfer.engine.events",
+    "Event": "transfer.events",
     "Preview": "transfer.engine.result",
     "PushResult": "transfer.engine.result",
-    "RepositorySettings": "transfer.registry.ecr.creating",
+    "RepositorySettings": "transfer.registry.ecr.create_repository",
     "Server": "transfer.server",
-    "TransferConfig": "transfer.engine.config",
+    "TransferConfig": "transfer.config",
     "copy_image": "transfer.api",
     "open_ecr": "transfer.registry.ecr.client",
     "pull_image": "transfer.api",

@@ -14,27 +14,27 @@ from typing import Self, TypedDict, Unpack
 
 import platformdirs
 
-from transfer.ends import EcrProtocol, Ends
-from transfer.engine.coming import Coming
-from transfer.engine.config import TransferConfig
-from transfer.engine.copy import Tally
-from transfer.engine.events import Notice, Observer
-from transfer.engine.journal import Journal, Memory, NoJournal, NoMemory, SqliteJournal
-from transfer.engine.limits import Limits
+from transfer.auth.login_status import LoginStatus
+from transfer.concurrency.limits import Limits
+from transfer.config import TransferConfig
+from transfer.endpoints.endpoints import EcrProtocol, Endpoints
+from transfer.endpoints.locations import read_login, read_named, read_repository, read_source
+from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
+from transfer.engine.copy import CountingObserver
+from transfer.engine.deduplication import BlobDeduplicator
+from transfer.engine.planned_content import PlannedContent
 from transfer.engine.referrers import Inspected, inspect
 from transfer.engine.result import Preview, PushResult
-from transfer.engine.sharing import Sharing
-from transfer.engine.trimming import recall_trimmed
 from transfer.errors import TransferError
+from transfer.events import Notice, Observer
 from transfer.job import Destination, Job, JobRun, Outcome
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
-from transfer.places import read_login, read_named, read_repository, read_source
-from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
-from transfer.registry.distribution.quota import PullQuota
-from transfer.registry.ecr.creating import RepositorySettings
-from transfer.registry.ecr.identity import AwsCredentials
-from transfer.registry.login_status import LoginStatus
+from transfer.registry.ecr.create_repository import RepositorySettings
+from transfer.registry.ecr.credentials import AwsCredentials
+from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
+from transfer.state.journal import Journal, Memory, NoJournal, NoMemory, SqliteJournal
+from transfer.state.trimmed_images import recall_trimmed
 
 
 class CopyOptions(TypedDict, total=False):
@@ -130,9 +130,9 @@ class Engine:
         self._config = config or TransferConfig()
         self._credentials = credentials
         self._limits = Limits(self._config)
-        self._sharing = Sharing(self._limits, patience=self._config.patience)
+        self._sharing = BlobDeduplicator(self._limits, patience=self._config.patience)
         self._exit = AsyncExitStack()
-        self._opened: Ends | None = None
+        self._opened: Endpoints | None = None
         self._notices: list[str] = []
         self._memory: Memory = NoMemory()
 
@@ -142,7 +142,7 @@ class Engine:
             path = self._config.state_path or default_state_path()
             journal = self._memory = kept = SqliteJournal(path, on_failure=self._notices.append)
             self._exit.push_async_callback(kept.close)
-        ends = Ends(self._config, self._credentials, limits=self._limits, journal=journal, memory=self._memory)
+        ends = Endpoints(self._config, self._credentials, limits=self._limits, journal=journal, memory=self._memory)
         self._opened = await self._exit.enter_async_context(ends)
         return self
 
@@ -153,7 +153,7 @@ class Engine:
         await self._exit.aclose()
 
     @property
-    def _ends(self) -> Ends:
+    def _ends(self) -> Endpoints:
         if self._opened is None:
             raise RuntimeError("use the engine in 'async with Engine() as engine'")
         return self._opened
@@ -215,7 +215,7 @@ class Engine:
                 if observer is not None:
                     observer(notice)
 
-    async def preview(self, job: Job, *, coming: Coming | None = None) -> list[Preview | TransferError]:
+    async def preview(self, job: Job, *, coming: PlannedContent | None = None) -> list[Preview | TransferError]:
         """
         What `run` would do, found out by the same questions; nothing is written anywhere.
 
@@ -229,7 +229,7 @@ class Engine:
         Raises:
             TransferError: the source cannot be read, the job makes no sense, or a target is not in a registry.
         """
-        return await self._job_run(job, None).preview(coming or Coming())
+        return await self._job_run(job, None).preview(coming or PlannedContent())
 
     def _job_run(self, job: Job, observer: Observer | None) -> JobRun:
         return JobRun(job, ends=self._ends, sharing=self._sharing, memory=self._memory, observer=observer)
@@ -247,7 +247,7 @@ class Engine:
             TransferError: as of `copy_image`.
         """
         place = read_source(source)
-        async with self._ends.source(place, Tally(None), access) as origin:
+        async with self._ends.source(place, CountingObserver(None), access) as origin:
             return await inspect(origin, await origin.resolve(place.choice), referrers=referrers)
 
     async def repositories(self, registry: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
@@ -260,7 +260,7 @@ class Engine:
         async for name in self._ends.repositories(read_login(registry), access):
             yield name
 
-    async def greet(
+    async def warm_up(
         self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS, before_push: bool = False
     ) -> None:
         """
@@ -272,7 +272,7 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`; what is asked next will tell the same.
         """
-        await self._ends.greet(read_repository(repository), access, before_push=before_push)
+        await self._ends.warm_up(read_repository(repository), access, before_push=before_push)
 
     async def digests(
         self,
@@ -286,7 +286,7 @@ class Engine:
         What tags of a repository hold, in as few requests as its registry allows.
 
         Args:
-            before_push: as of `greet`.
+            before_push: as of `warm_up`.
 
         Returns:
             By tag the digest, or why it cannot be told; tags that are not there are left out.
@@ -306,7 +306,7 @@ class Engine:
         The digests of what refers to an image of a repository.
 
         Args:
-            before_push: as of `greet`.
+            before_push: as of `warm_up`.
 
         Raises:
             TransferError: as of `copy_image`.
@@ -343,7 +343,7 @@ class Engine:
         """
         return await self._ends.check_login(read_login(place), access)
 
-    def pull_quotas(self) -> dict[str, PullQuota]:
+    def pull_quotas(self) -> dict[str, RateLimitHeaders]:
         """What registries, Docker Hub above all, have said in this engine's time of how much may be pulled, by name."""
         return self._ends.pull_quotas()
 

@@ -14,7 +14,7 @@ The one exception tree; imports nothing.
         TagImmutable                                  the tag holds another digest and cannot be moved
         BlobUnknown                                   a manifest names blobs or manifests that are not there
 
-Errors carry facts. Whether one is worth another try is decided by `transfer.engine.retry.retryable` alone, and
+Errors carry facts. Whether one is worth another try is decided by `transfer.concurrency.retry.retryable` alone, and
 only the command line turns one into an exit code. A message is one line: what was being done to what, then what
 came back, then what to do. No message holds a secret or a query string.
 """

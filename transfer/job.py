@@ -14,26 +14,26 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from transfer.ends import EcrProtocol, Ends, TargetOptions
-from transfer.engine.coming import Coming
-from transfer.engine.content import Source, Target
-from transfer.engine.copy import Copied, ImageCopy, Pending, Tally
-from transfer.engine.events import At, Event, Observer
+from transfer.concurrency.tasks import Barrier, gather
+from transfer.endpoints.endpoints import EcrProtocol, Endpoints, TargetOptions
+from transfer.endpoints.locations import Place, check_apart, mount_source, named, read_source, read_target, spelled
+from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
+from transfer.engine.copy import Copied, CountingObserver, ImageCopy, Pending
+from transfer.engine.deduplication import BlobDeduplicator
 from transfer.engine.graph import Graph, read_graph
-from transfer.engine.journal import Memory
+from transfer.engine.planned_content import PlannedContent
+from transfer.engine.protocols import Source, Target
 from transfer.engine.referrers import attached
 from transfer.engine.result import Preview, PushResult, Total
-from transfer.engine.sharing import Sharing
-from transfer.engine.tasks import Gathering, gather
-from transfer.engine.trimming import remember_trimmed
 from transfer.errors import ContentMismatch, InvalidConfig, NotFound, TransferError
-from transfer.local.spelling import LocalReference
+from transfer.events import At, Event, Observer
+from transfer.http.headers import is_repository_missing
+from transfer.local.reference import LocalReference
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
-from transfer.places import Place, check_apart, mount_source, named, read_source, read_target, spelled
-from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
-from transfer.registry.ecr.creating import RepositorySettings, calls_to_create
-from transfer.registry.replies import is_repository_missing
+from transfer.registry.ecr.create_repository import RepositorySettings, calls_to_create
+from transfer.state.journal import Memory
+from transfer.state.trimmed_images import remember_trimmed
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class _Image(msgspec.Struct, frozen=True):
 
     graph: Graph
     tag: str | None
-    beside: Gathering
+    beside: Barrier
 
 
 # What became of one target.
@@ -110,13 +110,15 @@ class JobRun:
         TransferError: the job makes no sense; nothing was asked of anybody.
     """
 
-    def __init__(self, job: Job, *, ends: Ends, sharing: Sharing, memory: Memory, observer: Observer | None) -> None:
+    def __init__(
+        self, job: Job, *, ends: Endpoints, sharing: BlobDeduplicator, memory: Memory, observer: Observer | None
+    ) -> None:
         self._job = job
         self._ends = ends
         self._sharing = sharing
         self._memory = memory
         self._observer = observer
-        self._reading = Tally(observer)
+        self._reading = CountingObserver(observer)
         self._began = time.monotonic()
         self._platforms = [parse_platform(text) for text in job.platforms]
         self._from = read_source(job.source)
@@ -141,7 +143,7 @@ class JobRun:
                 for place, target in zip(self._to, self._job.targets, strict=True)
             )
 
-    async def preview(self, coming: Coming) -> list[Preview | TransferError]:
+    async def preview(self, coming: PlannedContent) -> list[Preview | TransferError]:
         """
         What `run` would do at each target; nothing is written anywhere.
 
@@ -178,11 +180,11 @@ class JobRun:
         more = await attached(source, graph, notify=notify) if self._job.referrers else []
         return [_Image(one, tag, self._gathering()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]
 
-    def _gathering(self) -> Gathering:
-        return Gathering(len(self._to), patience=self._sharing.patience)
+    def _gathering(self) -> Barrier:
+        return Barrier(len(self._to), patience=self._sharing.patience)
 
     async def _settle(self, source: Source, images: Sequence[_Image], place: Place, target: Destination) -> Outcome:
-        tally = Tally(self._observer_of(target))
+        tally = CountingObserver(self._observer_of(target))
         try:
             async with self._ends.target(place, tally, target.access, self._options(target)) as end:
                 copied = await self._copy(source, images, place, end, tally, target)
@@ -192,7 +194,7 @@ class JobRun:
             for image in images:
                 image.beside.leave(target)
         # What is read for several targets is nobody's alone.
-        reading = self._reading if len(self._to) == 1 else Tally(None)
+        reading = self._reading if len(self._to) == 1 else CountingObserver(None)
         blobs = {blob.digest: blob for one in reversed(copied) for blob in one.blobs}
         return PushResult(
             digest=copied[0].digest,
@@ -206,9 +208,9 @@ class JobRun:
         )
 
     async def _foresee(
-        self, source: Source, images: Sequence[_Image], place: Place, target: Destination, coming: Coming
+        self, source: Source, images: Sequence[_Image], place: Place, target: Destination, coming: PlannedContent
     ) -> Preview | TransferError:
-        tally, options, creates = Tally(None), replace(self._options(target), create=None), False
+        tally, options, creates = CountingObserver(None), replace(self._options(target), create=None), False
         try:
             async with self._ends.target(place, tally, target.access, options) as end:
                 copying = self._copying(source, place, end, tally, target)
@@ -234,7 +236,7 @@ class JobRun:
         )
 
     async def _pending(
-        self, copying: ImageCopy, images: Sequence[_Image], place: Place, coming: Coming, *, empty: bool
+        self, copying: ImageCopy, images: Sequence[_Image], place: Place, coming: PlannedContent, *, empty: bool
     ) -> list[Pending]:
         tags = [self._tag(place, images[0].graph.root.digest), *(image.tag for image in images[1:])]
         return [

@@ -16,15 +16,15 @@ from tests.archives import Saved, docker_archive, expected_image, layer_content,
 from tests.distribution_ends import SERVER_LOGIN, opened
 from tests.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Server
-from transfer.engine.content import BlobContext, Source
+from transfer.engine.protocols import BlobContext, Source
 from transfer.errors import ContentMismatch, InvalidManifest, TransferError
-from transfer.local.docker_archive import DockerArchiveSource
-from transfer.local.layout import LayoutSource
-from transfer.local.memory import MemorySource
-from transfer.local.oci_archive import OciArchiveSource
+from transfer.local.archive.docker_source import DockerArchiveSource
+from transfer.local.archive.oci_source import OciArchiveSource
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.distribution.source import DistributionSource
+from transfer.registry.oci.source import DistributionSource
+from transfer.testing.memory import MemorySource
 
 MIB = 1024 * 1024
 # Stands for the size of the large blob, which is more than MIB + 1 everywhere.

@@ -14,26 +14,26 @@ import pytest_asyncio
 from tests.distribution_ends import SERVER_LOGIN, opened
 from tests.images import ARTIFACT, BuiltImage, ImageBuilder, blob_file
 from transfer import AwsCredentials, Server, TransferConfig, open_ecr
-from transfer.engine.content import BlobContext, Source, Target
-from transfer.engine.events import BlobProgress, BlobStarted, Event
-from transfer.engine.journal import NoJournal
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
+from transfer.engine.protocols import BlobContext, Source, Target
 from transfer.errors import BlobUnknown, ContentMismatch, TagImmutable
-from transfer.local.layout import LayoutSource
-from transfer.local.layout_target import LayoutTarget
-from transfer.local.memory import MemorySource, MemoryTarget
-from transfer.local.oci_archive import OciArchiveSource
-from transfer.local.oci_archive_target import OciArchiveTarget
-from transfer.local.reading import blob_names
+from transfer.events import BlobProgress, BlobStarted, Event
+from transfer.http.transport import Transport
+from transfer.local.archive.oci_source import OciArchiveSource
+from transfer.local.archive.oci_target import OciArchiveTarget
+from transfer.local.layout.reader import blob_names
+from transfer.local.layout.source import LayoutSource
+from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import parse_manifest
-from transfer.registry.distribution.target import DistributionTarget
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
-from transfer.registry.transport import Transport
+from transfer.registry.oci.target import DistributionTarget
+from transfer.state.journal import NoJournal
+from transfer.testing.memory import MemorySource, MemoryTarget
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.literals import ImageTagMutabilityType

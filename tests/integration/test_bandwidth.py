@@ -13,22 +13,22 @@ from tests.copying import copy_image, new_sharing
 from tests.distribution_ends import SERVER_LOGIN, Registry, opened
 from tests.images import BuiltImage, ImageBuilder
 from transfer import Engine, Server, TransferConfig
-from transfer.engine.config import UNPACED, Pace
-from transfer.engine.content import Source, Target
-from transfer.engine.journal import NoJournal
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
-from transfer.local.layout import LayoutSource
-from transfer.local.memory import MemoryTarget
-from transfer.registry.access import RegistryAccess
-from transfer.registry.distribution.exchange import RegistrySettings
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
+from transfer.config import UNPACED, Pace
+from transfer.endpoints.registry_access import RegistryAccess
+from transfer.engine.protocols import Source, Target
+from transfer.http.transport import Transport
+from transfer.local.layout.source import LayoutSource
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
-from transfer.registry.ecr.creating import RepositoryCreation, RepositorySettings
+from transfer.registry.ecr.create_repository import RepositoryCreation, RepositorySettings
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
-from transfer.registry.transport import Transport
+from transfer.registry.oci.registry_http import RegistrySettings
+from transfer.state.journal import NoJournal
+from transfer.testing.memory import MemoryTarget
 
 MIB = 1024 * 1024
 PLAIN = RegistrySettings(plain_http=True)

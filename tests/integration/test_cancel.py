@@ -11,7 +11,7 @@ from tests.behind_peer import PART, Site, starting
 from tests.images import ImageBuilder
 from tests.peer.interposer import Members, refusal
 from transfer import Engine
-from transfer.engine.events import Event, Retrying
+from transfer.events import Event, Retrying
 
 SIZE = 3 * PART
 LAYER_PARTS = [(0, 200), (PART, 200), (2 * PART, 200)]

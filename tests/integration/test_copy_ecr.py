@@ -11,11 +11,11 @@ import pytest_asyncio
 
 from tests.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, InvalidReference, NotFound, Server, TransferConfig, open_ecr
-from transfer.engine.retry import Retrier
+from transfer.concurrency.retry import Retrier
+from transfer.http.transport import Transport
 from transfer.model.descriptor import Descriptor
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.source import EcrSource
-from transfer.registry.transport import Transport
 
 MIB = 1024 * 1024
 

@@ -7,17 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.images import BuiltImage, ImageBuilder
-from transfer import (
-    AwsCredentials,
-    Engine,
-    Server,
-    TransferConfig,
-    TransferError,
-    copy_image,
-    pull_image,
-    push_image,
-)
-from transfer.registry.access import RegistryAccess
+from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError, copy_image, pull_image, push_image
+from transfer.endpoints.registry_access import RegistryAccess
 
 MIB = 1024 * 1024
 LOGIN = RegistryAccess(login="transfer:transfer")

@@ -10,8 +10,8 @@ from benchmarks.processes import link_before
 from benchmarks.values import Link
 from tests.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server
-from transfer.registry.access import RegistryAccess
-from transfer.registry.ranges import RANGE
+from transfer.endpoints.registry_access import RegistryAccess
+from transfer.http.ranges import RANGE
 from transfer.server import RequestRecord
 
 MIB = 1024 * 1024

@@ -10,10 +10,10 @@ import pytest
 
 from tests.images import ImageBuilder
 from transfer import AwsCredentials, Engine, RepositorySettings, Server, TransferConfig, TransferError, open_ecr
-from transfer.mirror import CreateRepository, Mapping, MirrorConfig, MirrorReport, RegistryConfig, mirror
-from transfer.mirror.settings import Encryption
-from transfer.registry.access import RegistryAccess
-from transfer.registry.ecr.creating import creation, policies
+from transfer.endpoints.registry_access import RegistryAccess
+from transfer.mirror import CreateRepository, MirrorConfig, MirrorReport, MirrorRule, RegistryConfig, mirror
+from transfer.mirror.config.settings import Encryption
+from transfer.registry.ecr.create_repository import creation, policies
 
 IMAGES = 20
 LIFECYCLE = json.dumps(
@@ -158,7 +158,7 @@ CREATE = CreateRepository(
 
 async def mirrored(server: Server, create: CreateRepository | None, state: Path) -> MirrorReport:
     source = server.url.removeprefix("http://")
-    mapping = Mapping(source=f"{source}/source", targets=(f"{server.registry}/target",), create=create)
+    mapping = MirrorRule(source=f"{source}/source", targets=(f"{server.registry}/target",), create=create)
     return await mirror(
         MirrorConfig(mappings=(mapping,)),
         limits=TransferConfig(state_path=state, backoff_base=0.01),
@@ -189,7 +189,7 @@ async def test_a_configuration_sends_a_registrys_requests_to_its_endpoint(
 ) -> None:
     async with engine(server) as pushing:
         await pushing.push(layout.image([10]).source, f"{server.registry}/source:v1", create_repository=True)
-    mapping = Mapping(source=f"{server.registry}/source", targets=(f"{server.registry}/target",), create=CREATE)
+    mapping = MirrorRule(source=f"{server.registry}/source", targets=(f"{server.registry}/target",), create=CREATE)
     report = await mirror(
         MirrorConfig(mappings=(mapping,), registries={server.registry: RegistryConfig(endpoint_url=server.url)}),
         limits=TransferConfig(state_path=tmp_path / "state", backoff_base=0.01),

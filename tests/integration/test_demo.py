@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.command import started
-from transfer.cli.demo.build import build_image
-from transfer.cli.demo.machine import Tree
-from transfer.cli.demo.process import Command, surrounded
-from transfer.cli.demo.story import Scenes
-from transfer.cli.demo.table import Narrator
+from transfer.cli.commands.demo.build import build_image
+from transfer.cli.commands.demo.machine import Tree
+from transfer.cli.commands.demo.process import Command, surrounded
+from transfer.cli.commands.demo.story import Scenes
+from transfer.cli.commands.demo.table import Narrator
 from transfer.server import Server
 
 

@@ -10,11 +10,11 @@ from tests.breaking_source import BreakingSource
 from tests.distribution_ends import SERVER_LOGIN, opened
 from tests.images import ImageBuilder
 from transfer import Server
-from transfer.engine.content import BlobContext
-from transfer.engine.events import BlobStarted, Event
-from transfer.engine.journal import NoJournal, SqliteJournal, UploadState
+from transfer.engine.protocols import BlobContext
 from transfer.errors import ConnectionFailed
-from transfer.local.layout import LayoutSource
+from transfer.events import BlobStarted, Event
+from transfer.local.layout.source import LayoutSource
+from transfer.state.journal import NoJournal, SqliteJournal, UploadState
 
 MIB = 1024 * 1024
 

@@ -7,7 +7,7 @@ import pytest
 from tests.images import ImageBuilder
 from tests.peer.scripted import answer, scripted
 from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError
-from transfer.registry.access import RegistryAccess
+from transfer.endpoints.registry_access import RegistryAccess
 
 KEYS = AwsCredentials(access_key_id="transfer", secret_access_key="transfer", region="us-east-1")
 ABSENT = answer(400, {"__type": "RepositoryNotFoundException", "message": "no"})

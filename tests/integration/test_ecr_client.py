@@ -10,13 +10,13 @@ import pybase64
 import pytest
 import pytest_asyncio
 
-from transfer.engine.config import TransferConfig
+from transfer.config import TransferConfig
 from transfer.errors import NotFound, RegistryError, TagImmutable, Unauthorized, UploadLost
+from transfer.http.request_body import RequestBody
+from transfer.http.transport import HttpRequest, Transport
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
-from transfer.registry.body import RequestBody
 from transfer.registry.ecr.client import EcrClient, open_ecr
-from transfer.registry.ecr.identity import AwsCredentials
-from transfer.registry.transport import Request, Transport
+from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.server import Server
 
 PART = 5 * 1024 * 1024
@@ -73,7 +73,7 @@ async def test_a_layer_of_three_parts_arrives_and_comes_back_through_its_url(cli
     assert await upload(client, layer) == digest_of(layer)
     await put_image(client, layer, "v1")
     reply = await client.get_download_url_for_layer(repositoryName="app", layerDigest=digest_of(layer))
-    request = Request("GET", reply["downloadUrl"], {"Range": "bytes=5-"})
+    request = HttpRequest("GET", reply["downloadUrl"], {"Range": "bytes=5-"})
     async with Transport() as transport, transport.stream(request, what="layer") as stream:
         assert stream.status == 206
         assert b"".join([chunk async for chunk in stream.chunks]) == layer[5:]

@@ -5,7 +5,7 @@ import pytest
 from tests.peer.scripted import answer, scripted
 from transfer import AwsCredentials, Server, open_ecr
 from transfer.errors import CredentialsMissing
-from transfer.registry.ecr.logins import EcrLogins
+from transfer.registry.ecr.token_login import EcrLogins
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 

@@ -14,8 +14,13 @@ HEAVY = (
     *("aiofiles", "aiohttp.web", "boto3", "botocore", "prometheus_client", "regex", "rich"),
     *("yaml", "zlib_ng", "zstandard"),
     *("cProfile", "html.entities", "http.server", "multiprocessing", "pdb", "tarfile", "unittest", "xml", "zipfile"),
-    *("transfer.cli.display", "transfer.cli.progress", "transfer.ecr_ends", "transfer.local.tar"),
-    *("transfer.mirror.metrics", "transfer.mirror.watcher", "transfer.server", "uvloop"),
+    *(
+        "transfer.cli.display.display",
+        "transfer.cli.display.progress",
+        "transfer.endpoints.ecr",
+        "transfer.local.archive.tar",
+    ),
+    *("transfer.mirror.watch.metrics", "transfer.mirror.watch.watcher", "transfer.server", "uvloop"),
 )
 PROGRAM = f"""
 import sys

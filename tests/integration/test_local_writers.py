@@ -13,8 +13,8 @@ import pytest
 from tests.images import BuiltImage, ImageBuilder, blob_file
 from tests.local_writer import MIB, copy
 from transfer.errors import InvalidLayout
-from transfer.local.layout import LayoutSource
-from transfer.local.oci_archive import OciArchiveSource
+from transfer.local.archive.oci_source import OciArchiveSource
+from transfer.local.layout.source import LayoutSource
 
 KINDS = ["layout", "archive"]
 Started = subprocess.Popen[str]

@@ -12,7 +12,7 @@ import pytest
 from tests.images import ImageBuilder
 from tests.kills import LOGIN, host
 from transfer import Engine, Server, TransferConfig
-from transfer.engine.config import MIB
+from transfer.config import MIB
 
 ROOT = Path(__file__).parents[2]
 COPIES = 200

@@ -13,7 +13,7 @@ from benchmarks.processes import link_before
 from benchmarks.values import Link
 from tests.images import BuiltImage, ImageBuilder
 from transfer import Server, TransferConfig
-from transfer.registry.ranges import RANGE
+from transfer.http.ranges import RANGE
 
 MIB = 1024 * 1024
 PART = 10 * MIB

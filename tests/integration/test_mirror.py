@@ -22,15 +22,15 @@ from transfer.job import Destination, Job
 from transfer.mirror import (
     CreateRepository,
     ImageReport,
-    Mapping,
     MirrorConfig,
     MirrorReport,
+    MirrorRule,
     Prune,
     RegistryConfig,
     TagFilter,
     mirror,
 )
-from transfer.mirror.run import MirrorRun
+from transfer.mirror.run.run import MirrorRun
 
 MIB = 1024 * 1024
 TAGS = 20
@@ -69,7 +69,7 @@ class Site:
         self.source.requests.clear()
         return images
 
-    async def run(self, *mappings: Mapping, jobs: int | None = None, **options: Any) -> MirrorReport:
+    async def run(self, *mappings: MirrorRule, jobs: int | None = None, **options: Any) -> MirrorReport:
         config = MirrorConfig(mappings=mappings, registries=self.registries, jobs=jobs)
         return await mirror(config, limits=FAST, credentials=self.credentials, **options)
 
@@ -96,8 +96,8 @@ async def site(layout: ImageBuilder) -> AsyncIterator[Site]:
         yield Site(source, target, other, layout)
 
 
-def everything(site: Site, *targets: str, repository: str = "team/app", **settings: Any) -> Mapping:
-    return Mapping(source=f"{host(site.source)}/{repository}", targets=targets, **settings)
+def everything(site: Site, *targets: str, repository: str = "team/app", **settings: Any) -> MirrorRule:
+    return MirrorRule(source=f"{host(site.source)}/{repository}", targets=targets, **settings)
 
 
 async def test_an_unchanged_mirror_into_ecr_costs_one_head_a_tag_and_one_call(site: Site) -> None:
@@ -130,7 +130,7 @@ async def test_tags_that_are_named_are_not_listed(site: Site) -> None:
 async def test_repositories_are_found_by_a_pattern_and_tags_chosen_by_filters(site: Site) -> None:
     for repository in ("team/app", "team/tool", "other/app"):
         await site.fill(repository, ["1.0.0", "1.2.0", "2.0.0", "2.0.0-rc1", "latest"])
-    mapping = Mapping(
+    mapping = MirrorRule(
         source=f"{host(site.source)}/team/*",
         targets=(f"{host(site.target)}/mirror/{{name}}",),
         tags=(TagFilter(semver=(">=1.1",), newest=2),),
@@ -155,7 +155,7 @@ async def test_a_layer_of_many_repositories_is_sent_once_and_mounted_from_then_o
     repositories = [f"team/app{number}" for number in range(6)]
     images = [(await site.fill(repository, ["v1"]))[0] for repository in repositories]
     shared = next(blob.digest for blob in images[0].blobs if blob.digest in {one.digest for one in images[1].blobs})
-    mapping = Mapping(source=f"{host(site.source)}/team/*", targets=(f"{host(site.target)}/mirror/{{name}}",))
+    mapping = MirrorRule(source=f"{host(site.source)}/team/*", targets=(f"{host(site.target)}/mirror/{{name}}",))
     report = await site.run(mapping)
     assert report.counts == {"copied": 6}
     assert Counter(record.digest for record in site.source.requests.of("GetBlob"))[shared] == 1
@@ -169,7 +169,7 @@ async def test_a_layer_of_many_repositories_is_read_once_for_two_targets_and_mou
     images = [(await site.fill(f"team/app{number}", ["v1"]))[0] for number in range(6)]
     shared = next(blob.digest for blob in images[0].blobs if blob.digest in {one.digest for one in images[1].blobs})
     targets = tuple(f"{host(server)}/mirror/{{name}}" for server in (site.target, site.other))
-    report = await site.run(Mapping(source=f"{host(site.source)}/team/*", targets=targets))
+    report = await site.run(MirrorRule(source=f"{host(site.source)}/team/*", targets=targets))
     assert report.counts == {"copied": 12}
     assert Counter(record.digest for record in site.source.requests.of("GetBlob"))[shared] == 1
     for server in (site.target, site.other):
@@ -184,7 +184,7 @@ async def test_a_registry_that_mounts_nothing_is_asked_once_and_fed_from_one_rea
     shared = next(blob.digest for blob in images[0].blobs if blob.digest in {one.digest for one in images[1].blobs})
     async with Server(dialect="ecr", create_on_push=True) as unwilling:
         at_ecr = Site(site.source, unwilling, site.other, layout)
-        mapping = Mapping(source=f"{host(site.source)}/team/*", targets=(f"{host(unwilling)}/mirror/{{name}}",))
+        mapping = MirrorRule(source=f"{host(site.source)}/team/*", targets=(f"{host(unwilling)}/mirror/{{name}}",))
         report = await at_ecr.run(mapping)
         assert report.counts == {"copied": 6}
         assert unwilling.requests.count("MountBlob", 202) <= 2
@@ -194,7 +194,7 @@ async def test_a_registry_that_mounts_nothing_is_asked_once_and_fed_from_one_rea
 async def test_one_bad_image_stops_no_other_one_and_the_next_run_does_only_those(site: Site, tmp_path: Path) -> None:
     tags = [f"v{number}" for number in range(8)]
     await site.fill("team/app", tags)
-    missing = Mapping(
+    missing = MirrorRule(
         source=f"{host(site.source)}/team/app",
         targets=(f"{host(site.target)}/mirror/app",),
         tags=(TagFilter(exact=(*tags, "absent", "v100")),),
@@ -215,7 +215,7 @@ async def test_one_bad_image_stops_no_other_one_and_the_next_run_does_only_those
 async def test_a_mapping_that_cannot_be_read_is_a_mistake_and_the_others_run(site: Site) -> None:
     await site.fill("team/app", ["v1"])
     target = f"{host(site.target)}/mirror/"
-    gone = Mapping(source=f"{host(site.source)}/team/gone", targets=(target,))
+    gone = MirrorRule(source=f"{host(site.source)}/team/gone", targets=(target,))
     report = await site.run(gone, everything(site, target))
     assert report.counts == {"copied": 1, "failed": 1}
     (mistake,) = report.mistakes
@@ -234,8 +234,8 @@ async def test_two_mappings_that_write_one_tag_from_two_sources_are_told(site: S
     await site.fill("team/app", ["v1"])
     await site.fill("team/tool", ["v1"])
     target = f"{host(site.target)}/mirror/one"
-    first = Mapping(source=f"{host(site.source)}/team/app", targets=(target,))
-    second = Mapping(source=f"{host(site.source)}/team/tool", targets=(target,))
+    first = MirrorRule(source=f"{host(site.source)}/team/app", targets=(target,))
+    second = MirrorRule(source=f"{host(site.source)}/team/tool", targets=(target,))
     report = await site.run(first, second)
     assert report.counts == {"copied": 1, "failed": 1}
     (failed,) = report.failed
@@ -245,7 +245,7 @@ async def test_two_mappings_that_write_one_tag_from_two_sources_are_told(site: S
 
 async def test_what_is_wrong_in_a_configuration_is_refused_before_anything_is_asked(site: Site) -> None:
     with pytest.raises(InvalidConfig, match=r"mappings\[0\]\.targets"):
-        await site.run(Mapping(source=f"{host(site.source)}/team/app", targets=()))
+        await site.run(MirrorRule(source=f"{host(site.source)}/team/app", targets=()))
     assert len(site.source.requests) == 0
 
 

@@ -10,10 +10,10 @@ import pytest_asyncio
 from tests.images import ImageBuilder
 from tests.mirrors import LOGIN, MirrorSite, asked, host, writes
 from transfer import Engine, InvalidConfig, Server, TransferConfig
-from transfer.engine.config import MIB
+from transfer.config import MIB
 from transfer.job import Destination, Job
-from transfer.mirror import CreateRepository, Mapping, Prune, TagFilter
-from transfer.mirror.report import ImageReport
+from transfer.mirror import CreateRepository, MirrorRule, Prune, TagFilter
+from transfer.mirror.run.report import ImageReport
 
 
 @pytest_asyncio.fixture(params=[False, True], ids=["oci", "ecr"])
@@ -113,7 +113,7 @@ async def test_what_another_repository_of_the_target_gets_is_told_as_mounted(
         site = MirrorSite(source, target, layout, tmp_path / "state")
         image = layout.image([5000])
         await site.fill({"v1": image})
-        second = Mapping(source=f"{host(source)}/app", targets=(f"{host(target)}/other",))
+        second = MirrorRule(source=f"{host(source)}/app", targets=(f"{host(target)}/other",))
         size = sum(blob.size for blob in image.blobs)
         planned = await site.run(second, dry_run=True)
         assert (planned.counts, sums(planned.images)) == ({"planned": 2}, (size, size))
@@ -148,7 +148,7 @@ async def test_only_what_goes_into_a_registry_can_be_previewed(layout: ImageBuil
 async def test_two_mappings_into_one_repository_count_a_blob_once(site: MirrorSite) -> None:
     image = site.layout.image()
     await site.fill({"v1": image})
-    second = Mapping(
+    second = MirrorRule(
         source=f"{host(site.source)}/app:v1", targets=(f"{site.repository}:other",), create=CreateRepository()
     )
     report = await site.run(second, dry_run=True)

@@ -9,8 +9,8 @@ import pytest_asyncio
 
 from tests.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
-from transfer.engine.tasks import gather
-from transfer.mirror import CreateRepository, Mapping, MirrorConfig, mirror
+from transfer.concurrency.tasks import gather
+from transfer.mirror import CreateRepository, MirrorConfig, MirrorRule, mirror
 
 IMAGES = 300
 QUOTAS = {"PutImage": 10, "InitiateLayerUpload": 100}
@@ -42,7 +42,7 @@ async def test_three_hundred_images_take_what_the_quota_allows_and_are_hardly_th
     ends: tuple[Server, Server], layout: ImageBuilder
 ) -> None:
     source, target = ends
-    mapping = Mapping(
+    mapping = MirrorRule(
         source=await filled(source, layout), targets=(f"{target.registry}/mirror/",), create=CreateRepository()
     )
     keys = AwsCredentials(access_key_id="transfer", secret_access_key="transfer", endpoint_url=target.url)

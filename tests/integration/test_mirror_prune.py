@@ -10,8 +10,8 @@ import pytest_asyncio
 from tests.images import BuiltImage, ImageBuilder
 from tests.mirrors import LOGIN, MirrorSite, asked, host, writes
 from transfer import AwsCredentials, Server, open_ecr
-from transfer.mirror import CreateRepository, ImageReport, Mapping, MirrorReport, Prune, TagFilter
-from transfer.mirror.run import MirrorRun
+from transfer.mirror import CreateRepository, ImageReport, MirrorReport, MirrorRule, Prune, TagFilter
+from transfer.mirror.run.run import MirrorRun
 
 TAGS = [f"v{number}" for number in range(4)]
 
@@ -87,7 +87,7 @@ async def test_nothing_is_removed_where_another_mapping_that_failed_may_write(
     site: MirrorSite, images: list[BuiltImage]
 ) -> None:
     await site.unfill("v0")
-    gone = Mapping(source=f"{host(site.source)}/gone", targets=(site.repository,), create=CreateRepository())
+    gone = MirrorRule(source=f"{host(site.source)}/gone", targets=(site.repository,), create=CreateRepository())
     report = await site.run(gone)
     assert report.counts == {"unchanged": 3, "failed": 1}
     assert any("what else belongs there is unknown" in warning for warning in report.warnings)
@@ -98,7 +98,7 @@ async def test_what_another_mapping_writes_is_not_removed(site: MirrorSite, imag
     await site.unfill("v0")
     async with site.engine() as engine:
         await engine.push(images[0].source, f"{host(site.source)}/other:v0", target_access=LOGIN)
-    other = Mapping(source=f"{host(site.source)}/other", targets=(site.repository,), create=CreateRepository())
+    other = MirrorRule(source=f"{host(site.source)}/other", targets=(site.repository,), create=CreateRepository())
     report = await site.run(other)
     assert report.counts == {"unchanged": 4}
     assert await left(site) == set(TAGS)

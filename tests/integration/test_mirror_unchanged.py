@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.images import BuiltImage, ImageBuilder
 from tests.mirrors import LOGIN, MirrorSite, asked, host
 from transfer import Server
-from transfer.mirror import CreateRepository, Mapping, TagFilter
+from transfer.mirror import CreateRepository, MirrorRule, TagFilter
 
 
 @pytest_asyncio.fixture(params=[False, True], ids=["oci", "ecr"])
@@ -90,7 +90,7 @@ async def test_tags_are_listed_once_for_all_images_that_are_named(site: MirrorSi
 
 async def test_tags_are_listed_once_for_all_mappings_of_a_repository(site: MirrorSite, signed: BuiltImage) -> None:
     source, target = f"{host(site.source)}/app", f"{site.repository}/other"
-    other = Mapping(source=source, targets=(target,), create=CreateRepository() if site.by_api else None)
+    other = MirrorRule(source=source, targets=(target,), create=CreateRepository() if site.by_api else None)
     assert (await site.run(other)).counts == {"unchanged": 1, "copied": 2}
     assert asked(site.source)["ListTags"] == 1
 

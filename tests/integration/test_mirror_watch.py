@@ -14,9 +14,18 @@ import pytest_asyncio
 from tests.images import ImageBuilder
 from transfer import Engine, InvalidConfig, Server, TransferConfig
 from transfer.errors import TransferError
-from transfer.mirror import CreateRepository, Followed, Mapping, MirrorConfig, MirrorReport, Watch, load_config, watch
-from transfer.mirror.health import Health
-from transfer.mirror.report import Status
+from transfer.mirror import (
+    ConfigReloader,
+    CreateRepository,
+    MirrorConfig,
+    MirrorReport,
+    MirrorRule,
+    Watch,
+    load_config,
+    watch,
+)
+from transfer.mirror.run.report import Status
+from transfer.mirror.watch.health import Health
 
 FAST = TransferConfig(journal=False, max_attempts=2, backoff_base=0.01, backoff_max=0.05)
 BEGIN = 1_000_000.0
@@ -77,7 +86,7 @@ class Site:
             else:
                 step(watching)
 
-        followed = Followed(lambda: load_config(self.file), file=str(self.file), schedule=schedule)
+        followed = ConfigReloader(lambda: load_config(self.file), file=str(self.file), schedule=schedule)
         watching = Watch(followed, limits=FAST, on_report=report, on_reload=self.reload, clock=self.clock)
         return watching
 
@@ -245,7 +254,7 @@ async def test_what_a_variable_holds_is_read_with_the_file(site: Site, monkeypat
 
 async def test_a_stop_in_the_middle_of_a_run_ends_it_and_all(filled: Site) -> None:
     filled.write("v1", "v2")
-    followed = Followed(lambda: load_config(filled.file), file=str(filled.file), schedule="30m", jobs=1)
+    followed = ConfigReloader(lambda: load_config(filled.file), file=str(filled.file), schedule="30m", jobs=1)
     watching = Watch(
         followed,
         limits=FAST,
@@ -311,7 +320,7 @@ async def test_a_watch_that_is_cancelled_at_any_moment_leaves_nothing(filled: Si
 
 
 async def test_watch_takes_a_configuration_made_in_python_and_goes_on_until_it_is_cancelled(filled: Site) -> None:
-    mapping = Mapping(source=f"{host(filled.source)}/app", targets=(f"{host(filled.target)}/",))
+    mapping = MirrorRule(source=f"{host(filled.source)}/app", targets=(f"{host(filled.target)}/",))
     enough = asyncio.Event()
 
     def report(found: MirrorReport) -> None:
@@ -377,7 +386,7 @@ async def test_a_target_that_lost_everything_meanwhile_is_filled_again(
     for name, value in filled.target.environment.items():
         monkeypatch.setenv(name, value)
     place = filled.target.registry if ecr else host(filled.target)
-    mapping = Mapping(source=f"{host(filled.source)}/app", targets=(f"{place}/copy",), create=CreateRepository())
+    mapping = MirrorRule(source=f"{host(filled.source)}/app", targets=(f"{place}/copy",), create=CreateRepository())
     config, between, again = MirrorConfig(mappings=(mapping,)), asyncio.Event(), asyncio.Event()
 
     def report(found: MirrorReport) -> None:
@@ -386,7 +395,7 @@ async def test_a_target_that_lost_everything_meanwhile_is_filled_again(
         if len(filled.reports) == 2:
             again.set()
 
-    watching = Watch(Followed(lambda: config, schedule="1d"), limits=FAST, on_report=report)
+    watching = Watch(ConfigReloader(lambda: config, schedule="1d"), limits=FAST, on_report=report)
     task = asyncio.create_task(watching.run())
     async with Server(auth=False, port=port):
         await between.wait()

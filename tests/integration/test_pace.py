@@ -8,11 +8,11 @@ import pytest
 
 from tests.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
+from transfer.http.transport import Transport
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
-from transfer.registry.transport import Transport
 
 QUOTAS = {"PutImage": 10, "InitiateLayerUpload": 100}
 

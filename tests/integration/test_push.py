@@ -26,7 +26,7 @@ from transfer import (
     open_ecr,
     push_image,
 )
-from transfer.engine.events import BlobFinished, BlobProgress, Event, ManifestPushed, Planned
+from transfer.events import BlobFinished, BlobProgress, Event, ManifestPushed, Planned
 from transfer.model.digest import Digest
 from transfer.registry.ecr.client import EcrClient
 

@@ -14,10 +14,10 @@ import pytest_asyncio
 from tests.images import BuiltImage, ImageBuilder
 from tests.relay import relay
 from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, TransferError
-from transfer.engine.events import At, BlobFinished, Event
+from transfer.endpoints.registry_access import RegistryAccess
 from transfer.engine.result import PushResult
+from transfer.events import At, BlobFinished, Event
 from transfer.job import Destination, Job, Outcome
-from transfer.registry.access import RegistryAccess
 
 MIB = 1024 * 1024
 LOGIN = RegistryAccess(login="transfer:transfer")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.behind_peer import PART, Site
 from tests.images import BuiltImage, ImageBuilder
-from transfer.engine.events import Event, Notice
+from transfer.events import Event, Notice
 
 
 async def start_push(site: Site, image: BuiltImage, tag: str, state: Path) -> asyncio.subprocess.Process:

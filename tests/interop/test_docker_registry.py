@@ -19,13 +19,13 @@ from tests.distribution_ends import Registry, opened
 from tests.docker_registry import INSTALL, PROGRAM, docker_registry
 from tests.images import BuiltImage, ImageBuilder
 from tests.kills import assert_whole, start
-from transfer.engine.content import BlobContext, Source
-from transfer.engine.journal import SqliteJournal
-from transfer.engine.limits import Limits
+from transfer.concurrency.limits import Limits
+from transfer.engine.protocols import BlobContext, Source
 from transfer.errors import BlobUnknown, ConnectionFailed, NotFound
-from transfer.local.layout import LayoutSource
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
-from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.oci.target import DistributionTarget
+from transfer.state.journal import SqliteJournal
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 

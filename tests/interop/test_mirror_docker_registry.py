@@ -14,7 +14,7 @@ from tests.distribution_ends import opened
 from tests.docker_registry import INSTALL, PROGRAM, docker_registry
 from tests.images import BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
-from transfer.mirror import Mapping, MirrorConfig, MirrorReport, mirror
+from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, mirror
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 
@@ -69,7 +69,7 @@ async def filled(registry: Registry, layout: ImageBuilder) -> list[BuiltImage]:
 
 
 async def run(source: Registry, *targets: Registry, state: Path) -> MirrorReport:
-    mapping = Mapping(
+    mapping = MirrorRule(
         source=f"{source.address}/team/app", targets=tuple(f"{target.address}/mirror/{{name}}" for target in targets)
     )
     return await mirror(MirrorConfig(mappings=(mapping,)), limits=TransferConfig(state_path=state))

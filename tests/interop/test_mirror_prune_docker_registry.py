@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.docker_registry import INSTALL, PROGRAM, docker_registry
 from tests.images import BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
-from transfer.mirror import Mapping, MirrorConfig, MirrorReport, Prune, TagFilter, mirror
+from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, Prune, TagFilter, mirror
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 
@@ -29,7 +29,7 @@ async def registries(tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
 
 async def run(registries: tuple[str, str], **options: bool) -> MirrorReport:
     source, target = registries
-    mapping = Mapping(
+    mapping = MirrorRule(
         source=f"{source}/app",
         targets=(f"{target}/app",),
         tags=(TagFilter(glob=("v*",)),),

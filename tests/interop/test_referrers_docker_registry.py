@@ -13,10 +13,10 @@ from tests.distribution_ends import Registry, opened
 from tests.docker_registry import INSTALL, PROGRAM, docker_registry
 from tests.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
-from transfer.engine.content import Source
-from transfer.local.layout import LayoutSource
+from transfer.engine.protocols import Source
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
-from transfer.registry.distribution.target import DistributionTarget
+from transfer.registry.oci.target import DistributionTarget
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 

@@ -11,10 +11,10 @@ import pytest
 from tests.archives import layer_content, packed, sha256
 from tests.images import BuiltImage, ImageBuilder, blob_file
 from tests.local_writer import copy
-from transfer.engine.content import Source
-from transfer.local.docker_archive import DockerArchiveSource
-from transfer.local.layout import LayoutSource
-from transfer.local.oci_archive import OciArchiveSource
+from transfer.engine.protocols import Source
+from transfer.local.archive.docker_source import DockerArchiveSource
+from transfer.local.archive.oci_source import OciArchiveSource
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.model.manifest import Manifest
 

@@ -13,9 +13,9 @@ from tests.images import ImageBuilder
 from tests.peer.scripted import Peer, Step, answer, scripted
 from transfer import AwsCredentials, CredentialsMissing, Engine, InvalidConfig, Server, TransferConfig, Unauthorized
 from transfer.api import CopyOptions
-from transfer.registry.access import RegistryAccess
+from transfer.endpoints.registry_access import RegistryAccess
+from transfer.http.transport import HttpRequest
 from transfer.registry.ecr.aws import AwsSession
-from transfer.registry.transport import Request
 
 ROLE = "arn:aws:iam::210987654321:role/team/pusher"
 STS = "https://sts.amazonaws.com/doc/2011-06-15/"
@@ -109,7 +109,7 @@ async def test_a_role_is_assumed_again_before_it_ends(monkeypatch: pytest.Monkey
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
         wanted = AwsCredentials(access_key_id="BASE", secret_access_key="s", region="us-east-1", role=ROLE)
         session = await AwsSession.load(wanted)
-        signed = [await session.sign(Request("POST", session.url, {})) for _ in range(3)]
+        signed = [await session.sign(HttpRequest("POST", session.url, {})) for _ in range(3)]
     assert [key_of(one.headers["Authorization"]) for one in signed] == ["SECOND"] * 3
     assert {one.headers["X-Amz-Security-Token"] for one in signed} == {"token"}
     assert len(sts.requests) == 2

@@ -12,8 +12,8 @@ import pytest
 
 from tests.behind_peer import PART, Site
 from tests.images import ImageBuilder
-from transfer.engine.events import Event, Notice
-from transfer.engine.journal import UploadState
+from transfer.events import Event, Notice
+from transfer.state.journal import UploadState
 
 Broken = Callable[[Path], AbstractContextManager[None]]
 

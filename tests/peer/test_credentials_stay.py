@@ -13,22 +13,22 @@ from tests.images import ImageBuilder
 from tests.peer.quirky import QuirkyRegistry, kind, method_of, on, quirky
 from tests.peer.scripted import Arrived, Step, answer, scripted
 from transfer import Engine, Server, TransferConfig
-from transfer.engine.content import BlobContext
+from transfer.auth.credentials import FixedLogin, Login
+from transfer.endpoints.registry_access import RegistryAccess
+from transfer.engine.protocols import BlobContext
 from transfer.errors import ConnectionFailed, RegistryError, TransferError, Unauthorized
-from transfer.local.layout import LayoutSource
+from transfer.http.route import Tls
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.access import RegistryAccess
-from transfer.registry.credentials import Given, Login
-from transfer.registry.distribution.client import DistributionClient
-from transfer.registry.distribution.exchange import RegistrySettings
-from transfer.registry.distribution.sessions import Upload
-from transfer.registry.surroundings import Tls
+from transfer.registry.oci.client import DistributionClient
+from transfer.registry.oci.registry_http import RegistrySettings
+from transfer.registry.oci.sessions import UploadSession
 
 MIB = 1024 * 1024
 SECRET = "canary-a7c3"
 PLAIN = RegistrySettings(plain_http=True)
-ME = Given(Login("me", SECRET))
+ME = FixedLogin(Login("me", SECRET))
 DIGEST = Digest.of(b"blob")
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 ONCE = TransferConfig(journal=False, max_attempts=1)
@@ -63,7 +63,7 @@ WAYS: dict[str, Callable[[DistributionClient], Awaitable[object]]] = {
     "blob": lambda client: client.has_blob("app", DIGEST),
     "upload": lambda client: client.start_upload("app"),
     "mount": lambda client: client.mount_blob("app", DIGEST, "other"),
-    "resume": lambda client: client.upload_status(Upload("app", "/v2/app/blobs/uploads/1"), 5),
+    "resume": lambda client: client.upload_status(UploadSession("app", "/v2/app/blobs/uploads/1"), 5),
 }
 
 

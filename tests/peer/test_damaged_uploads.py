@@ -7,9 +7,9 @@ from tests.peer.quirky import on, quirky, refuse
 from tests.peer.scripted import answer
 from tests.peer.uploads import MIB, push
 from transfer.errors import ContentMismatch
-from transfer.local.layout import LayoutSource
-from transfer.local.memory import MemorySource
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
+from transfer.testing.memory import MemorySource
 
 # In chunks, and in one piece.
 both_ways = pytest.mark.parametrize("threshold", [0, 8 * MIB])

@@ -12,17 +12,17 @@ import pytest
 
 from tests.distribution_ends import CONFIG, opened
 from tests.peer.scripted import Arrived, Peer, Step, answer, scripted
-from transfer.engine.tasks import gather
+from transfer.auth.credentials import Anonymous, FixedLogin, Login, Logins
+from transfer.auth.tokens import Authenticator, TokenScope
+from transfer.concurrency.tasks import gather
 from transfer.errors import ConnectionFailed, RegistryError, TransferError, Unauthorized
-from transfer.registry.auth import Access, Authenticator
-from transfer.registry.credentials import Anonymous, Given, Login, Logins
-from transfer.registry.distribution.exchange import RegistrySettings, is_loopback
-from transfer.registry.surroundings import Tls
-from transfer.registry.transport import Request, Transport
+from transfer.http.route import Tls
+from transfer.http.transport import HttpRequest, Transport
+from transfer.registry.oci.registry_http import RegistrySettings, is_loopback
 
 SECRET = "canary-5e0b"
 PLAIN = RegistrySettings(plain_http=True)
-ME = Given(Login("me", SECRET))
+ME = FixedLogin(Login("me", SECRET))
 BASIC = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
 TAGS = answer(200, {"tags": ["v1"]})
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
@@ -84,8 +84,8 @@ async def test_what_the_registry_asks_for_besides_comes_first() -> None:
 async def test_a_repository_and_an_action_have_a_token_of_their_own() -> None:
     async with scripted(token("a"), token("b"), token("c")) as issuer, Transport(CONFIG) as transport:
         auth = Authenticator("r", issuer.url, logins=Anonymous(), transport=transport)
-        await auth.challenged({"www-authenticate": f"Bearer realm={issuer.url}"}, Access("one"), None, what="GET")
-        accesses = Access("one"), Access("two"), Access("two", "pull,push", "one"), Access("one")
+        await auth.challenged({"www-authenticate": f"Bearer realm={issuer.url}"}, TokenScope("one"), None, what="GET")
+        accesses = TokenScope("one"), TokenScope("two"), TokenScope("two", "pull,push", "one"), TokenScope("one")
         headers = [await auth.header(access, what="GET") for access in accesses]
     assert headers == ["Bearer a", "Bearer b", "Bearer c", "Bearer a"]
     scopes = parse_qs(urlsplit(issuer.requests[2].line.split()[1]).query)["scope"]
@@ -101,7 +101,7 @@ async def test_a_token_is_renewed_before_it_ends(life: object, still: float, ren
     async with scripted(token("a", **members), token("b")) as issuer, Transport(CONFIG) as transport:
         times = [1000.0]
         auth = Authenticator("r", issuer.url, logins=ME, transport=transport, clock=lambda: times[0])
-        access = Access("app")
+        access = TokenScope("app")
         await auth.challenged({"www-authenticate": f"Bearer realm={issuer.url}"}, access, None, what="GET")
         found = []
         for moment in (still, renewed):
@@ -189,7 +189,7 @@ async def test_a_token_server_of_another_site_sees_no_credentials(monkeypatch: p
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         guarded(peer, bearer("http://auth.other.example/token"), "Bearer public")
         assert await tags(peer) == ["v1"]
-        assert await tags(peer, logins=Given(Login(identity_token=SECRET))) == ["v1"]
+        assert await tags(peer, logins=FixedLogin(Login(identity_token=SECRET))) == ["v1"]
     assert [request.line.split()[:2] for request in proxy.requests] == [
         ["GET", "http://auth.other.example/token?scope=repository%3Aapp%3Apull"]
     ] * 2
@@ -252,7 +252,7 @@ async def test_a_token_may_be_called_an_access_token() -> None:
 async def test_an_identity_token_is_posted_and_kept_out_of_the_address() -> None:
     async with scripted(token()) as issuer, scripted(TAGS) as peer:
         guarded(peer, bearer(issuer.url, service="reg"), "Bearer t1")
-        await tags(peer, logins=Given(Login(identity_token=SECRET)))
+        await tags(peer, logins=FixedLogin(Login(identity_token=SECRET)))
     request = issuer.requests[0]
     assert (request.line, sent([request])) == ("POST / HTTP/1.1", [None])
     assert parse_qs(request.body.decode()) == {
@@ -315,10 +315,10 @@ async def test_a_login_near_its_end_is_looked_for_anew() -> None:
     async with Transport(CONFIG) as transport:
         times = [0.0]
         auth = Authenticator("r", "https://r", logins=Ending(), transport=transport, clock=lambda: times[0])
-        await auth.challenged({"www-authenticate": "Basic realm=x"}, Access("app"), None, what="GET")
+        await auth.challenged({"www-authenticate": "Basic realm=x"}, TokenScope("app"), None, what="GET")
         headers = []
         for times[0] in (5000.0, 9399.0, 9401.0):
-            headers.append(await auth.header(Access("app"), what="GET"))
+            headers.append(await auth.header(TokenScope("app"), what="GET"))
     assert headers == [found[0].basic, found[0].basic, found[1].basic]
 
 
@@ -367,9 +367,9 @@ async def test_a_private_ca_or_none_at_all_is_a_setting_of_the_registry(tls: ssl
 
 async def test_trust_in_one_registry_is_not_trust_in_the_next(tls: ssl.SSLContext) -> None:
     async with scripted(TAGS, tls=tls) as peer, Transport(CONFIG) as transport:
-        await transport.send(Request("GET", peer.url, {}, tls=Tls(verify=False)), what="x")
+        await transport.send(HttpRequest("GET", peer.url, {}, tls=Tls(verify=False)), what="x")
         with pytest.raises(ConnectionFailed, match="not trusted"):
-            await transport.send(Request("GET", peer.url, {}), what="x")
+            await transport.send(HttpRequest("GET", peer.url, {}), what="x")
 
 
 async def test_a_client_certificate_is_shown(tls: ssl.SSLContext) -> None:

@@ -11,6 +11,7 @@ from tests.distribution_ends import CONFIG, Registry, opened
 from tests.images import BuiltImage, ImageBuilder, encode
 from tests.peer.quirky import QuirkyRegistry, error, method_of, on, quirky, refuse
 from tests.peer.scripted import Arrived, Step, answer, scripted
+from transfer.auth.credentials import FixedLogin, Login
 from transfer.errors import (
     ConnectionFailed,
     ContentMismatch,
@@ -22,8 +23,7 @@ from transfer.errors import (
 )
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.credentials import Given, Login
-from transfer.registry.distribution.exchange import RegistrySettings
+from transfer.registry.oci.registry_http import RegistrySettings
 
 PLAIN = RegistrySettings(plain_http=True)
 CONTENT = bytes(range(256)) * 4096
@@ -34,7 +34,9 @@ BLOB = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(CONTENT), size=len
 async def registry(peer: QuirkyRegistry, request: pytest.FixtureRequest) -> AsyncIterator[Registry]:
     """Blobs are read both ways: what holds in the event loop holds in worker threads."""
     config = replace(CONFIG, large_blob_bytes=0 if request.param == "lane" else len(CONTENT))
-    async with opened(peer.registry, settings=PLAIN, logins=Given(Login("me", "canary-77aa")), config=config) as ready:
+    async with opened(
+        peer.registry, settings=PLAIN, logins=FixedLogin(Login("me", "canary-77aa")), config=config
+    ) as ready:
         yield ready
 
 

@@ -13,18 +13,12 @@ from tests.images import BuiltImage, ImageBuilder
 from tests.peer.quirky import method_of, on, quirky, refuse
 from tests.peer.scripted import Arrived, Step, answer, cut, drop
 from tests.peer.uploads import CHUNK, MIB, PLAIN, push
-from transfer.engine.content import BlobContext, BlobSent
-from transfer.engine.events import BlobProgress, Event, Notice
-from transfer.engine.journal import SqliteJournal
-from transfer.errors import (
-    ConnectionFailed,
-    InvalidLayout,
-    RegistryError,
-    Unauthorized,
-    UploadLost,
-)
-from transfer.local.layout import LayoutSource
+from transfer.engine.protocols import BlobContext, BlobSent
+from transfer.errors import ConnectionFailed, InvalidLayout, RegistryError, Unauthorized, UploadLost
+from transfer.events import BlobProgress, Event, Notice
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
+from transfer.state.journal import SqliteJournal
 
 
 @pytest_asyncio.fixture

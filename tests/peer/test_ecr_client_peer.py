@@ -12,10 +12,9 @@ import pytest
 from botocore.model import OperationModel
 
 from tests.peer.scripted import Peer, Step, answer, cut, drop, scripted, slow
-from transfer.engine.config import TransferConfig
-from transfer.engine.events import Event, Requested, Retrying
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
+from transfer.config import TransferConfig
 from transfer.errors import (
     ConnectionFailed,
     InvalidConfig,
@@ -25,11 +24,12 @@ from transfer.errors import (
     TransferError,
     UploadLost,
 )
-from transfer.registry.body import RequestBody
+from transfer.events import Event, Requested, Retrying
+from transfer.http.request_body import RequestBody
+from transfer.http.transport import Transport
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient, open_ecr
-from transfer.registry.ecr.identity import AwsCredentials
-from transfer.registry.transport import Transport
+from transfer.registry.ecr.credentials import AwsCredentials
 
 MIB = 1024 * 1024
 MODEL = botocore.session.Session().get_service_model("ecr")

@@ -15,20 +15,20 @@ from tests.distribution_ends import CONFIG, opened
 from tests.images import ImageBuilder, blob_file
 from tests.peer.quirky import quirky
 from tests.peer.scripted import Arrived, Peer, Step, answer, broken_off, scripted
-from transfer.engine.config import TransferConfig
-from transfer.engine.content import BlobContext, Source
-from transfer.engine.limits import Limits, Meter
-from transfer.engine.retry import Retrier
+from transfer.auth.credentials import FixedLogin, Login
+from transfer.concurrency.limits import BandwidthLimiter, Limits
+from transfer.concurrency.retry import Retrier
+from transfer.config import TransferConfig
+from transfer.engine.protocols import BlobContext, Source
 from transfer.errors import ContentMismatch, NotFound
-from transfer.local.layout import LayoutSource
-from transfer.local.layout_target import LayoutTarget
-from transfer.local.memory import MemorySource, MemoryTarget
+from transfer.http.transport import Transport
+from transfer.local.layout.source import LayoutSource
+from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.credentials import Given, Login
-from transfer.registry.distribution.exchange import RegistrySettings
-from transfer.registry.foreign import ForeignLayers
-from transfer.registry.transport import Transport
+from transfer.registry.oci.foreign_layers import ForeignLayers
+from transfer.registry.oci.registry_http import RegistrySettings
+from transfer.testing.memory import MemorySource, MemoryTarget
 
 CONTENT = bytes(range(256)) * 40
 SECRET = "canary-f0e1"
@@ -44,7 +44,7 @@ def layer(*urls: str) -> Descriptor:
 
 @asynccontextmanager
 async def foreign(
-    source: Source | None = None, *, registry: str | None = INSIDE, meter: Meter | None = None
+    source: Source | None = None, *, registry: str | None = INSIDE, meter: BandwidthLimiter | None = None
 ) -> AsyncIterator[ForeignLayers]:
     async with Transport(CONFIG) as transport:
         yield ForeignLayers(source or MemorySource(), transport, Retrier(CONFIG), registry=registry, meter=meter)
@@ -97,7 +97,7 @@ def challenge(issuer: Peer) -> Step:
 
 async def test_an_address_that_asks_for_a_login_gets_none_and_no_token_is_fetched() -> None:
     """CVE-2020-15157: the attacker's address answers like a registry, and names a token server of its own."""
-    login, plain = Given(Login("me", SECRET)), RegistrySettings(plain_http=True)
+    login, plain = FixedLogin(Login("me", SECRET)), RegistrySettings(plain_http=True)
     async with (
         scripted(answer(200, {"token": "t"})) as issuer,
         scripted(challenge(issuer)) as attacker,

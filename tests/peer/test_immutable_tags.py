@@ -8,10 +8,10 @@ from tests.distribution_ends import opened
 from tests.images import ImageBuilder
 from tests.peer.scripted import Arrived, Step, answer, scripted
 from transfer import AwsCredentials, Engine, Server, TagImmutable, TransferConfig, open_ecr
+from transfer.endpoints.registry_access import RegistryAccess
 from transfer.model.digest import Digest
 from transfer.model.manifest import parse_manifest
-from transfer.registry.access import RegistryAccess
-from transfer.registry.distribution.exchange import RegistrySettings
+from transfer.registry.oci.registry_http import RegistrySettings
 
 LOGIN = RegistryAccess(login="transfer:transfer")
 OTHER = Digest.of(b"another image")

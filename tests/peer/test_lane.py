@@ -15,17 +15,17 @@ from tests.images import ImageBuilder
 from tests.peer.quirky import on, quirky
 from tests.peer.scripted import Arrived, Step, answer, cut, deaf, drop, early, hasty, scripted, slow
 from tests.peer.uploads import push
+from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader
-from transfer.engine.config import TransferConfig
-from transfer.engine.events import BlobProgress, Event
 from transfer.errors import ConnectionFailed
-from transfer.local.layout import LayoutSource
-from transfer.local.memory import MemorySource
+from transfer.events import BlobProgress, Event
+from transfer.http.request_body import BlobBody
+from transfer.http.route import SYSTEM_TLS, Tls
+from transfer.http.thread_client import BUFFER, next_size
+from transfer.http.transport import HttpRequest, HttpResponse, Transport
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_LAYER_GZIP
-from transfer.registry.body import BlobBody
-from transfer.registry.lane import BUFFER, next_size
-from transfer.registry.surroundings import SYSTEM_TLS, Tls
-from transfer.registry.transport import Reply, Request, Transport
+from transfer.testing.memory import MemorySource
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.5)
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
@@ -62,14 +62,14 @@ async def put(
     config: TransferConfig = QUICK,
     content: bytes = CONTENT,
     progress: Callable[[int], None] | None = None,
-) -> Reply:
+) -> HttpResponse:
     async with body(content) as sent, Transport(config) as transport:
-        request = Request("PUT", url, {"Authorization": "canary"}, sent, tls=tls, large=True, progress=progress)
+        request = HttpRequest("PUT", url, {"Authorization": "canary"}, sent, tls=tls, large=True, progress=progress)
         return await transport.send(request, what="PUT upload")
 
 
 async def get(url: str, *, tls: Tls = TRUSTED, public_only: bool = False) -> bytes:
-    request = Request("GET", url, {}, tls=tls, public_only=public_only, large=True)
+    request = HttpRequest("GET", url, {}, tls=tls, public_only=public_only, large=True)
     async with Transport(QUICK) as transport, transport.stream(request, what="GET blob") as reply:
         return b"".join([piece async for piece in reply.chunks])
 
@@ -91,17 +91,17 @@ async def test_connections_are_used_again_within_an_origin(kind: ssl.SSLContext 
     steps = [answer(200, CONTENT), answer(201)] * 3
     async with scripted(*steps, tls=kind) as peer, Transport(QUICK) as transport:
         for _ in range(3):
-            async with transport.stream(Request("GET", peer.url, {}, tls=TRUSTED, large=True), what="GET") as reply:
+            async with transport.stream(HttpRequest("GET", peer.url, {}, tls=TRUSTED, large=True), what="GET") as reply:
                 assert sum([len(piece) async for piece in reply.chunks]) == len(CONTENT)
             async with body() as sent:
-                await transport.send(Request("PUT", peer.url, {}, sent, tls=TRUSTED, large=True), what="PUT")
+                await transport.send(HttpRequest("PUT", peer.url, {}, sent, tls=TRUSTED, large=True), what="PUT")
         assert (peer.connections, len(peer.requests)) == (1, 6)
 
 
 async def test_an_answer_that_is_left_early_takes_its_connection_along(kind: ssl.SSLContext | None) -> None:
     async with scripted(answer(200, CONTENT), tls=kind) as peer, Transport(QUICK) as transport:
         for _ in range(2):
-            async with transport.stream(Request("GET", peer.url, {}, tls=TRUSTED, large=True), what="GET") as reply:
+            async with transport.stream(HttpRequest("GET", peer.url, {}, tls=TRUSTED, large=True), what="GET") as reply:
                 assert await anext(reply.chunks)
         assert peer.connections == 2
 
@@ -113,7 +113,7 @@ async def test_a_connection_that_the_peer_closed_meanwhile_is_not_taken(kind: ss
 
     async with scripted(once, tls=kind) as peer, Transport(QUICK) as transport:
         for _ in range(3):
-            await transport.send(Request("GET", peer.url, {}, tls=TRUSTED, large=True), what="GET")
+            await transport.send(HttpRequest("GET", peer.url, {}, tls=TRUSTED, large=True), what="GET")
             await asyncio.sleep(0.05)
         assert peer.connections == 3
 

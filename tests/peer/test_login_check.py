@@ -9,9 +9,9 @@ import pytest
 
 from tests.peer.scripted import Arrived, Step, answer, scripted
 from transfer import AwsCredentials, Engine, InvalidConfig, InvalidReference, Server, TransferConfig
+from transfer.auth.login_status import LoginStatus, State, Tried
+from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.errors import ConnectionFailed, CredentialsMissing, NotFound, TransferError, Unauthorized
-from transfer.registry.access import DEFAULT_ACCESS, RegistryAccess
-from transfer.registry.login_status import LoginStatus, State, Tried
 
 SECRET = "canary-4d1e"
 ONCE = TransferConfig(journal=False, max_attempts=1)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.behind_peer import PART, Site
 from tests.images import ImageBuilder
-from transfer.engine.events import Retrying
+from transfer.events import Retrying
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from tests.images import BuiltImage, ImageBuilder
 from tests.peer.quirky import QuirkyRegistry, on, quirky, refuse
 from tests.peer.scripted import Arrived, answer
 from transfer import TransferConfig
-from transfer.mirror import Mapping, MirrorConfig, MirrorReport, TagFilter, mirror
-from transfer.mirror.run import MirrorRun
+from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, TagFilter, mirror
+from transfer.mirror.run.run import MirrorRun
 from transfer.model.digest import Digest
 
 FAST = TransferConfig(journal=False, max_attempts=2, backoff_base=0.001, backoff_max=0.002)
@@ -35,7 +35,7 @@ def fill(registry: QuirkyRegistry, image: BuiltImage, tag: str) -> None:
 
 
 async def run(source: QuirkyRegistry, target: QuirkyRegistry, *tags: str) -> MirrorReport:
-    mapping = Mapping(
+    mapping = MirrorRule(
         source=f"{source.registry}/app", targets=(f"{target.registry}/copy",), tags=(TagFilter(exact=tags),)
     )
     return await mirror(MirrorConfig(mappings=(mapping,)), limits=FAST)
@@ -97,7 +97,7 @@ async def test_a_registry_that_hangs_while_it_is_looked_at_does_not_outlast_the_
 
     source.quirk = on("HEAD manifest", hang)
     running: list[MirrorRun] = []
-    mapping = Mapping(source=f"{source.registry}/app:v1", targets=(f"{target.registry}/copy",))
+    mapping = MirrorRule(source=f"{source.registry}/app:v1", targets=(f"{target.registry}/copy",))
     mirroring = asyncio.create_task(mirror(MirrorConfig(mappings=(mapping,)), limits=FAST, on_start=running.append))
     await came.wait()
     running[0].stop(grace=0)

@@ -8,11 +8,11 @@ import pytest
 
 from tests.distribution_ends import CONFIG, opened
 from tests.peer.scripted import Arrived, Step, answer, broken_off, drop, gibberish, scripted, stall
-from transfer.engine.retry import Retrier
+from transfer.concurrency.retry import Retrier
 from transfer.errors import ConnectionFailed
-from transfer.registry.distribution.exchange import RegistrySettings
-from transfer.registry.surroundings import Tls
-from transfer.registry.transport import Request, Transport
+from transfer.http.route import Tls
+from transfer.http.transport import HttpRequest, Transport
+from transfer.registry.oci.registry_http import RegistrySettings
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 QUICK = replace(CONFIG, read_timeout=0.2)
@@ -36,7 +36,7 @@ async def endless(request: Arrived) -> None:
         await request.writer.drain()
 
 
-async def tries(request: Request) -> int:
+async def tries(request: HttpRequest) -> int:
     """How often a request is sent that never gets an answer."""
     sent = 0
     async with Transport(QUICK) as transport:
@@ -72,17 +72,17 @@ async def tries(request: Request) -> int:
 )
 async def test_an_answer_that_will_be_the_same_is_not_asked_for_again(step: Step, expected: int, large: bool) -> None:
     async with scripted(step) as peer:
-        assert await tries(Request("GET", peer.url, {}, large=large)) == expected == len(peer.requests)
+        assert await tries(HttpRequest("GET", peer.url, {}, large=large)) == expected == len(peer.requests)
 
 
 async def test_an_answer_larger_than_any_may_be_is_not_asked_for_again() -> None:
     async with scripted(endless) as peer:
-        assert await tries(Request("GET", peer.url, {})) == 1 == len(peer.requests)
+        assert await tries(HttpRequest("GET", peer.url, {})) == 1 == len(peer.requests)
 
 
 @pytest.mark.parametrize("url", ["http:///v2/", "registry.example/v2/", "ftp://registry.example/"])
 async def test_what_is_no_url_is_told_at_once(url: str) -> None:
-    assert await tries(Request("GET", url, {})) == 1
+    assert await tries(HttpRequest("GET", url, {})) == 1
 
 
 @both_ways
@@ -98,7 +98,7 @@ async def test_what_is_no_url_is_told_at_once(url: str) -> None:
 async def test_an_address_that_leads_nowhere_is_tried_again_only_if_it_may_lead_somewhere(
     url: str, public_only: bool, expected: int, large: bool
 ) -> None:
-    assert await tries(Request("GET", url, {}, public_only=public_only, large=large)) == expected
+    assert await tries(HttpRequest("GET", url, {}, public_only=public_only, large=large)) == expected
 
 
 @both_ways
@@ -109,13 +109,13 @@ async def test_a_certificate_of_a_stranger_or_for_another_name_is_told_at_once(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(CERTIFICATE)
     async with scripted(answer(), tls=tls) as peer:
-        assert await tries(Request("GET", f"https://{host}:{peer.port}", {}, tls=trust, large=large)) == 1
+        assert await tries(HttpRequest("GET", f"https://{host}:{peer.port}", {}, tls=trust, large=large)) == 1
 
 
 @both_ways
 async def test_a_port_without_tls_may_have_it_soon(large: bool) -> None:
     async with scripted(answer()) as peer:
-        assert await tries(Request("GET", peer.url.replace("http:", "https:"), {}, large=large)) == FEW
+        assert await tries(HttpRequest("GET", peer.url.replace("http:", "https:"), {}, large=large)) == FEW
 
 
 @both_ways
@@ -128,7 +128,9 @@ async def test_a_proxy_that_refuses_for_good_is_asked_once(
     async with scripted(answer(status)) as peer:
         monkeypatch.setenv("HTTPS_PROXY", peer.url)
         assert (
-            await tries(Request("GET", "https://registry.example/", {}, large=large)) == expected == len(peer.requests)
+            await tries(HttpRequest("GET", "https://registry.example/", {}, large=large))
+            == expected
+            == len(peer.requests)
         )
 
 

@@ -12,15 +12,15 @@ from tests.images import BuiltImage, ImageBuilder
 from tests.peer.quirky import QuirkyRegistry, kind, method_of, quirky
 from tests.peer.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, Preview, TransferConfig
-from transfer.engine.tasks import gather
+from transfer.auth.credentials import Anonymous
+from transfer.auth.tokens import Authenticator, TokenScope
+from transfer.concurrency.tasks import gather
+from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import RegistryError, Unauthorized
+from transfer.http.transport import Transport
 from transfer.job import Destination, Job
-from transfer.mirror import Mapping, MirrorConfig, MirrorReport, RegistryConfig, TagFilter, mirror
+from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, RegistryConfig, TagFilter, mirror
 from transfer.model.digest import Digest
-from transfer.registry.access import RegistryAccess
-from transfer.registry.auth import Access, Authenticator
-from transfer.registry.credentials import Anonymous
-from transfer.registry.transport import Transport
 
 FAST = TransferConfig(journal=False, max_attempts=2, backoff_base=0.001, backoff_max=0.002)
 ME = RegistryAccess(login="me:canary-1a7e", plain_http=True)
@@ -238,7 +238,7 @@ async def test_who_only_reads_asks_to_pull(layout: ImageBuilder) -> None:
 
 async def run(source: Guarded, target: Guarded, *, dry_run: bool = False, listed: bool = False) -> MirrorReport:
     tags = TagFilter(glob=("v*",)) if listed else TagFilter(exact=("v1",))
-    mapping = Mapping(source=source.app, targets=(target.app,), tags=(tags,))
+    mapping = MirrorRule(source=source.app, targets=(target.app,), tags=(tags,))
     login = RegistryConfig(username="me", password="canary-1a7e", plain_http=True)
     config = MirrorConfig(
         mappings=(mapping,), registries={source.registry.registry: login, target.registry.registry: login}
@@ -271,7 +271,7 @@ async def test_a_mirror_with_nothing_to_copy_works_for_who_may_only_pull(
         assert target.asked == asked * 2
 
 
-async def told(issuer: Issuer, auth: Authenticator, *accesses: Access) -> list[list[str]]:
+async def told(issuer: Issuer, auth: Authenticator, *accesses: TokenScope) -> list[list[str]]:
     """For each request in turn, what the token server was asked for its sake."""
     await auth.challenged({"www-authenticate": f"Bearer realm={issuer.url}"}, accesses[0], None, what="GET")
     asked = [issuer.asked]
@@ -282,7 +282,7 @@ async def told(issuer: Issuer, auth: Authenticator, *accesses: Access) -> list[l
     return asked
 
 
-READ, AHEAD, WRITE = Access("app"), Access("app", before_push=True), Access("app", PUSH)
+READ, AHEAD, WRITE = TokenScope("app"), TokenScope("app", before_push=True), TokenScope("app", PUSH)
 
 
 @pytest.mark.parametrize(
@@ -291,12 +291,12 @@ READ, AHEAD, WRITE = Access("app"), Access("app", before_push=True), Access("app
         ((AHEAD, READ, WRITE, AHEAD), [[PUSH], [], [], []]),
         ((WRITE, READ, AHEAD), [[PUSH], [], []]),
         ((READ, AHEAD, READ), [[PULL], [PUSH], []]),
-        ((AHEAD, Access("other"), Access("app", "delete")), [[PUSH], [PULL], ["delete"]]),
-        ((Access("app", PUSH, "other"), AHEAD, Access("other")), [[f"{PUSH} {PULL}"], [PUSH], [PULL]]),
+        ((AHEAD, TokenScope("other"), TokenScope("app", "delete")), [[PUSH], [PULL], ["delete"]]),
+        ((TokenScope("app", PUSH, "other"), AHEAD, TokenScope("other")), [[f"{PUSH} {PULL}"], [PUSH], [PULL]]),
     ],
 )
 async def test_a_token_to_push_serves_who_pulls_from_the_same_repository(
-    accesses: tuple[Access, ...], asked: list[list[str]]
+    accesses: tuple[TokenScope, ...], asked: list[list[str]]
 ) -> None:
     issuer = Issuer(everything, answer(500))
     async with listening(issuer), Transport(CONFIG) as transport:
@@ -328,23 +328,23 @@ async def test_a_token_to_push_that_does_not_let_pull_is_replaced_by_one_that_do
 @pytest.mark.parametrize(
     ("access", "scopes", "served_by"),
     [
-        (Access(""), (), [()]),
-        (Access("", "catalog"), ("registry:catalog:*",), [("registry:catalog:*",)]),
-        (Access("", before_push=True), (), [()]),
+        (TokenScope(""), (), [()]),
+        (TokenScope("", "catalog"), ("registry:catalog:*",), [("registry:catalog:*",)]),
+        (TokenScope("", before_push=True), (), [()]),
         (READ, ("repository:app:pull",), [("repository:app:pull",), ("repository:app:pull,push",)]),
         (AHEAD, ("repository:app:pull,push",), [("repository:app:pull,push",)]),
         (WRITE, ("repository:app:pull,push",), [("repository:app:pull,push",)]),
-        (Access("app", "delete"), ("repository:app:delete",), [("repository:app:delete",)]),
+        (TokenScope("app", "delete"), ("repository:app:delete",), [("repository:app:delete",)]),
         (
-            Access("app", PUSH, "other"),
+            TokenScope("app", PUSH, "other"),
             ("repository:app:pull,push", "repository:other:pull"),
             [("repository:app:pull,push", "repository:other:pull")],
         ),
     ],
 )
 def test_what_a_token_is_asked_for_and_which_ones_serve(
-    access: Access, scopes: tuple[str, ...], served_by: list[tuple[str, ...]]
+    access: TokenScope, scopes: tuple[str, ...], served_by: list[tuple[str, ...]]
 ) -> None:
     assert access.scopes == scopes
     assert list(access.served_by) == served_by
-    assert access.alone == Access(access.repository, access.actions, access.also_from)
+    assert access.alone == TokenScope(access.repository, access.actions, access.also_from)

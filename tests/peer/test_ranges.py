@@ -13,12 +13,12 @@ import pytest_asyncio
 from tests.distribution_ends import CONFIG, Registry, opened
 from tests.peer.quirky import QuirkyRegistry, on, quirky
 from tests.peer.scripted import Arrived, Step, answer
-from transfer.engine.config import MIB
+from transfer.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError, TransferError
+from transfer.http.ranges import MOST_STREAMS, PIECE, RANGE
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.distribution.exchange import RegistrySettings
-from transfer.registry.ranges import MOST_STREAMS, PIECE, RANGE
+from transfer.registry.oci.registry_http import RegistrySettings
 
 PLAIN = RegistrySettings(plain_http=True)
 CONTENT = random.Random(5).randbytes(9 * RANGE + 12_345)

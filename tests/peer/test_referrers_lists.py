@@ -17,8 +17,8 @@ from transfer.model.descriptor import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Des
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
-from transfer.registry.distribution.exchange import RegistrySettings
-from transfer.registry.distribution.subjects import with_referrer
+from transfer.registry.oci.referrers_tag import with_referrer
+from transfer.registry.oci.registry_http import RegistrySettings
 
 SUBJECT = Descriptor(media_type=OCI_MANIFEST, digest=Digest.of(b"subject"), size=7)
 TAG = SUBJECT.digest.as_tag

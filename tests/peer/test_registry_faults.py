@@ -9,7 +9,7 @@ from tests.images import ImageBuilder
 from tests.peer.interposer import refusal
 from tests.peer.scripted import Arrived, Step, answer
 from transfer import RateLimited, RegistryError
-from transfer.engine.events import Event, Retrying
+from transfer.events import Event, Retrying
 
 OPERATIONS = [
     "BatchGetImage",

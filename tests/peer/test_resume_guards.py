@@ -9,8 +9,8 @@ import pytest
 from tests.behind_peer import PART, Site
 from tests.images import BuiltImage, ImageBuilder
 from transfer import ContentMismatch, TransferError
-from transfer.engine.events import Event, Notice
-from transfer.engine.journal import UploadState
+from transfer.events import Event, Notice
+from transfer.state.journal import UploadState
 
 SIZE = 4 * PART + 7
 

@@ -9,17 +9,17 @@ import pytest
 
 from tests.distribution_ends import CONFIG, opened
 from tests.peer.scripted import Step, answer, scripted
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
-from transfer.local.memory import MemorySource
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
+from transfer.http.transport import Transport
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.distribution.exchange import RegistrySettings
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.source import EcrSource
-from transfer.registry.foreign import ForeignLayers
-from transfer.registry.transport import Transport
+from transfer.registry.oci.foreign_layers import ForeignLayers
+from transfer.registry.oci.registry_http import RegistrySettings
+from transfer.testing.memory import MemorySource
 
 PLAIN = RegistrySettings(plain_http=True)
 CONTENT = b"content"

@@ -18,18 +18,18 @@ from tests.images import ImageBuilder
 from tests.peer.quirky import quirky
 from tests.peer.scripted import Arrived, Step, answer, cut, deaf, early, hasty, scripted, slow
 from tests.peer.uploads import push
+from transfer.concurrency.limits import BandwidthLimiter, TokenBucket
+from transfer.concurrency.retry import pause
+from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader, SourceFailed
-from transfer.engine.config import TransferConfig
-from transfer.engine.journal import SqliteJournal
-from transfer.engine.limits import Bucket, Meter
-from transfer.engine.retry import pause
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidLayout
-from transfer.local.layout import LayoutSource
+from transfer.http.request_body import BlobBody
+from transfer.http.route import SYSTEM_TLS, Tls
+from transfer.http.transport import HttpRequest, HttpResponse, Transport
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.body import BlobBody
-from transfer.registry.surroundings import SYSTEM_TLS, Tls
-from transfer.registry.transport import Reply, Request, Transport
+from transfer.state.journal import SqliteJournal
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.3)
 MIB = 1024 * 1024
@@ -88,10 +88,10 @@ async def put(
     first: int = 0,
     size: int | None = None,
     tls: Tls = SYSTEM_TLS,
-    meter: Meter | None = None,
-) -> Reply:
+    meter: BandwidthLimiter | None = None,
+) -> HttpResponse:
     async with content.body(first, size=size) as body, Transport(config) as transport:
-        request = Request("PUT", url, {}, body, tls=tls, meter=meter, large=True)
+        request = HttpRequest("PUT", url, {}, body, tls=tls, meter=meter, large=True)
         return await transport.send(request, what="PUT upload")
 
 
@@ -106,7 +106,7 @@ async def test_a_file_arrives_from_its_byte_on_and_is_not_read_here(first: int, 
 async def test_requests_take_turns_on_a_connection(content: Content) -> None:
     async with scripted(answer()) as peer, Transport(QUICK) as transport, content.body() as body:
         for one in (body, None, body):
-            await transport.send(Request("PUT", peer.url, {}, one, large=True), what="x")
+            await transport.send(HttpRequest("PUT", peer.url, {}, one, large=True), what="x")
     assert (peer.connections, [len(request.body) for request in peer.requests]) == (1, [9 * MIB + 5, 0, 9 * MIB + 5])
 
 
@@ -132,7 +132,7 @@ async def test_what_tls_encrypts_is_read_here(content: Content) -> None:
 
 async def test_what_a_meter_counts_is_sent_by_the_kernel_in_small_steps(content: Content) -> None:
     async with scripted(answer()) as peer:
-        await put(peer.url, content, meter=Meter([Bucket(1e9, sleep=pause, clock=lambda: 0.0)]))
+        await put(peer.url, content, meter=BandwidthLimiter([TokenBucket(1e9, sleep=pause, clock=lambda: 0.0)]))
     assert peer.requests[0].body == content.path.read_bytes()
 
 

@@ -13,17 +13,17 @@ from tests.copying import copy_image, new_sharing
 from tests.images import blocks
 from tests.peer.interposer import refusal
 from transfer import ContentMismatch, TransferConfig, Unauthorized
+from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
 from transfer.engine.copy import Copied
-from transfer.engine.journal import SqliteJournal
-from transfer.engine.limits import Limits
-from transfer.engine.retry import Retrier
-from transfer.local.memory import MemorySource
+from transfer.http.transport import Transport
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
-from transfer.registry.transport import Transport
+from transfer.state.journal import SqliteJournal
+from transfer.testing.memory import MemorySource
 
 SIZE = 4 * PART + 7
 LAYER = b"".join(blocks(SIZE, 1))

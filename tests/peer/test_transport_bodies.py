@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.peer.scripted import Arrived, Step, answer, deaf, drop, early, hasty, scripted, slow
+from transfer.concurrency.limits import BandwidthLimiter, TokenBucket
+from transfer.concurrency.retry import pause
+from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader, SourceFailed
-from transfer.engine.config import TransferConfig
-from transfer.engine.limits import Bucket, Meter
-from transfer.engine.retry import pause
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidConfig
+from transfer.http.request_body import BlobBody, BodyStream, RequestBody
+from transfer.http.route import Tls, is_public
+from transfer.http.transport import HttpRequest, HttpResponse, Transport
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.body import BlobBody, RequestBody, Upload
-from transfer.registry.surroundings import Tls, is_public
-from transfer.registry.transport import Reply, Request, Transport
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.3)
 MIB = 1024 * 1024
@@ -65,19 +65,21 @@ class Content:
             yield BlobBody(reader, first, size)
 
 
-async def put(url: str, content: Content, config: TransferConfig = QUICK, meter: Meter | None = None) -> Reply:
+async def put(
+    url: str, content: Content, config: TransferConfig = QUICK, meter: BandwidthLimiter | None = None
+) -> HttpResponse:
     async with content.body() as body, Transport(config) as transport:
-        return await transport.send(Request("PUT", url, {}, body, meter=meter, large=True), what="PUT upload")
+        return await transport.send(HttpRequest("PUT", url, {}, body, meter=meter, large=True), what="PUT upload")
 
 
-def limited(rate: int) -> Meter:
+def limited(rate: int) -> BandwidthLimiter:
     """A meter that lets so many bytes a second through."""
-    return Meter([Bucket(rate, sleep=pause, clock=time.monotonic)])
+    return BandwidthLimiter([TokenBucket(rate, sleep=pause, clock=time.monotonic)])
 
 
-def used_up() -> Meter:
+def used_up() -> BandwidthLimiter:
     """A meter that lets the first piece of a body through, and the next in an hour."""
-    return Meter([Bucket(128 * 1024, sleep=lambda _: pause(3600), clock=time.monotonic)])
+    return BandwidthLimiter([TokenBucket(128 * 1024, sleep=lambda _: pause(3600), clock=time.monotonic)])
 
 
 async def test_a_streamed_body_arrives_whole_with_its_length() -> None:
@@ -147,7 +149,7 @@ async def test_cancelling_closes_the_source() -> None:
 async def test_a_source_that_is_shorter_than_its_blob_is_told_of_and_ends_the_request() -> None:
     async with scripted(answer()) as peer, Content(3).body(pieces=4) as body, Transport(QUICK) as transport:
         with pytest.raises(SourceFailed, match=f"it ends at byte {3 * MIB}") as caught:
-            await transport.send(Request("PUT", peer.url, {}, body, large=True), what="x")
+            await transport.send(HttpRequest("PUT", peer.url, {}, body, large=True), what="x")
         assert isinstance(caught.value.error, ContentMismatch)
 
 
@@ -155,7 +157,7 @@ async def test_a_part_that_is_sent_again_begins_where_it_began() -> None:
     content = Content(3)
     async with scripted(answer()) as peer, content.body(MIB) as body, Transport(QUICK) as transport:
         for _ in range(2):
-            await transport.send(Request("PATCH", peer.url, {}, body, large=True), what="x")
+            await transport.send(HttpRequest("PATCH", peer.url, {}, body, large=True), what="x")
     assert [request.body for request in peer.requests] == [b"\1" * MIB + b"\2" * MIB] * 2
     assert (content.opened, content.closed) == (2, 2)
 
@@ -168,7 +170,7 @@ async def test_headers_that_come_twice_are_one_list() -> None:
         )
 
     async with scripted(twice) as peer, Transport(QUICK) as transport:
-        reply = await transport.send(Request("GET", peer.url, {}), what="x")
+        reply = await transport.send(HttpRequest("GET", peer.url, {}), what="x")
     assert reply.headers["www-authenticate"] == "Basic realm=a, Bearer realm=b"
 
 
@@ -198,9 +200,9 @@ def test_a_public_address_is_known(address: str, public: bool) -> None:
 async def test_a_name_that_leads_inside_is_not_followed_by_a_request_for_the_public() -> None:
     async with scripted(answer()) as peer, Transport(QUICK) as transport:
         url = peer.url.replace("127.0.0.1", "localhost")
-        assert (await transport.send(Request("GET", url, {}), what="x")).status == 200
+        assert (await transport.send(HttpRequest("GET", url, {}), what="x")).status == 200
         with pytest.raises(ConnectionFailed, match="leads into a private network"):
-            await transport.send(Request("GET", url, {}, public_only=True), what="token")
+            await transport.send(HttpRequest("GET", url, {}, public_only=True), what="token")
         assert not transport.is_public("localhost")
     assert len(peer.requests) == 1
 
@@ -217,7 +219,7 @@ async def test_a_file_of_tls_that_cannot_be_used_is_named(
         for content, reason in ((None, "no such file"), ("x", "cannot be used as such")):
             if content:
                 file.write_text(content)
-            request = Request("GET", "https://127.0.0.1:1/", {}, tls=setting(str(file)))
+            request = HttpRequest("GET", "https://127.0.0.1:1/", {}, tls=setting(str(file)))
             with pytest.raises(InvalidConfig, match=rf"^{kind} .*some.pem: .*{reason}"):
                 await transport.send(request, what="x")
 
@@ -249,15 +251,15 @@ async def test_a_request_that_waits_for_its_bandwidth_can_be_cancelled() -> None
 
 async def test_an_answer_that_waits_for_its_bandwidth_comes_whole_or_is_left() -> None:
     async with scripted(answer(200, bytes(300_000))) as peer, Transport(QUICK) as transport:
-        request = Request("GET", peer.url, {}, meter=limited(400_000))
+        request = HttpRequest("GET", peer.url, {}, meter=limited(400_000))
         async with transport.stream(request, what="GET blob") as reply:
             assert sum([len(chunk) async for chunk in reply.chunks]) == 300_000
-        slower = Request("GET", peer.url, {}, meter=limited(1000))
+        slower = HttpRequest("GET", peer.url, {}, meter=limited(1000))
         async with transport.stream(slower, what="GET blob") as reply:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(reply.chunks), 0.05)
 
 
 async def test_a_body_is_handed_out_in_pieces_of_which_tls_can_hold_several() -> None:
-    upload = Upload(RequestBody.of(bytes(2 * MIB)), patience=1)
+    upload = BodyStream(RequestBody.of(bytes(2 * MIB)), patience=1)
     assert [len(piece) async for piece in upload] == [256 * 1024] * 8

@@ -26,12 +26,12 @@ from tests.peer.scripted import (
     slow,
     stall,
 )
-from transfer.engine.config import TransferConfig
-from transfer.engine.tasks import gather
+from transfer.concurrency.tasks import gather
+from transfer.config import TransferConfig
 from transfer.errors import ConnectionFailed, InvalidConfig
-from transfer.registry.body import RequestBody
-from transfer.registry.surroundings import Tls
-from transfer.registry.transport import Reply, Request, Transport
+from transfer.http.request_body import RequestBody
+from transfer.http.route import Tls
+from transfer.http.transport import HttpRequest, HttpResponse, Transport
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.2)
 MIB = 1024 * 1024
@@ -49,20 +49,20 @@ class Way:
     large = False
 
 
-def post(url: str, content: bytes = b"{}") -> Request:
-    return Request("POST", url, {"Content-Type": "application/json"}, RequestBody.of(content), large=Way.large)
+def post(url: str, content: bytes = b"{}") -> HttpRequest:
+    return HttpRequest("POST", url, {"Content-Type": "application/json"}, RequestBody.of(content), large=Way.large)
 
 
-def get(url: str, headers: Mapping[str, str] | None = None) -> Request:
-    return Request("GET", url, headers or {}, large=Way.large)
+def get(url: str, headers: Mapping[str, str] | None = None) -> HttpRequest:
+    return HttpRequest("GET", url, headers or {}, large=Way.large)
 
 
-async def send(request: Request, config: TransferConfig = QUICK) -> Reply:
+async def send(request: HttpRequest, config: TransferConfig = QUICK) -> HttpResponse:
     async with Transport(config) as transport:
         return await transport.send(request, what="PutImage app")
 
 
-async def failure(request: Request, config: TransferConfig = QUICK) -> str:
+async def failure(request: HttpRequest, config: TransferConfig = QUICK) -> str:
     with pytest.raises(ConnectionFailed) as caught:
         await send(request, config)
     assert "\n" not in str(caught.value)
@@ -157,7 +157,7 @@ async def test_a_connection_that_drops_is_not_sent_to_again(method: str) -> None
     async with scripted(answer(), drop) as peer, Transport(QUICK) as transport:
         await transport.send(post(peer.url), what="x")
         with pytest.raises(ConnectionFailed, match="closed without an answer"):
-            await transport.send(Request(method, peer.url, {}), what="x")
+            await transport.send(HttpRequest(method, peer.url, {}), what="x")
     assert len(peer.requests) == 2
 
 
@@ -358,7 +358,7 @@ async def test_a_stream_gives_the_bytes_as_they_come() -> None:
     assert peer.requests[0].headers["range"] == "bytes=0-"
 
 
-async def read_all(request: Request) -> bytes:
+async def read_all(request: HttpRequest) -> bytes:
     async with Transport(QUICK) as transport, transport.stream(request, what="layer") as reply:
         return b"".join([chunk async for chunk in reply.chunks])
 

@@ -7,7 +7,7 @@ from tests.images import ImageBuilder
 from tests.peer.interposer import Members, refusal
 from tests.peer.scripted import Arrived
 from transfer import RegistryError, UploadLost
-from transfer.engine.events import BlobProgress, BlobStarted, Event, Notice
+from transfer.events import BlobProgress, BlobStarted, Event, Notice
 
 SIZE = 4 * PART + 7
 ALL_PARTS = [(0, 200), (PART, 200), (2 * PART, 200), (3 * PART, 200), (4 * PART, 200)]

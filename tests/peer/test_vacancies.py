@@ -9,8 +9,8 @@ import pytest
 from tests.distribution_ends import CONFIG, Registry, opened
 from tests.images import ImageBuilder
 from tests.peer.quirky import QuirkyRegistry, quirky
-from transfer.engine.content import Hints, Presence
-from transfer.registry.distribution.exchange import RegistrySettings
+from transfer.engine.protocols import Hints, Presence
+from transfer.registry.oci.registry_http import RegistrySettings
 
 PLAIN = RegistrySettings(plain_http=True)
 

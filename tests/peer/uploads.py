@@ -2,17 +2,17 @@
 
 from tests.distribution_ends import opened
 from tests.peer.quirky import QuirkyRegistry
-from transfer.engine.content import BlobContext, BlobSent, Source
-from transfer.engine.events import Event
-from transfer.engine.journal import Journal
+from transfer.auth.credentials import FixedLogin, Login
+from transfer.engine.protocols import BlobContext, BlobSent, Source
+from transfer.events import Event
 from transfer.model.descriptor import Descriptor
-from transfer.registry.credentials import Given, Login
-from transfer.registry.distribution.exchange import RegistrySettings
+from transfer.registry.oci.registry_http import RegistrySettings
+from transfer.state.journal import Journal
 
 MIB = 1024 * 1024
 CHUNK = MIB
 PLAIN = RegistrySettings(plain_http=True)
-LOGIN = Given(Login("me", "canary-31c7"))
+LOGIN = FixedLogin(Login("me", "canary-31c7"))
 
 
 async def push(

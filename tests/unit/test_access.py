@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from transfer.auth.credentials import Anonymous, FixedLogin, StoredCredentials
+from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import InvalidConfig
-from transfer.registry.access import RegistryAccess
-from transfer.registry.credentials import Anonymous, Given, StoredLogins
 
 SECRET = "canary-2b91"
 
@@ -14,8 +14,8 @@ SECRET = "canary-2b91"
 @pytest.mark.parametrize(
     ("access", "kind"),
     [
-        (RegistryAccess(), StoredLogins),
-        (RegistryAccess(login=f"me:{SECRET}"), Given),
+        (RegistryAccess(), StoredCredentials),
+        (RegistryAccess(login=f"me:{SECRET}"), FixedLogin),
         (RegistryAccess(anonymous=True), Anonymous),
     ],
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.archives import tar_of_files
-from transfer.local.appending import TarAppender
-from transfer.local.tar import TarIndex, index_tar
+from transfer.local.archive.tar import TarIndex, index_tar
+from transfer.local.archive.tar_append import TarAppender
 
 LAST = "index.json"
 

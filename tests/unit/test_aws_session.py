@@ -14,10 +14,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
 from transfer.errors import CredentialsMissing, InvalidConfig
-from transfer.registry.body import RequestBody
+from transfer.http.request_body import RequestBody
+from transfer.http.transport import HttpRequest
 from transfer.registry.ecr.aws import AwsSession
-from transfer.registry.ecr.identity import AwsCredentials
-from transfer.registry.transport import Request
+from transfer.registry.ecr.credentials import AwsCredentials
 
 # For a line that botocore splits as a shell would.
 PYTHON = shlex.quote(sys.executable)
@@ -124,13 +124,13 @@ async def test_an_explicit_endpoint_wins(monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_the_ca_bundle_of_the_environment_goes_with_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", "/ca.pem")
     session = await AwsSession.load(KEYS, region="us-east-1")
-    assert (await session.sign(Request("POST", session.url, {}))).tls.ca_bundle == "/ca.pem"
+    assert (await session.sign(HttpRequest("POST", session.url, {}))).tls.ca_bundle == "/ca.pem"
 
 
 async def test_a_profile_gives_keys(config: Path) -> None:
     write(config, "[profile dev]\nregion = eu-west-1\naws_access_key_id = PROFILEKEY\naws_secret_access_key = s\n")
     session = await AwsSession.load(AwsCredentials(profile="dev"))
-    signed = await session.sign(Request("POST", session.url, {}))
+    signed = await session.sign(HttpRequest("POST", session.url, {}))
     assert "Credential=PROFILEKEY/" in signed.headers["Authorization"]
 
 
@@ -185,7 +185,7 @@ def test_half_a_key_is_refused(keys: dict[str, str]) -> None:
 
 async def test_secrets_are_in_no_repr() -> None:
     session = await AwsSession.load(KEYS, region="us-east-1")
-    signed = await session.sign(Request("POST", session.url, {}))
+    signed = await session.sign(HttpRequest("POST", session.url, {}))
     assert "canary" not in f"{KEYS!r} {session!r} {signed!r}"
     assert "Signature" not in repr(signed)
 
@@ -193,7 +193,7 @@ async def test_secrets_are_in_no_repr() -> None:
 async def test_a_request_is_signed_as_botocore_signs_it() -> None:
     session = await AwsSession.load(KEYS, region="us-east-1")
     body = b'{"repositoryName": "app"}'
-    signed = await session.sign(Request("POST", session.url, {"X-Amz-Target": "T"}, RequestBody.of(body)))
+    signed = await session.sign(HttpRequest("POST", session.url, {"X-Amz-Target": "T"}, RequestBody.of(body)))
     same = AWSRequest("POST", session.url, {"X-Amz-Target": "T"}, body)
     signer = SigV4Auth(ReadOnlyCredentials("AKIAEXAMPLE", "canary-7d1f", "canary-70ce"), "ecr", "us-east-1")
     signer.add_auth(same)
@@ -222,7 +222,7 @@ async def test_credentials_are_refreshed_only_when_they_are_about_to_expire(
     write(config, f"[default]\nregion = eu-west-1\ncredential_process = {command}\n")
     session = await AwsSession.load()
     runs = log.stat().st_size
-    first, second = [await session.sign(Request("POST", session.url, {})) for _ in range(2)]
+    first, second = [await session.sign(HttpRequest("POST", session.url, {})) for _ in range(2)]
     key = re.compile(r"Credential=(KEY\d+)/")
     assert (key.findall(first.headers["Authorization"]) != key.findall(second.headers["Authorization"])) is refreshed
     assert (log.stat().st_size > runs) is refreshed

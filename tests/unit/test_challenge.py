@@ -4,15 +4,8 @@ import time
 
 import pytest
 
+from transfer.auth.challenge import Realm, choose, is_same_site, judge_realm, parse_challenges, token_url
 from transfer.errors import Unauthorized
-from transfer.registry.challenge import (
-    Realm,
-    choose,
-    is_same_site,
-    judge_realm,
-    parse_challenges,
-    token_url,
-)
 
 HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push"'
 REGISTRY = "https://registry.example"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import transfer.mirror.schema
+import transfer.mirror.config.schema
 from tests.command import Command
-from transfer.mirror.config import load_config
+from transfer.mirror.config.load import load_config
 
 GOOD = "mappings:\n- {source: alpine, targets: m.example/hub/}\n- {source: debian, targets: m.example/hub/}\n"
 WRONG = "jobs: none\nmappings:\n- {source: alpine, target: m.example/a}\n"
@@ -91,5 +91,5 @@ def test_a_format_that_a_file_is_not_in_is_not_guessed_away(tmp_path: Path, comm
 
 
 def test_the_schema_is_the_published_one(command: Command) -> None:
-    published = Path(transfer.mirror.schema.__file__).with_name("schema.json")
+    published = Path(transfer.mirror.config.schema.__file__).with_name("schema.json")
     assert command.ok("config", "schema") == published.read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from transfer.cli.ecr.session import Scope, repository_scope
-from transfer.cli.options import AwsOptions, EcrOptions
+from transfer.cli.commands.ecr.session import Scope, repository_scope
+from transfer.cli.options.common import AwsOptions, EcrOptions
 from transfer.errors import InvalidReference
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

@@ -2,17 +2,8 @@
 
 import pytest
 
-from transfer.cli.progress import Progress, begin, fold
-from transfer.engine.events import (
-    BlobFinished,
-    BlobProgress,
-    BlobStarted,
-    Event,
-    ManifestPushed,
-    Notice,
-    Planned,
-    Retrying,
-)
+from transfer.cli.display.progress import Progress, begin, fold
+from transfer.events import BlobFinished, BlobProgress, BlobStarted, Event, ManifestPushed, Notice, Planned, Retrying
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 

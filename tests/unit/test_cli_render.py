@@ -8,21 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from transfer.cli.progress import Progress, begin, fold
-from transfer.cli.render import choose_form, observing
-from transfer.cli.render_json import encode
-from transfer.cli.render_plain import PlainRenderer, progress_line
-from transfer.cli.render_tty import TerminalRenderer, picture
-from transfer.engine.events import (
-    BlobFinished,
-    BlobProgress,
-    BlobStarted,
-    Event,
-    ManifestPushed,
-    Notice,
-    Planned,
-    Retrying,
-)
+from transfer.cli.display.choose import choose_form, observing
+from transfer.cli.display.json_lines import encode
+from transfer.cli.display.plain_lines import PlainRenderer, progress_line
+from transfer.cli.display.progress import Progress, begin, fold
+from transfer.cli.display.terminal import TerminalRenderer, picture
+from transfer.events import BlobFinished, BlobProgress, BlobStarted, Event, ManifestPushed, Notice, Planned, Retrying
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from transfer.cli.document import json_text
-from transfer.cli.ecr.access import password
-from transfer.cli.ecr.images import availability_rows, image_id, image_row
-from transfer.cli.ecr.session import batches, merge, print_json
-from transfer.cli.moving import outcome_document, summary
-from transfer.cli.serve import exports, refusal, request_line
+from transfer.cli.commands.ecr.access import password
+from transfer.cli.commands.ecr.images import availability_rows, image_id, image_row
+from transfer.cli.commands.ecr.session import batches, merge, print_json
+from transfer.cli.commands.serve import exports, refusal, request_line
+from transfer.cli.display.json_text import json_text
+from transfer.cli.options.copy_options import outcome_document, summary
 from transfer.engine.result import BlobResult, PushResult
 from transfer.errors import InvalidDigest, TransferError
 from transfer.model.descriptor import OCI_LAYER_GZIP

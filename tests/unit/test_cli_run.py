@@ -9,8 +9,8 @@ import time
 import click
 import pytest
 
-from transfer.cli.run import Terminated, exit_code, explain
-from transfer.cli.running import run
+from transfer.cli.event_loop import run
+from transfer.cli.main import Terminated, exit_code, explain
 from transfer.errors import (
     ConnectionFailed,
     ContentMismatch,

@@ -41,14 +41,14 @@ def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     [
         (
             "from transfer.cli import main; main(['--version'])",
-            {"asyncio", "msgspec", "importlib.metadata", "transfer.cli.push", "transfer.engine"},
+            {"asyncio", "msgspec", "importlib.metadata", "transfer.cli.commands.push", "transfer.engine"},
         ),
         (
-            "import transfer.cli.mirror, transfer.mirror.front",
+            "import transfer.cli.commands.mirror, transfer.mirror.api",
             {"botocore", "yaml", "regex", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich", "uvloop"},
         ),
         (
-            "import transfer.cli.push, transfer.api",
+            "import transfer.cli.commands.push, transfer.api",
             {"botocore", "boto3", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich", "transfer.server"},
         ),
     ],
@@ -62,7 +62,7 @@ def test_nothing_is_imported_before_it_is_needed(program: str, unwanted: set[str
 
 STARTED = """
 import os, gc
-from transfer.cli.starting import imported, start_sooner
+from transfer.cli.startup import imported, start_sooner
 start_sooner()
 before = dict(os.environ)
 import aiohttp.connector
@@ -88,12 +88,12 @@ def test_the_program_reads_no_certificates_until_tls_asks_for_them(seen: dict[st
 
 AHEAD = """
 import os, sys
-from transfer.cli.starting import connecting_soon, imported, start_sooner
+from transfer.cli.startup import connecting_soon, imported, start_sooner
 start_sooner()
 connecting_soon()
 os.environ["SSL_CERT_FILE"] = os.devnull
 os.environ["SSL_CERT_DIR"] = os.devnull
-from transfer.registry.certificates import system_trust
+from transfer.http.certificates import system_trust
 print(*(len(system_trust().get_ca_certs()) for _ in range(2)))
 imported()
 os.environ["SSL_CERT_FILE"] = sys.argv[1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transfer.cli.text import align, count, display, format_duration, format_rate, format_size, parse_key
+from transfer.cli.display.text import align, count, display, format_duration, format_rate, format_size, parse_key
 from transfer.model.size import parse_size
 
 

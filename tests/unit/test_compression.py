@@ -9,15 +9,7 @@ from random import Random
 import pytest
 import zstandard
 
-from transfer.local.compression import (
-    BLOCK_BYTES,
-    Compression,
-    CompressionRefused,
-    Decompressed,
-    blocks_of,
-    compress,
-    sniff,
-)
+from transfer.compression import BLOCK_BYTES, Compression, CompressionRefused, Decompressed, blocks_of, compress, sniff
 
 MIB = 1024 * 1024
 METHODS: list[Compression] = ["gzip", "zstd"]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from transfer.engine.config import Pace, TransferConfig
+from transfer.config import Pace, TransferConfig
+from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import InvalidConfig
-from transfer.registry.access import RegistryAccess
 
 
 @pytest.mark.parametrize(

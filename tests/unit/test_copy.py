@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from tests.copying import copy_image, new_sharing
-from transfer.engine.content import BlobContext, BlobSent, BlobSource, Source
-from transfer.engine.copy import Copied, Tally
-from transfer.engine.events import Event, ManifestPushed, Planned
+from transfer.engine.copy import Copied, CountingObserver
+from transfer.engine.protocols import BlobContext, BlobSent, BlobSource, Source
 from transfer.errors import BlobUnknown, InvalidManifest, TagImmutable
-from transfer.local.memory import MemorySource, MemoryTarget
+from transfer.events import Event, ManifestPushed, Planned
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
+from transfer.testing.memory import MemorySource, MemoryTarget
 
 
 def described(descriptor: Descriptor) -> dict[str, object]:
@@ -45,7 +45,7 @@ class Copier:
         self._sharing = new_sharing()
 
     async def copy(self, source: Source, root: Descriptor, target: MemoryTarget, tag: str | None = "v1") -> Copied:
-        notify = Tally(self.events.append)
+        notify = CountingObserver(self.events.append)
         return await copy_image(source, root, target, tag=tag, sharing=self._sharing, notify=notify)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from transfer.auth.credentials import Login, StoredCredentials, credential_files, parse_login
 from transfer.errors import CredentialsMissing, InvalidConfig
-from transfer.registry.credentials import Login, StoredLogins, credential_files, parse_login
 
 SECRET = "canary-88d2"
 HELPER = """#!/bin/sh
@@ -23,10 +23,10 @@ def auth(user: str, password: str = SECRET) -> str:
     return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def stored(tmp_path: Path, content: object) -> StoredLogins:
+def stored(tmp_path: Path, content: object) -> StoredCredentials:
     file = tmp_path / "config.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content))
-    return StoredLogins((tmp_path / "absent.json", file))
+    return StoredCredentials((tmp_path / "absent.json", file))
 
 
 def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, name: str = "test") -> None:
@@ -105,7 +105,7 @@ async def test_what_is_no_file_of_logins_is_named(tmp_path: Path, content: str) 
 
 async def test_a_folder_in_a_files_place_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="cannot be read: Is a directory"):
-        await StoredLogins((tmp_path,)).find("r.example", "app")
+        await StoredCredentials((tmp_path,)).find("r.example", "app")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transfer.cli.demo.counts import Resumption, arrived, compare, inside, part_size
+from transfer.cli.commands.demo.counts import Resumption, arrived, compare, inside, part_size
 from transfer.server import RequestRecord
 
 MIB = 1024 * 1024

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from transfer.cli.demo.archive import Layer, Stopped, _read, member, write_layer
-from transfer.cli.demo.build import TAG, Image, build_image
-from transfer.cli.demo.machine import Entry, Tree, trees, walk
-from transfer.local.layout import LayoutSource
+from transfer.cli.commands.demo.archive import Layer, Stopped, _read, member, write_layer
+from transfer.cli.commands.demo.build import TAG, DemoImage, build_image
+from transfer.cli.commands.demo.machine import Entry, Tree, trees, walk
+from transfer.local.layout.source import LayoutSource
 from transfer.model.manifest import parse_manifest
 
 
@@ -110,14 +110,14 @@ def test_a_layer_that_nobody_wants_any_more_is_not_finished(tree: Tree, tmp_path
 
 
 @pytest.fixture
-async def image(tree: Tree, tmp_path: Path) -> Image:
+async def image(tree: Tree, tmp_path: Path) -> DemoImage:
     other = Tree("another", Path(__file__).parent, "srv/tests")
     built = await build_image(tmp_path / "image", [tree, other], on_layer=lambda _: None)
     assert built is not None
     return built
 
 
-async def test_the_image_is_a_layout_with_a_valid_manifest(image: Image) -> None:
+async def test_the_image_is_a_layout_with_a_valid_manifest(image: DemoImage) -> None:
     source = LayoutSource(image.path)
     root = await source.resolve(TAG)
     manifest = await source.manifest(root)
@@ -128,7 +128,7 @@ async def test_the_image_is_a_layout_with_a_valid_manifest(image: Image) -> None
         assert (len(content), hashlib.sha256(content).hexdigest()) == (descriptor.size, descriptor.digest.encoded)
 
 
-async def test_the_diff_ids_are_the_digests_of_the_uncompressed_layers(image: Image) -> None:
+async def test_the_diff_ids_are_the_digests_of_the_uncompressed_layers(image: DemoImage) -> None:
     folder = image.path / "blobs" / "sha256"
     config = json.loads((folder / image.config.digest.encoded).read_bytes())
     plain = [gzip.decompress(blob(folder, layer).read_bytes()) for layer in image.layers]
@@ -136,7 +136,7 @@ async def test_the_diff_ids_are_the_digests_of_the_uncompressed_layers(image: Im
     assert [entry["created_by"] for entry in config["history"]] == ["transfer demo: a tree", "transfer demo: another"]
 
 
-async def test_the_same_files_make_the_same_image(image: Image, tree: Tree, tmp_path: Path) -> None:
+async def test_the_same_files_make_the_same_image(image: DemoImage, tree: Tree, tmp_path: Path) -> None:
     told: list[Layer] = []
     trees = [layer.tree for layer in image.layers]
     again = await build_image(tmp_path / "again", [*trees, Tree("nothing", tmp_path / "x", "x")], on_layer=told.append)

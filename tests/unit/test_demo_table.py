@@ -5,9 +5,9 @@ import os
 import click
 import pytest
 
-from transfer.cli.demo import check
-from transfer.cli.demo.process import surrounded, surroundings
-from transfer.cli.demo.table import Narrator, Step, print_table, row
+from transfer.cli.commands.demo import check
+from transfer.cli.commands.demo.process import surrounded, surroundings
+from transfer.cli.commands.demo.table import Narrator, Step, print_table, row
 
 BUILT = Step(title="build", seconds=1.25, result="3 layers")
 PUSHED = Step(title="push", seconds=0.04, result="5 blobs", requests=30, moved=63_900_000)

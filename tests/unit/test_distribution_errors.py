@@ -4,17 +4,19 @@ import json
 
 import pytest
 
-from transfer.engine.retry import retryable
+from transfer.concurrency.retry import retryable
 from transfer.errors import BlobUnknown, NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
-from transfer.registry.distribution.errors import error_of, is_expired
-from transfer.registry.transport import Reply
+from transfer.http.transport import HttpResponse
+from transfer.registry.oci.errors import error_of, is_expired
 
 WHAT = "PUT manifest v1 of r.example/app"
 
 
 def refused(status: int, code: str, message: str = "said so", **headers: str) -> RegistryError:
     body = json.dumps({"errors": [{"code": code, "message": message, "detail": {"Tag": "v1"}}]}).encode()
-    return error_of(WHAT, Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body))
+    return error_of(
+        WHAT, HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_a_refused_chunk_keeps_where_the_session_stands() -> None:
 def test_what_is_no_registrys_answer_is_told_in_one_line(
     status: int, content_type: str, body: bytes, said: str
 ) -> None:
-    message = str(error_of(WHAT, Reply(status, {"content-type": content_type}, body)))
+    message = str(error_of(WHAT, HttpResponse(status, {"content-type": content_type}, body)))
     assert message.startswith(f"{WHAT}: ")
     assert said in message
     assert message.isprintable()
@@ -113,4 +115,4 @@ def test_what_is_no_registrys_answer_is_told_in_one_line(
 )
 def test_ecrs_expired_token_is_told_from_other_refusals(status: int, code: str, message: str, expired: bool) -> None:
     body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
-    assert is_expired(Reply(status, {}, body)) is expired
+    assert is_expired(HttpResponse(status, {}, body)) is expired

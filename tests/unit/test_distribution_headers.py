@@ -3,7 +3,8 @@
 import pytest
 
 from transfer.errors import RegistryError
-from transfer.registry.distribution.headers import (
+from transfer.http.headers import is_exact_range, length_of
+from transfer.registry.oci.response_headers import (
     held_bytes,
     next_link,
     origin_of,
@@ -11,7 +12,6 @@ from transfer.registry.distribution.headers import (
     smallest_chunk,
     with_query,
 )
-from transfer.registry.replies import is_exact_range, length_of
 
 BASE = "https://r.example:5000/v2/app/blobs/uploads/"
 

@@ -24,8 +24,8 @@ from tests.archives import (
 )
 from tests.images import REF_NAME, ImageBuilder, encode
 from transfer.errors import ContentMismatch, InvalidConfig, InvalidLayout, TransferError
-from transfer.local.docker_archive import DockerArchiveSource
-from transfer.local.docker_image import SavedImage, choose_image, full_name
+from transfer.local.archive.docker_documents import SavedImage, choose_image, full_name
+from transfer.local.archive.docker_source import DockerArchiveSource
 from transfer.model.descriptor import DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, Descriptor
 from transfer.model.manifest import Manifest
 

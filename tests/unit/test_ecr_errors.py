@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from transfer.engine.retry import retryable
+from transfer.concurrency.retry import retryable
 from transfer.errors import NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
+from transfer.http.headers import retry_after
+from transfer.http.transport import HttpResponse
 from transfer.registry.ecr.errors import error_of
-from transfer.registry.replies import retry_after
-from transfer.registry.transport import Reply
 
 WHAT = "PutImage app"
 ELSEWHERE = "; check that AWS_ENDPOINT_URL is the address of an ECR API"
@@ -17,11 +17,13 @@ ELSEWHERE = "; check that AWS_ENDPOINT_URL is the address of an ECR API"
 
 def refused(code: str, message: str = "Something", status: int = 400, **members: object) -> RegistryError:
     body = json.dumps({"__type": code, "message": message, **members}).encode()
-    return error_of(WHAT, Reply(status, {"content-type": "application/x-amz-json-1.1"}, body))
+    return error_of(WHAT, HttpResponse(status, {"content-type": "application/x-amz-json-1.1"}, body))
 
 
 def raw(status: int, body: bytes, **headers: str) -> RegistryError:
-    return error_of(WHAT, Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, body))
+    return error_of(
+        WHAT, HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+    )
 
 
 @pytest.mark.parametrize(

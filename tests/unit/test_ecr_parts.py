@@ -15,17 +15,17 @@ import xxhash
 
 from tests.images import blocks
 from transfer.errors import ContentMismatch, InvalidLayout
-from transfer.local.memory import MemorySource
+from transfer.http.request_body import Base64Text
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.body import Base64Text
 from transfer.registry.ecr.names import names_of
-from transfer.registry.ecr.parts import NO_GUARD, SLICE, LayerReader, Part, Session
+from transfer.registry.ecr.parts import NO_GUARD, SLICE, EcrUploadSession, LayerPart, LayerReader
+from transfer.testing.memory import MemorySource
 
 SIZE = 3 * SLICE + 10
 CONTENT = b"".join(blocks(SIZE, 3))
 PART = SLICE + 100
-SESSION = Session(names_of("123456789012", "app"), "upload-1", PART)
+SESSION = EcrUploadSession(names_of("123456789012", "app"), "upload-1", PART)
 
 
 class FileSource(MemorySource):
@@ -59,7 +59,7 @@ def layer(digest: Digest | None = None) -> Descriptor:
     return Descriptor(media_type=OCI_LAYER_GZIP, digest=digest or Digest.of(CONTENT), size=SIZE)
 
 
-def blob_of(part: Part) -> bytes:
+def blob_of(part: LayerPart) -> bytes:
     body = b"".join(part.body.slices(1000))
     assert part.body.length == len(body)
     assert part.body.sha256 == sha256(body).hexdigest()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from transfer.errors import RegistryError
-from transfer.registry.ecr.steps import is_size_refused, next_offset, spoils_session
+from transfer.registry.ecr.upload_decisions import is_size_refused, next_offset, spoils_session
 
 
 def refused(code: str = "InvalidLayerPartException", **details: Any) -> RegistryError:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import BLOCK, ImageBuilder, blob_file, blocks
-from transfer.local.layout import LayoutSource
+from transfer.local.layout.source import LayoutSource
 from transfer.model.digest import Digest
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.remembering import Dictionary
 from transfer.model.digest import Digest
-from transfer.registry.known import KnownBlobs, packed, settle_known, unpacked
+from transfer.state.presence_cache import KnownBlobs, packed, settle_known, unpacked
 
 A, B, C = (Digest.of(name) for name in (b"a", b"b", b"c"))
 

@@ -12,8 +12,8 @@ from functools import partial
 
 import pytest
 
-from transfer.engine import lane
-from transfer.engine.lane import run_in_lane
+from transfer.concurrency import worker_threads
+from transfer.concurrency.worker_threads import run_in_worker
 
 
 def threads() -> int:
@@ -22,12 +22,12 @@ def threads() -> int:
 
 def until_stopped() -> None:
     while True:
-        lane.check()
+        worker_threads.check()
         time.sleep(0.01)
 
 
 async def test_work_runs_in_a_thread_of_its_own_and_its_result_comes_out() -> None:
-    assert await run_in_lane(lambda: threading.current_thread().name) == "transfer-lane"
+    assert await run_in_worker(lambda: threading.current_thread().name) == "transfer-lane"
     assert threads() == 0
 
 
@@ -36,17 +36,17 @@ async def test_an_error_comes_out_as_it_is() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        await run_in_lane(fail)
+        await run_in_worker(fail)
     assert threads() == 0
 
 
 async def test_many_at_once_leave_no_thread() -> None:
-    assert await asyncio.gather(*(run_in_lane(partial(abs, number)) for number in range(200))) == [*range(200)]
+    assert await asyncio.gather(*(run_in_worker(partial(abs, number)) for number in range(200))) == [*range(200)]
     assert threads() == 0
 
 
 async def test_cancelling_stops_the_work_and_waits_for_its_thread() -> None:
-    work = asyncio.create_task(run_in_lane(until_stopped))
+    work = asyncio.create_task(run_in_worker(until_stopped))
     await asyncio.sleep(0.05)
     assert threads() == 1
     work.cancel()
@@ -63,7 +63,7 @@ async def test_cancelling_again_does_not_leave_the_thread_behind() -> None:
     def stubborn() -> None:
         ended.wait(5)
 
-    work = asyncio.create_task(run_in_lane(stubborn))
+    work = asyncio.create_task(run_in_worker(stubborn))
     await asyncio.sleep(0.02)
     for _ in range(3):
         work.cancel()
@@ -83,7 +83,7 @@ async def test_a_result_that_came_too_late_is_let_go_of() -> None:
         time.sleep(0.1)
         return "connection"
 
-    work = asyncio.create_task(run_in_lane(late, discard=found.append))
+    work = asyncio.create_task(run_in_worker(late, discard=found.append))
     await asyncio.to_thread(begun.wait)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -99,7 +99,7 @@ async def test_progress_is_reported_while_the_work_goes_on_and_at_its_end() -> N
             time.sleep(0.1)
             moved[0] += 1
 
-    await run_in_lane(move, report=lambda: told.append(moved[0]))
+    await run_in_worker(move, report=lambda: told.append(moved[0]))
     assert told[-1] == 12
     assert len(set(told)) >= 4, "at least twice a second"
 
@@ -111,7 +111,7 @@ async def test_a_worker_calls_a_coroutine_of_the_event_loop() -> None:
         await asyncio.sleep(0)
         return threading.get_ident() == here
 
-    assert await run_in_lane(lambda: lane.call(there))
+    assert await run_in_worker(lambda: worker_threads.call(there))
 
 
 async def test_an_error_of_a_coroutine_comes_out_in_the_worker() -> None:
@@ -119,7 +119,7 @@ async def test_an_error_of_a_coroutine_comes_out_in_the_worker() -> None:
         raise ValueError("in the loop")
 
     with pytest.raises(ValueError, match="in the loop"):
-        await run_in_lane(lambda: lane.call(fail))
+        await run_in_worker(lambda: worker_threads.call(fail))
 
 
 async def test_cancelling_cancels_the_coroutine_that_the_worker_waits_for_and_waits_for_its_end() -> None:
@@ -132,7 +132,7 @@ async def test_cancelling_cancels_the_coroutine_that_the_worker_waits_for_and_wa
             await asyncio.sleep(0.05)
             steps.append("cleaned up")
 
-    work = asyncio.create_task(run_in_lane(lambda: lane.call(slow)))
+    work = asyncio.create_task(run_in_worker(lambda: worker_threads.call(slow)))
     await asyncio.sleep(0.05)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -145,7 +145,7 @@ async def test_a_coroutine_that_is_cancelled_by_itself_cancels_who_awaits_the_wo
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await run_in_lane(lambda: lane.call(cancelled))
+        await run_in_worker(lambda: worker_threads.call(cancelled))
 
 
 async def test_a_coroutine_is_waited_for_until_something_else_is_true() -> None:
@@ -154,12 +154,12 @@ async def test_a_coroutine_is_waited_for_until_something_else_is_true() -> None:
 
     def work() -> str:
         began = time.monotonic()
-        with pytest.raises(lane.Stopped):
-            lane.call(forever, until=lambda: time.monotonic() - began > 0.2)
-        lane.check()
+        with pytest.raises(worker_threads.Stopped):
+            worker_threads.call(forever, until=lambda: time.monotonic() - began > 0.2)
+        worker_threads.check()
         return "went on"
 
-    assert await run_in_lane(work) == "went on"
+    assert await run_in_worker(work) == "went on"
 
 
 def test_each_event_loop_has_workers_of_its_own_one_after_the_other() -> None:
@@ -167,7 +167,7 @@ def test_each_event_loop_has_workers_of_its_own_one_after_the_other() -> None:
         return id(asyncio.get_running_loop())
 
     async def work() -> bool:
-        return await run_in_lane(lambda: lane.call(there)) == id(asyncio.get_running_loop())
+        return await run_in_worker(lambda: worker_threads.call(there)) == id(asyncio.get_running_loop())
 
     assert [asyncio.run(work()) for _ in range(3)] == [True] * 3
 

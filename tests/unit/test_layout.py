@@ -10,7 +10,7 @@ import pytest
 
 from tests.images import REF_NAME, BuiltImage, ImageBuilder, encode
 from transfer.errors import InvalidLayout, InvalidReference
-from transfer.local.layout import LayoutSource, parse_layout_reference
+from transfer.local.layout.source import LayoutSource, parse_layout_reference
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 

@@ -14,8 +14,8 @@ import pytest
 
 from tests.images import BuiltImage, ImageBuilder
 from transfer.errors import ContentMismatch, InvalidLayout, InvalidManifest
-from transfer.local.files import FileReader
-from transfer.local.layout import LayoutSource
+from transfer.local.layout.files import FileReader
+from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 
 SECRET = b"not yours"

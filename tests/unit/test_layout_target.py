@@ -13,14 +13,14 @@ import msgspec
 import pytest
 
 from tests.images import REF_NAME, BuiltImage, ImageBuilder, blob_file
-from transfer.engine.content import BlobContext, BlobSent, Source
-from transfer.engine.events import BlobProgress, BlobStarted, Event
+from transfer.engine.protocols import BlobContext, BlobSent, Source
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidLayout, TransferError
-from transfer.local.layout import LayoutSource
-from transfer.local.layout_target import LayoutTarget
-from transfer.local.memory import MemorySource
+from transfer.events import BlobProgress, BlobStarted, Event
+from transfer.local.layout.source import LayoutSource
+from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
+from transfer.testing.memory import MemorySource
 
 MIB = 1024 * 1024
 SIZE = 3 * MIB + 5

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from transfer.engine.limits import Flights, Gate, Share
+from transfer.concurrency.limits import Lease, SingleFlight, WeightedSemaphore
 from transfer.errors import ConnectionFailed
 
 
@@ -15,7 +15,7 @@ async def settle() -> None:
 
 
 async def test_a_gate_lets_in_first_come_first_served() -> None:
-    gate, order = Gate(10), list[str]()
+    gate, order = WeightedSemaphore(10), list[str]()
 
     async def enter(name: str, weight: int) -> None:
         await gate.acquire(weight)
@@ -33,8 +33,8 @@ async def test_a_gate_lets_in_first_come_first_served() -> None:
 
 
 async def test_who_goes_on_comes_before_who_begins_in_their_own_order_and_in_the_outer_gate_too() -> None:
-    outer = Gate(10)
-    gate, order = Gate(10, inside=outer), list[str]()
+    outer = WeightedSemaphore(10)
+    gate, order = WeightedSemaphore(10, inside=outer), list[str]()
 
     async def enter(name: str, weight: int, *, goes_on: bool = False) -> None:
         await gate.acquire(weight, goes_on=goes_on)
@@ -56,7 +56,7 @@ async def test_who_goes_on_comes_before_who_begins_in_their_own_order_and_in_the
 
 
 async def test_one_that_goes_on_and_is_cancelled_blocks_nobody() -> None:
-    gate = Gate(10)
+    gate = WeightedSemaphore(10)
     await gate.acquire(9)
     going_on = asyncio.create_task(gate.acquire(5, goes_on=True))
     begins = asyncio.create_task(gate.acquire(1))
@@ -68,7 +68,7 @@ async def test_one_that_goes_on_and_is_cancelled_blocks_nobody() -> None:
 
 
 async def test_a_weight_above_the_capacity_passes_alone() -> None:
-    gate = Gate(10)
+    gate = WeightedSemaphore(10)
     await gate.acquire(1)
     waiting = asyncio.create_task(gate.acquire(50))
     await settle()
@@ -79,7 +79,7 @@ async def test_a_weight_above_the_capacity_passes_alone() -> None:
 
 
 async def test_a_waiter_cancelled_while_waiting_blocks_nobody() -> None:
-    gate = Gate(2)
+    gate = WeightedSemaphore(2)
     await gate.acquire(2)
     first, second = asyncio.create_task(gate.acquire(2)), asyncio.create_task(gate.acquire(1))
     await settle()
@@ -92,7 +92,7 @@ async def test_a_waiter_cancelled_while_waiting_blocks_nobody() -> None:
 
 
 async def test_a_waiter_cancelled_just_after_it_was_let_in_gives_back() -> None:
-    gate = Gate(1)
+    gate = WeightedSemaphore(1)
     await gate.acquire()
     waiter = asyncio.create_task(gate.acquire())
     await settle()
@@ -104,10 +104,10 @@ async def test_a_waiter_cancelled_just_after_it_was_let_in_gives_back() -> None:
 
 
 async def test_a_share_gives_back_whole_when_its_holder_fails() -> None:
-    gate = Gate(10)
+    gate = WeightedSemaphore(10)
 
     async def work() -> None:
-        with Share(gate) as share:
+        with Lease(gate) as share:
             await share.take(4)
             await share.take(3)
             share.give_back(4)
@@ -120,7 +120,7 @@ async def test_a_share_gives_back_whole_when_its_holder_fails() -> None:
 
 
 async def test_who_comes_during_a_flight_waits_for_it() -> None:
-    flights, started = Flights[str](), list[str]()
+    flights, started = SingleFlight[str](), list[str]()
 
     async def work(name: str) -> str:
         started.append(name)
@@ -133,7 +133,7 @@ async def test_who_comes_during_a_flight_waits_for_it() -> None:
 
 
 async def test_when_the_first_one_fails_the_next_one_flies_itself() -> None:
-    flights, started = Flights[str](), list[str]()
+    flights, started = SingleFlight[str](), list[str]()
 
     async def work(name: str) -> str:
         started.append(name)
@@ -151,7 +151,7 @@ async def test_when_the_first_one_fails_the_next_one_flies_itself() -> None:
 
 
 async def test_a_cancelled_flight_does_not_cancel_those_who_wait() -> None:
-    flights = Flights[str]()
+    flights = SingleFlight[str]()
 
     async def work(name: str, seconds: float) -> str:
         await asyncio.sleep(seconds)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import InvalidReference
-from transfer.local.spelling import LocalKind, LocalReference, parse_local_reference
+from transfer.local.reference import LocalKind, LocalReference, parse_local_reference
 
 DIGEST = "sha256:" + "a" * 64
 

@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from tests.images import BuiltImage, ImageBuilder
-from transfer.engine.content import BlobContext
+from transfer.engine.protocols import BlobContext
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidManifest, NotFound
-from transfer.local.memory import MemorySource, MemoryTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.manifest import parse_manifest
+from transfer.testing.memory import MemorySource, MemoryTarget
 
 
 def context(blob: Descriptor) -> BlobContext:

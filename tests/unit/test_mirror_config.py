@@ -5,12 +5,19 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.access import login
-from transfer.mirror.config import check_config, load_config, write_own
-from transfer.mirror.draft import check
-from transfer.mirror.filters import RepositoryFilter, TagFilter
-from transfer.mirror.mistakes import spelled
-from transfer.mirror.settings import CreateRepository, Encryption, Mapping, MirrorConfig, Prune, RegistryConfig
+from transfer.mirror.config.builder import check
+from transfer.mirror.config.diagnostics import spelled
+from transfer.mirror.config.load import check_config, load_config, write_own
+from transfer.mirror.config.settings import (
+    CreateRepository,
+    Encryption,
+    MirrorConfig,
+    MirrorRule,
+    Prune,
+    RegistryConfig,
+)
+from transfer.mirror.run.registry_access import login
+from transfer.mirror.select.filters import RepositoryFilter, TagFilter
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -102,7 +109,7 @@ def test_a_configuration_says_all_of_a_mirror(folder: Path) -> None:
             ECR: RegistryConfig(profile="prod", role="arn:aws:iam::123456789012:role/push"),
         },
         mappings=(
-            Mapping(
+            MirrorRule(
                 source="alpine",
                 targets=("mirror.example/hub/",),
                 tags=(TagFilter(semver=(">=3.10 <4 || ^5",), exclude=("*-rc*",), newest=3, exact=("latest",)),),
@@ -112,7 +119,7 @@ def test_a_configuration_says_all_of_a_mirror(folder: Path) -> None:
                 prune=prune,
                 create=create,
             ),
-            Mapping(
+            MirrorRule(
                 source="ghcr.io/team/**",
                 targets=(f"{ECR}/mirror/", "127.0.0.1:5000/{flat}:{tag}-copy"),
                 repositories=RepositoryFilter(exclude=("team/old",)),
@@ -123,7 +130,7 @@ def test_a_configuration_says_all_of_a_mirror(folder: Path) -> None:
                 prune=Prune(enabled=False),
                 create=create,
             ),
-            Mapping(
+            MirrorRule(
                 source="ghcr.io/team/app:3.10",
                 targets=("mirror.example/app",),
                 platforms=platforms,
@@ -145,7 +152,7 @@ def test_what_is_written_reads_as_the_same(folder: Path) -> None:
     assert again == config
     odd = MirrorConfig(
         registries={"m.example": RegistryConfig(username="null", password="a${HUB_USER}$${X")},
-        mappings=(Mapping(source="alpine", targets=("m.example/a",), tags=(TagFilter(regex=("a$${b}", "~", "")),)),),
+        mappings=(MirrorRule(source="alpine", targets=("m.example/a",), tags=(TagFilter(regex=("a$${b}", "~", "")),)),),
     )
     assert load_config(written(folder, write_own(odd)), environment=ENVIRONMENT) == odd
 
@@ -387,7 +394,7 @@ mappings:
 def test_a_configuration_made_in_python_is_checked_by_the_same_rules() -> None:
     config = MirrorConfig(
         registries={"m.example": RegistryConfig(password="x")},
-        mappings=(Mapping(source="alpine", targets=("m.example/a", "{name}")), Mapping(source="a b", targets=())),
+        mappings=(MirrorRule(source="alpine", targets=("m.example/a", "{name}")), MirrorRule(source="a b", targets=())),
         jobs=0,
     )
     assert [f"{spelled(one.path)}: {one.reason}".partition(" (")[0] for one in check(config)] == [
@@ -397,7 +404,7 @@ def test_a_configuration_made_in_python_is_checked_by_the_same_rules() -> None:
         "mappings[1].targets: there is none",
         "jobs: 0 is less than 1",
     ]
-    assert check(MirrorConfig(mappings=(Mapping(source="alpine", targets=("m.example/a",)),))) == []
+    assert check(MirrorConfig(mappings=(MirrorRule(source="alpine", targets=("m.example/a",)),))) == []
 
 
 def test_all_lines_are_in_the_one_error(folder: Path) -> None:

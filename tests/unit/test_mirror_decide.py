@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.decide import Claims, Image, must_copy, needed_by, pruning
-from transfer.mirror.filters import TagFilter
-from transfer.mirror.names import parse_target
-from transfer.mirror.settings import Mapping, Prune
+from transfer.mirror.config.references import parse_target
+from transfer.mirror.config.settings import MirrorRule, Prune
+from transfer.mirror.plan.planning import Claims, PlannedImage, must_copy, needed_by, pruning
+from transfer.mirror.select.filters import TagFilter
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 
@@ -18,8 +18,8 @@ ONE, TWO, THREE = (Digest.of(text) for text in (b"1", b"2", b"3"))
 SIGNATURE = f"{ONE.as_tag}.sig"
 
 
-def mapping(**settings: Any) -> Mapping:
-    return Mapping(source=str(SOURCE), targets=(TARGET,), **settings)
+def mapping(**settings: Any) -> MirrorRule:
+    return MirrorRule(source=str(SOURCE), targets=(TARGET,), **settings)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_a_tag_that_stays_needs_is_told_with_that_tag() -> None:
 
 def test_a_repository_is_clear_unless_more_may_be_written_there() -> None:
     claims, target = Claims(), Reference("target.example", "app", "v1")
-    image = Image("mappings[0]", mapping(), SOURCE, (target,))
+    image = PlannedImage("mappings[0]", mapping(), SOURCE, (target,))
     assert claims.rivals(image) == {}
     assert claims.has(target)
     assert not claims.has(Reference("target.example", "app", "v2"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from transfer.mirror.document import read_document
-from transfer.mirror.mistakes import Mistake, spelled
+from transfer.mirror.config.diagnostics import Diagnostic, spelled
+from transfer.mirror.config.document import read_document
 
 TAG = "a YAML tag is not allowed; quote a text that begins with '!'"
 
@@ -43,26 +43,29 @@ two: {<<: [*a, *b]}
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("a: 1\nb:\n  c: 1\n  c: 2\n", Mistake(("b", "c"), "the key stands here twice", 4)),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", Diagnostic(("b", "c"), "the key stands here twice", 4)),
         (
             "a: !!python/object:os.system x\n",
-            Mistake(("a",), TAG, 1),
+            Diagnostic(("a",), TAG, 1),
         ),
-        ("a: !env X\n", Mistake(("a",), TAG, 1)),
-        ("a: !!set {x}\n", Mistake(("a",), TAG, 1)),
-        ("? [a]\n: 1\n", Mistake((), "a key is a list or a mapping", 1)),
-        ("<<: 1\n", Mistake((), "'<<' takes a mapping", 1)),
-        ("a: &a [*a]\n", Mistake((), "it is nested more than 50 deep")),
-        ("[" * 5000, Mistake((), "it is nested too deeply")),
-        ("a: \x01\n", Mistake((), "it is not YAML: it has a character that is not printable")),
-        ("a: *nowhere\n", Mistake((), "it is not YAML: an alias has no anchor; quote a text that begins with '*'", 1)),
+        ("a: !env X\n", Diagnostic(("a",), TAG, 1)),
+        ("a: !!set {x}\n", Diagnostic(("a",), TAG, 1)),
+        ("? [a]\n: 1\n", Diagnostic((), "a key is a list or a mapping", 1)),
+        ("<<: 1\n", Diagnostic((), "'<<' takes a mapping", 1)),
+        ("a: &a [*a]\n", Diagnostic((), "it is nested more than 50 deep")),
+        ("[" * 5000, Diagnostic((), "it is nested too deeply")),
+        ("a: \x01\n", Diagnostic((), "it is not YAML: it has a character that is not printable")),
+        (
+            "a: *nowhere\n",
+            Diagnostic((), "it is not YAML: an alias has no anchor; quote a text that begins with '*'", 1),
+        ),
         (
             "a: 1\n---\nb: 2\n",
-            Mistake((), "it is not YAML: expected a single document in the stream, but found another document", 2),
+            Diagnostic((), "it is not YAML: expected a single document in the stream, but found another document", 2),
         ),
     ],
 )
-def test_what_is_not_let_in_is_named_with_its_line(text: str, mistake: Mistake) -> None:
+def test_what_is_not_let_in_is_named_with_its_line(text: str, mistake: Diagnostic) -> None:
     assert read_document(text).mistakes == [mistake]
 
 
@@ -75,7 +78,9 @@ def test_a_document_that_grows_by_aliases_is_refused() -> None:
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     document = read_document("\n".join(rows))
     assert document.value is None
-    assert document.mistakes == [Mistake((), "it has more than 100000 values, those of its aliases counted each time")]
+    assert document.mistakes == [
+        Diagnostic((), "it has more than 100000 values, those of its aliases counted each time")
+    ]
 
 
 def test_a_syntax_error_is_named_with_its_line_and_without_the_text_around_it() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.filters import (
+from transfer.mirror.config.diagnostics import Diagnostic
+from transfer.mirror.select.filters import (
     RepositoryFilter,
     Selection,
     TagFilter,
@@ -12,8 +13,7 @@ from transfer.mirror.filters import (
     select,
     select_repositories,
 )
-from transfer.mirror.mistakes import Mistake
-from transfer.mirror.patterns import path_glob
+from transfer.mirror.select.patterns import path_glob
 
 TAGS = ["latest", "edge", "3", "3.9", "3.10", "3.10-alpine", "3.18.2", "v4.0.0", "4.1.0-rc1", "nightly-2", "nightly-10"]
 
@@ -97,18 +97,18 @@ def test_each_pattern_that_cannot_be_read_is_named() -> None:
         glob=("",), regex=("fine", "(a"), semver=("latest",), exclude=("/[/", "x" * 1001), newest=0, prereleases=True
     )
     assert list(mistakes(wrong)) == [
-        Mistake(("glob", 0), "a pattern has 1 to 1000 characters"),
-        Mistake(("regex", 1), "'(a' is not a regular expression: missing ) at position 2"),
-        Mistake(("semver", 0), "'latest' is not a version, as in 1.2.3, v1.2 or 1.x"),
-        Mistake(("exclude", 0), "'[' is not a regular expression: unterminated character set at position 1"),
-        Mistake(("exclude", 1), "a pattern has 1 to 1000 characters"),
-        Mistake(("newest",), "0 is less than 1"),
+        Diagnostic(("glob", 0), "a pattern has 1 to 1000 characters"),
+        Diagnostic(("regex", 1), "'(a' is not a regular expression: missing ) at position 2"),
+        Diagnostic(("semver", 0), "'latest' is not a version, as in 1.2.3, v1.2 or 1.x"),
+        Diagnostic(("exclude", 0), "'[' is not a regular expression: unterminated character set at position 1"),
+        Diagnostic(("exclude", 1), "a pattern has 1 to 1000 characters"),
+        Diagnostic(("newest",), "0 is less than 1"),
     ]
     assert list(mistakes(TagFilter(prereleases=True))) == [
-        Mistake(("prereleases",), "it says something of semver ranges, and there is none")
+        Diagnostic(("prereleases",), "it says something of semver ranges, and there is none")
     ]
     assert list(mistakes(RepositoryFilter(regex=("x" * 1001,)))) == [
-        Mistake(("regex", 0), "a regular expression has at most 1000 characters")
+        Diagnostic(("regex", 0), "a regular expression has at most 1000 characters")
     ]
     assert list(mistakes(TagFilter(glob=("*",), semver=("1.x",), newest=1))) == []
 

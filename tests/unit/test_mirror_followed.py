@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.config import load_config
-from transfer.mirror.followed import Followed
+from transfer.mirror.config.load import load_config
+from transfer.mirror.watch.reload import ConfigReloader
 
 MAPPINGS = "mappings: [{source: a.example/app, targets: b.example/}]\n"
 REGISTRY = "registries: {b.example: {username: me, password_file: secret}}\n"
@@ -20,8 +20,8 @@ def file(tmp_path: Path) -> Path:
     return found
 
 
-def follow(file: Path) -> Followed:
-    return Followed(lambda: load_config(file), file=str(file), schedule="30m")
+def follow(file: Path) -> ConfigReloader:
+    return ConfigReloader(lambda: load_config(file), file=str(file), schedule="30m")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_password_that_vanishes_leaves_the_old_one(file: Path) -> None:
 
 def test_what_is_said_of_jobs_and_of_when_comes_before_the_file(file: Path) -> None:
     file.write_text(MAPPINGS + "jobs: 3\nwatch: 5m\n")
-    said = Followed(lambda: load_config(file), file=str(file), schedule="1h", jobs=7).current
-    found = Followed(lambda: load_config(file), file=str(file)).current
+    said = ConfigReloader(lambda: load_config(file), file=str(file), schedule="1h", jobs=7).current
+    found = ConfigReloader(lambda: load_config(file), file=str(file)).current
     assert (said.config.jobs, said.schedule) == (7, "1h")
     assert (found.config.jobs, found.schedule) == (3, "5m")

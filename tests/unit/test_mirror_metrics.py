@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.metrics import Metrics
-from transfer.mirror.report import ImageReport, MirrorReport, Status
+from transfer.mirror.run.report import ImageReport, MirrorReport, Status
+from transfer.mirror.watch.metrics import Metrics
 
 
 def image(status: Status, **facts: object) -> ImageReport:

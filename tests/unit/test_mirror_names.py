@@ -3,7 +3,7 @@
 import pytest
 
 from transfer.errors import InvalidConfig, InvalidReference
-from transfer.mirror.names import SourceSpec, backup_tag, check_backup, parse_source, parse_target
+from transfer.mirror.config.references import SourceSpec, backup_tag, check_backup, parse_source, parse_target
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference, parse_reference
 

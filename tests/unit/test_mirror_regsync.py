@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.documented import REGSYNC
-from transfer.mirror.config import ConfigReport, check_config, load_config, write_own
-from transfer.mirror.filters import RepositoryFilter, TagFilter
-from transfer.mirror.foreign.gotemplate import Part, parse
-from transfer.mirror.settings import Mapping, MirrorConfig, RegistryConfig
+from transfer.mirror.config.foreign.gotemplate import TemplatePart, parse
+from transfer.mirror.config.load import ConfigReport, check_config, load_config, write_own
+from transfer.mirror.config.settings import MirrorConfig, MirrorRule, RegistryConfig
+from transfer.mirror.select.filters import RepositoryFilter, TagFilter
 
 # regclient.org/usage/regsync: the file at its head, and its user extensions.
 USAGE = r"""
@@ -133,20 +133,20 @@ def test_the_repositorys_example_is_read_as_it_is(tmp_path: Path) -> None:
     backup = "bkup-{tag}"
     assert report.require() == MirrorConfig(
         mappings=(
-            Mapping(source="busybox:latest", targets=("127.0.0.1:5000/library/busybox:latest",), backup=backup),
-            Mapping(
+            MirrorRule(source="busybox:latest", targets=("127.0.0.1:5000/library/busybox:latest",), backup=backup),
+            MirrorRule(
                 source="alpine",
                 targets=("127.0.0.1:5000/library/alpine",),
                 tags=(TagFilter(regex=("latest", "3", r"3.\d+")),),
                 backup=backup,
             ),
-            Mapping(
+            MirrorRule(
                 source="debian",
                 targets=("127.0.0.1:5000/library/debian",),
                 tags=(TagFilter(regex=(r"\d+",)),),
                 backup=backup,
             ),
-            Mapping(
+            MirrorRule(
                 source="ghcr.io/regclient/regctl:latest",
                 targets=("127.0.0.1:5000/regclient/regctl:latest",),
                 backup=backup,
@@ -173,7 +173,7 @@ def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
         TagFilter(regex=("latest", "edge")),
         TagFilter(regex=(r"v\d+\.\d+\.\d+",), semver=(">=3.5.1 <4.0.0",), prereleases=True),
     )
-    assert config.mappings[2] == Mapping(
+    assert config.mappings[2] == MirrorRule(
         source="ghcr.io/regclient/regctl",
         targets=("registry.example.org/regclient/regctl",),
         tags=(TagFilter(regex=("latest", "edge", r"v[0-9\.]+")),),
@@ -226,7 +226,7 @@ sync: [{source: a.example/app, target: a.example/x/app, type: repository}]
         "a.internal": RegistryConfig(tls_verify=False, max_per_second=0.5, max_concurrent=3),
         "b.hub": RegistryConfig(username="u-${HUB_USER}", password="a$${b}", ca=str(tmp_path / "hub_token")),
     }
-    assert report.require().mappings[0] == Mapping(source="a.internal/app", targets=("a.internal/x/app",))
+    assert report.require().mappings[0] == MirrorRule(source="a.internal/app", targets=("a.internal/x/app",))
     assert told(report) == [
         ":3: creds[0].repoAuth: it is not taken over: tokens are asked for each repository anyway",
         ":5: creds[2].credHelper: it is not taken over: name it under credHelpers in docker's config.json",
@@ -245,7 +245,7 @@ sync:
 - {source: "busybox:latest", target: "m.example/busybox:latest", type: repository, schedule: "1 1 * * *"}
 """
     report = read(tmp_path, text)
-    common = Mapping(source="", targets=("",), digest_tags=True, foreign_layers=True)
+    common = MirrorRule(source="", targets=("",), digest_tags=True, foreign_layers=True)
     assert [(one.source, *one.targets) for one in report.require().mappings] == [
         ("r.example/**", "m.example/r/{repository}"),
         ("alpine:latest", "m.example/hub/alpine:latest"),
@@ -337,14 +337,20 @@ def test_a_newer_version_is_named(tmp_path: Path) -> None:
     ("template", "parts"),
     [
         ("", []),
-        ("plain", [Part("text", "plain")]),
-        ('{{env "A"}}', [Part("env", "A")]),
-        ("a{{ file `b\\c` }}d", [Part("text", "a"), Part("file", "b\\c"), Part("text", "d")]),
-        ("x {{- .Ref.Tag -}} y", [Part("text", "x"), Part("field", ".Ref.Tag"), Part("text", "y")]),
-        ("x {{ .Ref.Tag }} y", [Part("text", "x "), Part("field", ".Ref.Tag"), Part("text", " y")]),
+        ("plain", [TemplatePart("text", "plain")]),
+        ('{{env "A"}}', [TemplatePart("env", "A")]),
+        ("a{{ file `b\\c` }}d", [TemplatePart("text", "a"), TemplatePart("file", "b\\c"), TemplatePart("text", "d")]),
+        (
+            "x {{- .Ref.Tag -}} y",
+            [TemplatePart("text", "x"), TemplatePart("field", ".Ref.Tag"), TemplatePart("text", "y")],
+        ),
+        (
+            "x {{ .Ref.Tag }} y",
+            [TemplatePart("text", "x "), TemplatePart("field", ".Ref.Tag"), TemplatePart("text", " y")],
+        ),
     ],
 )
-def test_a_template_is_text_variables_files_and_fields(template: str, parts: list[Part]) -> None:
+def test_a_template_is_text_variables_files_and_fields(template: str, parts: list[TemplatePart]) -> None:
     assert parse(template) == parts
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from transfer.mirror.schedule import check_watch, next_run
+from transfer.mirror.config.schedule import check_watch, next_run
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-import transfer.mirror.schema as module
-from transfer.mirror.schema import schema
+import transfer.mirror.config.schema as module
+from transfer.mirror.config.schema import schema
 
 PUBLISHED = Path(module.__file__).with_name("schema.json")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.documented import SKOPEO
-from transfer.mirror.config import ConfigReport, check_config, load_config, write_own
-from transfer.mirror.filters import TagFilter, select
-from transfer.mirror.settings import Mapping, MirrorConfig, RegistryConfig
+from transfer.mirror.config.load import ConfigReport, check_config, load_config, write_own
+from transfer.mirror.config.settings import MirrorConfig, MirrorRule, RegistryConfig
+from transfer.mirror.select.filters import TagFilter, select
 
 NO_HTTP = ":19: [quay.io].tls-verify: HTTP without TLS is spoken to loopback alone; 'plain_http' says so of others"
 DIGEST = "sha256:0000000000000000000000000000000011111111111111111111111111111111"
@@ -35,11 +35,13 @@ def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
     certs = tmp_path / "certs"
     assert report.require() == MirrorConfig(
         mappings=(
-            Mapping(source=f"{source}/busybox", targets=targets),
-            Mapping(source=f"{source}/redis", targets=targets, tags=(TagFilter(exact=("1.0", "2.0", DIGEST)),)),
-            Mapping(source=f"{source}/nginx", targets=targets, tags=(TagFilter(regex=(r"1\.13\.[12]-alpine-perl",)),)),
-            Mapping(source=f"{source}/alpine", targets=targets, tags=(TagFilter(semver=(">= 3.12.0",)),)),
-            Mapping(source="quay.io/coreos/etcd", targets=targets, tags=(TagFilter(exact=("latest",)),)),
+            MirrorRule(source=f"{source}/busybox", targets=targets),
+            MirrorRule(source=f"{source}/redis", targets=targets, tags=(TagFilter(exact=("1.0", "2.0", DIGEST)),)),
+            MirrorRule(
+                source=f"{source}/nginx", targets=targets, tags=(TagFilter(regex=(r"1\.13\.[12]-alpine-perl",)),)
+            ),
+            MirrorRule(source=f"{source}/alpine", targets=targets, tags=(TagFilter(semver=(">= 3.12.0",)),)),
+            MirrorRule(source="quay.io/coreos/etcd", targets=targets, tags=(TagFilter(exact=("latest",)),)),
         ),
         registries={
             source: RegistryConfig(

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from transfer.mirror.versions import Range, parse_version
+from transfer.mirror.select.versions import Range, parse_version
 
 
 @pytest.mark.parametrize(

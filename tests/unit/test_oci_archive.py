@@ -16,8 +16,8 @@ import zstandard
 from tests.archives import member, tar_of, tar_of_folder
 from tests.images import BuiltImage, ImageBuilder
 from transfer.errors import ContentMismatch, InvalidLayout
-from transfer.local.docker_archive import DockerArchiveSource
-from transfer.local.oci_archive import OciArchiveSource
+from transfer.local.archive.docker_source import DockerArchiveSource
+from transfer.local.archive.oci_source import OciArchiveSource
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda raw: raw,

@@ -9,12 +9,12 @@ import pytest
 
 from tests.archives import tar_of_files, tar_of_folder
 from tests.images import BuiltImage, ImageBuilder
-from transfer.engine.content import BlobContext
+from transfer.engine.protocols import BlobContext
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidLayout
-from transfer.local.layout import LayoutSource
-from transfer.local.oci_archive import OciArchiveSource
-from transfer.local.oci_archive_target import OciArchiveTarget
-from transfer.local.tar import index_tar
+from transfer.local.archive.oci_source import OciArchiveSource
+from transfer.local.archive.oci_target import OciArchiveTarget
+from transfer.local.archive.tar import index_tar
+from transfer.local.layout.source import LayoutSource
 
 SIZES = (1000, 1_500_000)
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 
 from tests.clock import Time
-from transfer.engine.config import UNPACED, Pace, TransferConfig
-from transfer.engine.limits import Bucket, Limits, Meter, Window
-from transfer.engine.retry import Retrier
+from transfer.concurrency.limits import AimdLimiter, BandwidthLimiter, Limits, TokenBucket
+from transfer.concurrency.retry import Retrier
+from transfer.config import UNPACED, Pace, TransferConfig
 from transfer.errors import ConnectionFailed, RateLimited
 from transfer.server.throttle import Bucket as ServerBucket
 
@@ -21,7 +21,7 @@ async def settle() -> None:
 
 async def test_a_bucket_spreads_what_exceeds_the_rate() -> None:
     time = Time()
-    bucket = Bucket(10.0, sleep=time.sleep, clock=time)
+    bucket = TokenBucket(10.0, sleep=time.sleep, clock=time)
     for _ in range(13):
         await bucket.take()
     assert time.slept == pytest.approx([0.1 * n for n in range(1, 9)]), "half a second's worth passes at once"
@@ -33,7 +33,7 @@ async def test_a_bucket_spreads_what_exceeds_the_rate() -> None:
 @pytest.mark.parametrize(("rate", "waits"), [(1.0, [1.0, 2.0]), (0.5, [2.0, 4.0])])
 async def test_a_slow_bucket_saves_up_one(rate: float, waits: list[float]) -> None:
     time = Time()
-    bucket = Bucket(rate, sleep=time.sleep, clock=time)
+    bucket = TokenBucket(rate, sleep=time.sleep, clock=time)
     time.now += 100
     for _ in range(3):
         await bucket.take()
@@ -42,7 +42,7 @@ async def test_a_slow_bucket_saves_up_one(rate: float, waits: list[float]) -> No
 
 async def test_who_is_cancelled_while_waiting_gives_the_tokens_back() -> None:
     time = Time()
-    bucket = Bucket(2.0, sleep=lambda _: asyncio.sleep(60), clock=time)
+    bucket = TokenBucket(2.0, sleep=lambda _: asyncio.sleep(60), clock=time)
     await bucket.take()
     waiting = [asyncio.create_task(bucket.take()) for _ in range(10)]
     await settle()
@@ -58,7 +58,7 @@ async def test_who_is_cancelled_while_waiting_gives_the_tokens_back() -> None:
 @pytest.mark.parametrize("latest", [0.0, 0.2, 0.45])
 async def test_what_a_bucket_lets_through_passes_one_that_counts_behind_a_network(rate: float, latest: float) -> None:
     time, delays = Time(), random.Random(7)
-    bucket = Bucket(rate, sleep=time.sleep, clock=time)
+    bucket = TokenBucket(rate, sleep=time.sleep, clock=time)
     for _ in range(300):
         await bucket.take()
     sent = [0.0] * (300 - len(time.slept)) + time.slept
@@ -151,7 +151,7 @@ async def test_a_window_stays_within_its_bounds(answers: str, capacity: float) -
 async def test_a_narrow_window_lets_one_at_a_time_through_and_is_empty_while_a_try_waits() -> None:
     time, at_once = Time(), list[float]()
     limits = Limits(TransferConfig(), sleep=time.sleep, clock=time)
-    window = limits._windows.setdefault(("ecr", "PutImage"), Window(clock=time))
+    window = limits._windows.setdefault(("ecr", "PutImage"), AimdLimiter(clock=time))
     window.gate.capacity = 1.0
     tries = 0
 
@@ -187,15 +187,15 @@ async def test_windows_are_apart_by_registry_and_action() -> None:
 
 async def test_a_meter_waits_until_every_bucket_lets_the_bytes_pass() -> None:
     time = Time(running=True)
-    wide, narrow = (Bucket(rate, sleep=time.sleep, clock=time) for rate in (1000.0, 100.0))
+    wide, narrow = (TokenBucket(rate, sleep=time.sleep, clock=time) for rate in (1000.0, 100.0))
     for _ in range(10):
-        await Meter([wide, narrow]).take(200)
+        await BandwidthLimiter([wide, narrow]).take(200)
     assert time.now == pytest.approx((2000 - 50) / 100), "the narrow one, less what it had saved up"
 
 
 async def test_many_that_share_a_meter_take_turns() -> None:
     time, order = Time(), list[str]()
-    meter = Meter([Bucket(10.0, sleep=time.sleep, clock=time)])
+    meter = BandwidthLimiter([TokenBucket(10.0, sleep=time.sleep, clock=time)])
     await meter.take(5)
 
     async def send(name: str) -> None:

@@ -4,14 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from transfer.errors import InvalidReference
-from transfer.local.spelling import LocalReference
-from transfer.model.digest import Digest
-from transfer.model.reference import Reference
-from transfer.places import (
-    EcrPlace,
+from transfer.endpoints.locations import (
+    EcrLocation,
     Place,
-    RegistryPlace,
+    RegistryLocation,
     check_apart,
     mount_source,
     named,
@@ -22,6 +18,10 @@ from transfer.places import (
     read_target,
     spelled,
 )
+from transfer.errors import InvalidReference
+from transfer.local.reference import LocalReference
+from transfer.model.digest import Digest
+from transfer.model.reference import Reference
 from transfer.registry.ecr.host import EcrHost
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -29,12 +29,12 @@ HOST = EcrHost("123456789012", "us-east-1")
 DIGEST = Digest.of(b"image")
 
 
-def image(tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
-    return EcrPlace(Reference(REGISTRY, "team/app", tag, digest), HOST)
+def image(tag: str | None = None, digest: Digest | None = None) -> EcrLocation:
+    return EcrLocation(Reference(REGISTRY, "team/app", tag, digest), HOST)
 
 
-def at(address: str, repository: str, tag: str | None = None, digest: Digest | None = None) -> EcrPlace:
-    return EcrPlace(Reference(address, repository, tag, digest), EcrHost(None, None, address=address))
+def at(address: str, repository: str, tag: str | None = None, digest: Digest | None = None) -> EcrLocation:
+    return EcrLocation(Reference(address, repository, tag, digest), EcrHost(None, None, address=address))
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def at(address: str, repository: str, tag: str | None = None, digest: Digest | N
         (f"ecr://{REGISTRY}/team/app:v1", image("v1")),
         ("ecr://127.0.0.1:5000/app:v1", at("127.0.0.1:5000", "app", "v1")),
         (f"ecr://Mirror.example/team/app@{DIGEST}", at("mirror.example", "team/app", None, DIGEST)),
-        ("alpine", RegistryPlace(Reference("docker.io", "library/alpine", "latest"))),
-        ("docker://ghcr.io/team/app:v1", RegistryPlace(Reference("ghcr.io", "team/app", "v1"))),
+        ("alpine", RegistryLocation(Reference("docker.io", "library/alpine", "latest"))),
+        ("docker://ghcr.io/team/app:v1", RegistryLocation(Reference("ghcr.io", "team/app", "v1"))),
     ],
 )
 def test_a_source_is_read(text: str, place: Place) -> None:
@@ -96,7 +96,7 @@ def test_what_is_no_source_is_refused(text: str) -> None:
         (f"{REGISTRY}/team/app", image("latest")),
         (f"docker://{REGISTRY}/team/app:v1", image("v1")),
         ("ecr://127.0.0.1:5000/app", at("127.0.0.1:5000", "app", "latest")),
-        ("localhost:5000/app:v1", RegistryPlace(Reference("localhost:5000", "app", "v1"))),
+        ("localhost:5000/app:v1", RegistryLocation(Reference("localhost:5000", "app", "v1"))),
         ("oci:build:v1", LocalReference("oci", Path("build"), "v1")),
         ("oci-archive:app.tar:v1", LocalReference("oci-archive", Path("app.tar"), "v1")),
     ],
@@ -150,7 +150,7 @@ def test_a_host_of_ecr_in_capitals_is_that_host() -> None:
     [(REGISTRY, ""), (f"docker://{REGISTRY}", ""), (f"ecr://{REGISTRY}/team/app", "team/app")],
 )
 def test_a_login_is_for_a_registry_or_for_a_repository(text: str, repository: str) -> None:
-    assert read_login(text) == EcrPlace(Reference(REGISTRY, repository), HOST)
+    assert read_login(text) == EcrLocation(Reference(REGISTRY, repository), HOST)
 
 
 def test_a_repository_has_neither_tag_nor_digest() -> None:
@@ -209,10 +209,10 @@ def test_different_images_are_not_taken_for_one(source: str, target: str) -> Non
 
 
 def test_blobs_are_mounted_within_one_registry_only() -> None:
-    here, there = (RegistryPlace(Reference("r.example", name, "v1")) for name in ("here", "there"))
+    here, there = (RegistryLocation(Reference("r.example", name, "v1")) for name in ("here", "there"))
     assert mount_source(here, there) == "here"
     assert mount_source(here, here) is None
-    assert mount_source(RegistryPlace(Reference("other.example", "here", "v1")), there) is None
+    assert mount_source(RegistryLocation(Reference("other.example", "here", "v1")), there) is None
     assert mount_source(image("v1"), there) is None
     assert mount_source(LocalReference("oci", Path("build")), there) is None
 

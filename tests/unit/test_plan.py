@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from transfer.engine.content import Presence
 from transfer.engine.graph import read_graph
 from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, plan
-from transfer.local.memory import MemorySource
+from transfer.engine.protocols import Presence
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
+from transfer.testing.memory import MemorySource
 
 LARGE = SMALL_BLOB_BYTES + 1
 

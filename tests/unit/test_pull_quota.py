@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from transfer.errors import PULLS_RESERVED, RateLimited
-from transfer.registry.distribution.quota import PullQuota, Pulls, read_quota
+from transfer.registry.oci.pull_rate_limit import PullRateLimit, RateLimitHeaders, read_rate_limit
 
 GET = "GET manifest"
 # 2026-11-24 14:00 UTC.
@@ -29,9 +29,14 @@ class Clock:
 @pytest.mark.parametrize(
     ("limit", "remaining", "source", "expected"),
     [
-        ("100;w=21600", "76;w=21600", "192.0.2.1", PullQuota(100, 76, 21600, NOW, "192.0.2.1")),
-        (" 200;w=60 ", "0;w=60", None, PullQuota(200, 0, 60, NOW)),
-        ("100;w=21600", "76;w=21600", "a\x1b[2Jb" + "c" * 200, PullQuota(100, 76, 21600, NOW, "a [2Jb" + "c" * 94)),
+        ("100;w=21600", "76;w=21600", "192.0.2.1", RateLimitHeaders(100, 76, 21600, NOW, "192.0.2.1")),
+        (" 200;w=60 ", "0;w=60", None, RateLimitHeaders(200, 0, 60, NOW)),
+        (
+            "100;w=21600",
+            "76;w=21600",
+            "a\x1b[2Jb" + "c" * 200,
+            RateLimitHeaders(100, 76, 21600, NOW, "a [2Jb" + "c" * 94),
+        ),
         ("100;w=21600", None, None, None),
         (None, "76;w=21600", None, None),
         ("100", "76", None, None),
@@ -42,11 +47,11 @@ class Clock:
     ],
 )
 def test_a_quota_is_read_as_docker_hub_writes_it(
-    limit: str | None, remaining: str | None, source: str | None, expected: PullQuota | None
+    limit: str | None, remaining: str | None, source: str | None, expected: RateLimitHeaders | None
 ) -> None:
     named = {"ratelimit-limit": limit, "ratelimit-remaining": remaining, "docker-ratelimit-source": source}
     headers = {name: value for name, value in named.items() if value is not None}
-    assert read_quota(headers, now=NOW) == expected
+    assert read_rate_limit(headers, now=NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,7 @@ def test_a_quota_is_read_as_docker_hub_writes_it(
 def test_a_pull_is_made_while_more_are_left_than_are_reserved(
     remaining: int | None, reserve: int, allowed: bool
 ) -> None:
-    pulls = Pulls(reserve, clock=Clock())
+    pulls = PullRateLimit(reserve, clock=Clock())
     pulls.note({} if remaining is None else told(remaining))
     made = False
     with ExitStack() as stack:
@@ -68,7 +73,7 @@ def test_a_pull_is_made_while_more_are_left_than_are_reserved(
 
 
 def test_what_is_refused_says_how_many_are_left_until_when_and_what_to_do() -> None:
-    pulls = Pulls(20, clock=Clock())
+    pulls = PullRateLimit(20, clock=Clock())
     pulls.note(told(20))
     with pytest.raises(RateLimited) as caught, pulls.counted(GET, "GET manifest v1 of docker.io/library/app"):
         pass
@@ -81,7 +86,7 @@ def test_what_is_refused_says_how_many_are_left_until_when_and_what_to_do() -> N
 
 @pytest.mark.parametrize("action", ["HEAD manifest", "GET blob", "PUT manifest"])
 def test_only_a_manifest_that_is_fetched_counts(action: str) -> None:
-    pulls = Pulls(5, clock=Clock())
+    pulls = PullRateLimit(5, clock=Clock())
     pulls.note(told(0))
     made = False
     with pulls.counted(action, action):
@@ -90,7 +95,7 @@ def test_only_a_manifest_that_is_fetched_counts(action: str) -> None:
 
 
 def test_pulls_under_way_count_before_the_registry_says_so() -> None:
-    pulls = Pulls(5, clock=Clock())
+    pulls = PullRateLimit(5, clock=Clock())
     pulls.note(told(7))
     with ExitStack() as stack:
         stack.enter_context(pulls.counted(GET, "first"))
@@ -105,7 +110,7 @@ def test_pulls_under_way_count_before_the_registry_says_so() -> None:
 
 def test_what_was_said_a_window_ago_counts_no_more_and_what_is_not_said_changes_nothing() -> None:
     clock = Clock()
-    pulls = Pulls(5, clock=clock)
+    pulls = PullRateLimit(5, clock=clock)
     pulls.note(told(5))
     pulls.note({"content-type": "x"})
     with pytest.raises(RateLimited), pulls.counted(GET, "now"):

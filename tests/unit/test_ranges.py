@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from transfer.engine.config import TransferConfig
-from transfer.engine.limits import Budget
-from transfer.registry.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Ranges, is_slow, range_end, streams_each
-from transfer.registry.replies import strong_etag, total_of
+from transfer.concurrency.limits import ByteBudget
+from transfer.config import TransferConfig
+from transfer.http.headers import strong_etag, total_of
+from transfer.http.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Ranges, is_slow, range_end, streams_each
 
 
 @pytest.mark.parametrize(("blobs", "streams"), [(1, 8), (2, 4), (3, 3), (4, 2), (7, 2), (8, 1), (9, 1), (1000, 1)])
@@ -58,7 +58,7 @@ def test_a_stream_is_slow_that_brings_less_than_enough_for_its_waiting(
 
 
 def test_streams_are_had_within_the_share_the_budget_and_where_ranges_are_sent() -> None:
-    ranges = Ranges(Budget(3 * RANGE))
+    ranges = Ranges(ByteBudget(3 * RANGE))
     ranges.blobs = 1
     assert [ranges.may_add(streams) for streams in (1, 6, 7)] == [True, True, False]
     ranges.blobs = 4
@@ -66,11 +66,13 @@ def test_streams_are_had_within_the_share_the_budget_and_where_ranges_are_sent()
     assert not ranges.is_alone()
     ranges.sends_ranges = False
     assert ranges.is_alone()
-    assert Ranges(Budget(RANGE // 2 - 1)).is_alone(), "the budget has no room for what of a range arrives on average"
+    assert Ranges(ByteBudget(RANGE // 2 - 1)).is_alone(), (
+        "the budget has no room for what of a range arrives on average"
+    )
 
 
 def test_a_budget_is_never_exceeded_and_waits_for_room_as_long_as_it_is_told() -> None:
-    budget = Budget(10)
+    budget = ByteBudget(10)
     assert budget.try_take(7, patience=0)
     assert not budget.try_take(4, patience=0.01)
     assert not budget.has_room(4)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.images import BuiltImage, ImageBuilder, blob_file
 from transfer.errors import InvalidLayout
-from transfer.local.layout import LayoutSource
+from transfer.local.layout.source import LayoutSource
 
 
 @pytest.fixture

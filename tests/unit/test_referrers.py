@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from transfer.engine import referrers
-from transfer.engine.content import Source
-from transfer.engine.events import Event, Notice
 from transfer.engine.graph import read_graph
+from transfer.engine.protocols import Source
 from transfer.engine.referrers import MAX_DEPTH, Attached, attached, inspect
 from transfer.errors import InvalidManifest, NotFound, RegistryError, TransferError, Unauthorized
-from transfer.local.memory import MemorySource
+from transfer.events import Event, Notice
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import as_referrer, parse_manifest
+from transfer.testing.memory import MemorySource
 
 GONE = Descriptor(media_type=OCI_MANIFEST, digest=Digest.of(b"gone"), size=4)
 

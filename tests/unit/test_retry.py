@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from transfer.engine.config import TransferConfig
-from transfer.engine.events import Retrying
-from transfer.engine.retry import Retrier, retryable, wait_before
+from transfer.concurrency.retry import Retrier, retryable, wait_before
+from transfer.config import TransferConfig
 from transfer.errors import (
     PULLS_RESERVED,
     ConnectionFailed,
@@ -19,6 +18,7 @@ from transfer.errors import (
     Unauthorized,
     UploadLost,
 )
+from transfer.events import Retrying
 
 CONFIG = TransferConfig(max_attempts=4, backoff_base=1.0, backoff_max=10.0)
 

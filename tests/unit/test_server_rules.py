@@ -15,7 +15,7 @@ from transfer.server.errors import ApiError
 from transfer.server.log import facts
 from transfer.server.pages import make_token, read_token
 from transfer.server.settings import LARGEST_PART, MIB, Settings
-from transfer.server.store.blobs import Upload
+from transfer.server.store.blobs import StoredUpload
 
 TOO_LARGE = (
     "Invalid parameter at 'layerPartBlob' failed to satisfy constraint: "
@@ -198,20 +198,20 @@ def test_a_part_that_cannot_be_the_next_is_refused(
     received: int, first: int, last: int, size: int, code: str, message: str
 ) -> None:
     with pytest.raises(ApiError) as caught:
-        check_part(Upload("u", 1, received=received), part(first, last), size, settings())
+        check_part(StoredUpload("u", 1, received=received), part(first, last), size, settings())
     assert (caught.value.code, caught.value.message) == (code, message)
 
 
 @pytest.mark.parametrize(("received", "expected"), [(0, {}), (7, {"lastValidByteReceived": 6})])
 def test_a_refused_part_is_told_where_the_upload_ends(received: int, expected: dict[str, int]) -> None:
     with pytest.raises(ApiError) as caught:
-        check_part(Upload("u", 1, received=received), part(99, 100), 2, settings())
+        check_part(StoredUpload("u", 1, received=received), part(99, 100), 2, settings())
     named = {"registryId": "123456789012", "repositoryName": "app", "uploadId": "u"}
     assert caught.value.members == named | expected
 
 
 def test_an_upload_takes_4200_parts() -> None:
-    upload = Upload("u", 1, received=4199, parts=4199)
+    upload = StoredUpload("u", 1, received=4199, parts=4199)
     check_part(upload, part(4199, 4199), 1, settings())
     with pytest.raises(ApiError) as caught:
         check_part(upload.grown(1, 1), part(4200, 4200), 1, settings())
@@ -222,7 +222,7 @@ def test_an_upload_takes_4200_parts() -> None:
     ("sizes", "undersized"), [([1], False), ([5, 1], False), ([4, 5], True), ([5, 4, 5], True), ([4, 5, 5], True)]
 )
 def test_only_the_last_part_may_be_small(sizes: list[int], undersized: bool) -> None:
-    upload = Upload("u", 1)
+    upload = StoredUpload("u", 1)
     for size in sizes:
         upload = upload.grown(size, 5)
     assert (upload.undersized, upload.received) == (undersized, sum(sizes))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transfer.cli.serve import parse_throttle
+from transfer.cli.commands.serve import parse_throttle
 from transfer.errors import InvalidConfig
 from transfer.server import Server
 from transfer.server.distribution.oci import OCI

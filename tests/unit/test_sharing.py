@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import pytest
 
 from tests.copying import ignore, new_sharing
-from transfer.engine.config import TransferConfig
-from transfer.engine.content import BlobContext, BlobSent, BlobSource
-from transfer.engine.limits import Limits
-from transfer.engine.sharing import Sharing, Want
+from transfer.concurrency.limits import Limits
+from transfer.config import TransferConfig
+from transfer.engine.deduplication import BlobDeduplicator, BlobRequest
+from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ConnectionFailed, NotFound, RegistryError
-from transfer.local.memory import MemorySource, MemoryTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
+from transfer.testing.memory import MemorySource, MemoryTarget
 
 MIB = 1024 * 1024
 CONTENT = bytes(range(256)) * (4 * MIB // 256)
@@ -44,11 +44,13 @@ class Stalled(MemoryTarget):
         return await super().push_blob(blob, source)
 
 
-def wants(source: MemorySource, blob: Descriptor, targets: Sequence[MemoryTarget], place: str = "here") -> list[Want]:
-    return [Want(BlobContext(blob, ignore), source, target, place) for target in targets]
+def wants(
+    source: MemorySource, blob: Descriptor, targets: Sequence[MemoryTarget], place: str = "here"
+) -> list[BlobRequest]:
+    return [BlobRequest(BlobContext(blob, ignore), source, target, place) for target in targets]
 
 
-async def deliver(sharing: Sharing, every: Sequence[Want]) -> list[BlobSent | BaseException]:
+async def deliver(sharing: BlobDeduplicator, every: Sequence[BlobRequest]) -> list[BlobSent | BaseException]:
     async with sharing.announced(every):
         return await asyncio.gather(*(sharing.deliver(want) for want in every), return_exceptions=True)
 
@@ -184,7 +186,7 @@ async def test_one_that_is_fed_and_cancelled_stops_at_once_and_alone(source: Mem
     leader, stalled = MemoryTarget("leader"), Stalled("fed")
     sharing, (first, second) = new_sharing(), wants(source, blob, [leader, stalled])
 
-    async def copy(want: Want) -> BlobSent:
+    async def copy(want: BlobRequest) -> BlobSent:
         async with sharing.announced([want]):
             await asyncio.sleep(0)
             return await sharing.deliver(want)
@@ -211,7 +213,7 @@ async def test_a_blob_another_repository_has_is_mounted_and_not_read(source: Mem
     near, far = MemoryTarget("near"), MemoryTarget("far")
     near.neighbours["app"] = dict(source.blobs)
     every = [
-        Want(BlobContext(blob, ignore), source, near, "here", mount_from="app"),
+        BlobRequest(BlobContext(blob, ignore), source, near, "here", mount_from="app"),
         *wants(source, blob, [far]),
     ]
     assert await deliver(new_sharing(), every) == [BlobSent(sent=0, mounted=True), BlobSent(sent=blob.size)]

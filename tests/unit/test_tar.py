@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.archives import member, tar_of, tar_of_files
-from transfer.local.tar import TarIndex, TarRefused, index_tar
+from transfer.local.archive.tar import TarIndex, TarRefused, index_tar
 
 CONTENT = b"content"
 

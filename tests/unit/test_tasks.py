@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from transfer.engine.tasks import gather, outlast, task_group
+from transfer.concurrency.tasks import gather, outlast, task_group
 from transfer.errors import ConnectionFailed, ContentMismatch
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.remembering import Dictionary
-from transfer.engine.trimming import recall_trimmed, remember_trimmed
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
+from transfer.state.trimmed_images import recall_trimmed, remember_trimmed
 
 INDEX, TRIMMED = Digest.of(b"index"), Digest.of(b"trimmed")
 AMD, ARM = parse_platform("linux/amd64"), parse_platform("linux/arm64")

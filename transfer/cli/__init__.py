@@ -5,6 +5,6 @@ Holds no rule of how an image is moved. aiohttp, botocore, rich and uvloop are i
 use them, since together they cost half a second that `transfer --help` must not wait for.
 """
 
-from transfer.cli.run import main, program
+from transfer.cli.main import main, program
 
 __all__ = ["main", "program"]

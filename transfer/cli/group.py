@@ -8,19 +8,19 @@ from transfer import __version__
 
 # Where each command is: a command line pays for the import of its own only, and `--version` for none.
 _PLACES = {
-    "config": "transfer.cli.config:config",
-    "copy": "transfer.cli.copy:copy",
-    "cp": "transfer.cli.copy:copy",
-    "delete": "transfer.cli.repository:delete",
-    "demo": "transfer.cli.demo:demo",
-    "ecr": "transfer.cli.ecr:ecr",
-    "inspect": "transfer.cli.inspect:inspect",
-    "login-check": "transfer.cli.login_check:login_check",
-    "mirror": "transfer.cli.mirror:mirror",
-    "pull": "transfer.cli.pull:pull",
-    "push": "transfer.cli.push:push",
-    "serve": "transfer.cli.serve:serve",
-    "tags": "transfer.cli.repository:tags",
+    "config": "transfer.cli.commands.config:config",
+    "copy": "transfer.cli.commands.copy:copy",
+    "cp": "transfer.cli.commands.copy:copy",
+    "delete": "transfer.cli.commands.repository:delete",
+    "demo": "transfer.cli.commands.demo:demo",
+    "ecr": "transfer.cli.commands.ecr:ecr",
+    "inspect": "transfer.cli.commands.inspect:inspect",
+    "login-check": "transfer.cli.commands.login_check:login_check",
+    "mirror": "transfer.cli.commands.mirror:mirror",
+    "pull": "transfer.cli.commands.pull:pull",
+    "push": "transfer.cli.commands.push:push",
+    "serve": "transfer.cli.commands.serve:serve",
+    "tags": "transfer.cli.commands.repository:tags",
 }
 
 

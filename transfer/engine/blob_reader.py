@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import BinaryIO, Protocol, Self, TypeVar, cast, runtime_checkable
 
-from transfer.engine import lane
-from transfer.engine.content import BlobSource
+from transfer.concurrency import worker_threads
+from transfer.engine.protocols import BlobSource
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
@@ -68,7 +68,7 @@ class Pieces(ABC):
 
     async def __anext__(self) -> bytes:
         try:
-            piece = await lane.run_in_lane(self._piece)
+            piece = await worker_threads.run_in_worker(self._piece)
         except SourceFailed as failed:
             raise failed.error from None
         if not piece:
@@ -146,7 +146,7 @@ class BlobReader:
         if self._file is not None:
             self._file.seek(position)
         elif self._stream is not None:
-            lane.call(self._close_stream)
+            worker_threads.call(self._close_stream)
 
     def readinto(self, buffer: memoryview) -> int:
         """
@@ -181,7 +181,7 @@ class BlobReader:
             except OSError as error:
                 raise self.unreadable(error) from None
         if self._stream is None:
-            lane.call(self._open)
+            worker_threads.call(self._open)
         assert self._stream is not None  # noqa: S101 - it has just been opened
         return self._stream.readinto(buffer)
 
@@ -256,14 +256,14 @@ class BlobReader:
         """
         async with BlobReader(self._source, self._blob, verify=True) as reader:
             try:
-                await lane.run_in_lane(reader._read_through)
+                await worker_threads.run_in_worker(reader._read_through)
             except SourceFailed as failed:
                 raise failed.error from None
 
     def _read_through(self) -> None:
         buffer, left = memoryview(bytearray(_CHECKED)), self._blob.size
         while left and _guarded(self.is_file):
-            lane.check()
+            worker_threads.check()
             left -= self.readinto(buffer[:left])
 
     def mismatch(self, found: str) -> ContentMismatch:
@@ -299,7 +299,7 @@ class _Pieces(Pieces):
 
     def readinto(self, buffer: memoryview, /) -> int:
         if not self._rest:
-            self._rest = memoryview(lane.call(self._next))
+            self._rest = memoryview(worker_threads.call(self._next))
             if len(self._rest) > self._left:
                 raise self._reader.mismatch("it goes on behind that")
             self._left -= len(self._rest)

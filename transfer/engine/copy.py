@@ -11,29 +11,20 @@ from collections.abc import Hashable, Mapping
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from transfer.engine.coming import Coming
-from transfer.engine.content import BlobContext, BlobSent, Hints, Presence, Source, Target
-from transfer.engine.events import (
-    BlobFinished,
-    BlobStatus,
-    Event,
-    ManifestPushed,
-    Observer,
-    Planned,
-    Requested,
-    Retrying,
-)
+from transfer.concurrency.tasks import Barrier, gather, task_group
+from transfer.engine.deduplication import JOINED, BlobDeduplicator, BlobRequest
 from transfer.engine.graph import Graph
 from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, plan
+from transfer.engine.planned_content import PlannedContent
+from transfer.engine.protocols import BlobContext, BlobSent, Hints, Presence, Source, Target
 from transfer.engine.result import BlobResult
-from transfer.engine.sharing import JOINED, Sharing, Want
-from transfer.engine.tasks import Gathering, gather, task_group
 from transfer.errors import BlobUnknown, TransferError
+from transfer.events import BlobFinished, BlobStatus, Event, ManifestPushed, Observer, Planned, Requested, Retrying
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 
 
-class Tally:
+class CountingObserver:
     """An observer that counts requests and retries on their way to the caller's observer."""
 
     def __init__(self, observer: Observer | None) -> None:
@@ -83,7 +74,7 @@ class ImageCopy:
         source: Source,
         target: Target,
         *,
-        sharing: Sharing,
+        sharing: BlobDeduplicator,
         notify: Observer,
         place: Hashable,
         mount_from: str | None = None,
@@ -103,7 +94,7 @@ class ImageCopy:
         *,
         tag: str | None,
         tagged: Digest | UnsetType | None = UNSET,
-        beside: Gathering | None = None,
+        beside: Barrier | None = None,
     ) -> Copied:
         """
         Copy the image, under `tag` where one is given.
@@ -124,7 +115,7 @@ class ImageCopy:
         blobs = tuple(self._results[blob.digest] for blob in graph.blobs())
         return Copied(graph.root.digest, blobs, self._manifests)
 
-    async def preview(self, graph: Graph, *, tag: str | None, coming: Coming, empty: bool = False) -> Pending:
+    async def preview(self, graph: Graph, *, tag: str | None, coming: PlannedContent, empty: bool = False) -> Pending:
         """
         What `run` would do, found out by the same questions; nothing is sent.
 
@@ -154,7 +145,7 @@ class ImageCopy:
             manifests=manifests,
         )
 
-    def _mounts(self, blob: Descriptor, coming: Coming) -> bool:
+    def _mounts(self, blob: Descriptor, coming: PlannedContent) -> bool:
         """Whether a mount would be tried."""
         want = self._want(blob)
         if want.mount_from is not None or want.mountable in ("now", "untried"):
@@ -177,7 +168,7 @@ class ImageCopy:
         tag: str | None,
         *,
         fresh: bool = False,
-        beside: Gathering | None = None,
+        beside: Barrier | None = None,
     ) -> None:
         todo = plan(graph, presence, tag)
         missing = await self._target.missing(todo.asked, fresh=fresh) if todo.asked else set()
@@ -194,8 +185,8 @@ class ImageCopy:
         for wave in graph.waves(todo.absent):
             await gather(self._push_manifest(manifest.digest, graph, tag) for manifest in wave)
 
-    def _want(self, blob: Descriptor) -> Want:
-        return Want(BlobContext(blob, self._notify), self._source, self._target, self._place, self._mount_from)
+    def _want(self, blob: Descriptor) -> BlobRequest:
+        return BlobRequest(BlobContext(blob, self._notify), self._source, self._target, self._place, self._mount_from)
 
     async def _push_manifest(self, digest: Digest, graph: Graph, tag: str | None) -> None:
         name = tag if digest == graph.root.digest else None
@@ -203,7 +194,7 @@ class ImageCopy:
         self._manifests += 1
         self._notify(ManifestPushed(digest, name))
 
-    async def _push_blobs(self, wants: Mapping[Descriptor, Want]) -> None:
+    async def _push_blobs(self, wants: Mapping[Descriptor, BlobRequest]) -> None:
         queue = Queue(wants, {blob.digest: self._sharing.popularity(want) for blob, want in wants.items()})
         workers = min(len(wants), self._sharing.workers)
         large_in_work = 0
@@ -220,7 +211,7 @@ class ImageCopy:
             for _ in range(workers):
                 group.create_task(work())
 
-    async def _push_blob(self, blob: Descriptor, want: Want) -> None:
+    async def _push_blob(self, blob: Descriptor, want: BlobRequest) -> None:
         began = time.monotonic()
         try:
             sent = await self._sharing.deliver(want)

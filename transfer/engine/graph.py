@@ -10,8 +10,8 @@ from graphlib import TopologicalSorter
 
 import msgspec
 
-from transfer.engine.content import Source
-from transfer.engine.tasks import gather
+from transfer.concurrency.tasks import gather
+from transfer.engine.protocols import Source
 from transfer.errors import InvalidManifest
 from transfer.model.descriptor import Descriptor, Platform
 from transfer.model.digest import Digest

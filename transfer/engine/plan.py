@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from transfer.engine.content import Presence
 from transfer.engine.graph import Graph
+from transfer.engine.protocols import Presence
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 

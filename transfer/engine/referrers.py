@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import msgspec
 
-from transfer.engine.content import Source
-from transfer.engine.events import Notice, Observer
+from transfer.concurrency.retry import retryable
+from transfer.concurrency.tasks import gather
 from transfer.engine.graph import Graph, read_graph
-from transfer.engine.retry import retryable
-from transfer.engine.tasks import gather
+from transfer.engine.protocols import Source
 from transfer.errors import InvalidManifest, NotFound, RegistryError
+from transfer.events import Notice, Observer
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from transfer.engine.events import BlobStatus
+from transfer.events import BlobStatus
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 

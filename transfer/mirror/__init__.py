@@ -10,21 +10,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transfer.mirror.config import load_config
-    from transfer.mirror.filters import RepositoryFilter, TagFilter
-    from transfer.mirror.followed import Followed
-    from transfer.mirror.front import mirror
-    from transfer.mirror.report import ImageReport, MirrorReport
-    from transfer.mirror.settings import CreateRepository, Mapping, MirrorConfig, Prune, RegistryConfig
-    from transfer.mirror.watcher import Watch, watch
+    from transfer.mirror.api import mirror
+    from transfer.mirror.config.load import load_config
+    from transfer.mirror.config.settings import CreateRepository, MirrorConfig, MirrorRule, Prune, RegistryConfig
+    from transfer.mirror.run.report import ImageReport, MirrorReport
+    from transfer.mirror.select.filters import RepositoryFilter, TagFilter
+    from transfer.mirror.watch.reload import ConfigReloader
+    from transfer.mirror.watch.watcher import Watch, watch
 
 __all__ = [
+    "ConfigReloader",
     "CreateRepository",
-    "Followed",
     "ImageReport",
-    "Mapping",
     "MirrorConfig",
     "MirrorReport",
+    "MirrorRule",
     "Prune",
     "RegistryConfig",
     "RepositoryFilter",
@@ -37,20 +37,20 @@ __all__ = [
 
 # Imported when first asked for: a configuration can be read without the engine, which takes a third of a second.
 _PLACES = {
-    "CreateRepository": "settings",
-    "Followed": "followed",
-    "ImageReport": "report",
-    "Mapping": "settings",
-    "MirrorConfig": "settings",
-    "MirrorReport": "report",
-    "Prune": "settings",
-    "RegistryConfig": "settings",
-    "RepositoryFilter": "filters",
-    "TagFilter": "filters",
-    "Watch": "watcher",
-    "load_config": "config",
-    "mirror": "front",
-    "watch": "watcher",
+    "CreateRepository": "config.settings",
+    "ConfigReloader": "watch.reload",
+    "ImageReport": "run.report",
+    "MirrorRule": "config.settings",
+    "MirrorConfig": "config.settings",
+    "MirrorReport": "run.report",
+    "Prune": "config.settings",
+    "RegistryConfig": "config.settings",
+    "RepositoryFilter": "select.filters",
+    "TagFilter": "select.filters",
+    "Watch": "watch.watcher",
+    "load_config": "config.load",
+    "mirror": "api",
+    "watch": "watch.watcher",
 }
 
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from transfer.server.body import Body, PartBody, PlainBody, drain, receive
 from transfer.server.ecr.operations import PART_OPERATION, TARGETS, Answer, Call, Registry
-from transfer.server.ecr.uploads import Part
+from transfer.server.ecr.uploads import ReceivedPart
 from transfer.server.errors import ApiError, throttled
 from transfer.server.log import CLIENT_GONE, RequestLog, RequestRecord, facts
 from transfer.server.settings import LARGEST_PART
@@ -117,7 +117,11 @@ class Endpoint:
             signature.check(signed, payload)
         if not self._registry.throttle.admits(exchange.operation):
             raise throttled()
-        part = Part(spool.file, exchange.body.blob_bytes) if spool and isinstance(exchange.body, PartBody) else None
+        part = (
+            ReceivedPart(spool.file, exchange.body.blob_bytes)
+            if spool and isinstance(exchange.body, PartBody)
+            else None
+        )
         return await self._registry.perform(exchange.operation, Call(document, request.host, now, part))
 
     def _read_signature(self, signed: SignedRequest, now: float) -> Signature | None:

@@ -41,9 +41,9 @@ from botocore.exceptions import (
 from botocore.model import ServiceModel
 
 from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
-from transfer.registry.body import RequestBody
-from transfer.registry.ecr.identity import AwsCredentials
-from transfer.registry.transport import Request
+from transfer.http.request_body import RequestBody
+from transfer.http.transport import HttpRequest
+from transfer.registry.ecr.credentials import AwsCredentials
 
 # botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.
 _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
@@ -113,7 +113,7 @@ class AwsSession:
             _load, replace(wanted, region=region or wanted.region), fips=fips, dual_stack=dual_stack
         )
 
-    async def sign(self, request: Request) -> Request:
+    async def sign(self, request: HttpRequest) -> HttpRequest:
         """
         The same request, signed, and trusting the CA certificates that AWS_CA_BUNDLE or the profile names.
 

@@ -12,20 +12,20 @@ from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from transfer.engine.config import UNPACED, Pace, TransferConfig
-from transfer.engine.events import Observer, Requested
-from transfer.engine.limits import Limits, Meter, RegistryLimits
-from transfer.engine.retry import Retrier
+from transfer.concurrency.limits import BandwidthLimiter, Limits, RegistryLimits
+from transfer.concurrency.retry import Retrier
+from transfer.config import UNPACED, Pace, TransferConfig
 from transfer.errors import InvalidConfig
-from transfer.registry.body import RequestBody
+from transfer.events import Observer, Requested
+from transfer.http.ranges import Ranges
+from transfer.http.request_body import RequestBody
+from transfer.http.route import SYSTEM_TLS, Tls
+from transfer.http.transport import HttpRequest, Transport, origin
 from transfer.registry.ecr.aws import AwsSession
-from transfer.registry.ecr.identity import AwsCredentials
+from transfer.registry.ecr.aws_json import AwsJsonProtocol
+from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.registry.ecr.pages import Items, Pages
-from transfer.registry.ecr.protocol import EcrProtocol
 from transfer.registry.ecr.quotas import QUOTAS
-from transfer.registry.ranges import Ranges
-from transfer.registry.surroundings import SYSTEM_TLS, Tls
-from transfer.registry.transport import Request, Transport, origin
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -61,7 +61,7 @@ class EcrClient:
         self._limits = limits
         self._pace = pace
         self._observe: Observer | None = None
-        self._protocol = EcrProtocol(session.model)
+        self._protocol = AwsJsonProtocol(session.model)
         self.ranges = Ranges(limits.read_ahead)
 
     def __repr__(self) -> str:
@@ -83,7 +83,7 @@ class EcrClient:
         return self._session.credentials_source
 
     @property
-    def meter(self) -> Meter | None:
+    def meter(self) -> BandwidthLimiter | None:
         """What counts the bytes of layers that this registry sends from elsewhere."""
         return self._registry_limits().meter
 
@@ -220,7 +220,7 @@ class EcrClient:
         self, operation: str, body: RequestBody, what: str, progress: Callable[[int], None] | None = None
     ) -> R:
         limits = self._registry_limits()
-        request = Request(
+        request = HttpRequest(
             "POST",
             self.url,
             self._protocol.headers(operation),

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from transfer.errors import NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
-from transfer.registry.replies import printable, retry_after
-from transfer.registry.transport import Reply
+from transfer.http.headers import printable, retry_after
+from transfer.http.transport import HttpResponse
 
 _SIGNATURE_ADVICE = "check the secret access key, the region and this machine's clock"
 _KEY_ADVICE = "check the access key, AWS_PROFILE, and that the account has this region"
@@ -84,7 +84,7 @@ _MEANINGS: dict[str, tuple[type[RegistryError], str]] = {
 _LONGEST_MESSAGE = 1000
 
 
-def error_of(what: str, reply: Reply, *, now: float | None = None) -> RegistryError:
+def error_of(what: str, reply: HttpResponse, *, now: float | None = None) -> RegistryError:
     """
     The error that a reply with any status but success stands for.
 
@@ -115,7 +115,7 @@ def _members(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _code(members: Mapping[str, Any], reply: Reply) -> str:
+def _code(members: Mapping[str, Any], reply: HttpResponse) -> str:
     """`__type` without its namespace, else the header of the same meaning, else the status."""
     named = members.get("__type") or reply.headers.get("x-amzn-errortype", "")
     code = str(named).partition(":")[0].rpartition("#")[2]
@@ -144,7 +144,7 @@ def _message(members: Mapping[str, Any], *, signed: bool) -> str:
     return printable(said)[:_LONGEST_MESSAGE].rstrip(".")
 
 
-def _unreadable(reply: Reply, code: str) -> str:
+def _unreadable(reply: HttpResponse, code: str) -> str:
     if code != str(reply.status):
         return f"the registry answered {code} ({reply.status})"
     kind = printable(reply.headers.get("content-type", "").partition(";")[0])

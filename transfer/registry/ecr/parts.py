@@ -21,13 +21,13 @@ import msgspec
 import pybase64
 import xxhash
 
-from transfer.engine import lane
+from transfer.concurrency import worker_threads
 from transfer.engine.blob_reader import BlobReader, SourceFailed
-from transfer.engine.content import BlobSource
+from transfer.engine.protocols import BlobSource
 from transfer.errors import ContentMismatch
+from transfer.http.request_body import Base64Text, RequestBody
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
-from transfer.registry.body import Base64Text, RequestBody
 from transfer.registry.ecr.names import RepositoryNames
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ NO_GUARD = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class EcrUploadSession:
     """An upload session: whose it is, what ECR calls it, and how large it wants the parts to be."""
 
     names: RepositoryNames
@@ -48,7 +48,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LayerPart:
     """
     The bytes [first, end) of a layer, ready to be sent.
 
@@ -65,7 +65,7 @@ class Part:
         return self.end - self.first
 
 
-def _head(session: Session, first: int, end: int) -> bytes:
+def _head(session: EcrUploadSession, first: int, end: int) -> bytes:
     """The JSON of an UploadLayerPart request up to its base64 text, which passes no encoder."""
     members = {**session.names, "uploadId": session.upload_id, "partFirstByte": first, "partLastByte": end - 1}
     return msgspec.json.encode(members)[:-1] + b',"layerPartBlob":"'
@@ -136,7 +136,7 @@ class LayerReader:
         self._verify()
         return self._guard.intdigest() == guard
 
-    async def part(self, session: Session, first: int) -> Part:
+    async def part(self, session: EcrUploadSession, first: int) -> LayerPart:
         """The part of `session` that begins at `first`."""
         end = min(first + session.part_size, self._descriptor.size)
         if self._in_memory and end - first == self._descriptor.size:
@@ -144,12 +144,12 @@ class LayerReader:
             return await asyncio.to_thread(self._whole, session, content)
         return await _in_lane(partial(self._part, session, first, end))
 
-    def _whole(self, session: Session, content: bytes) -> Part:
+    def _whole(self, session: EcrUploadSession, content: bytes) -> LayerPart:
         head = _head(session, 0, len(content))
         body = _body(head, memoryview(content), sha256(head + pybase64.b64encode(content)))
-        return Part(0, len(content), body, xxhash.xxh3_64_intdigest(content))
+        return LayerPart(0, len(content), body, xxhash.xxh3_64_intdigest(content))
 
-    def _part(self, session: Session, first: int, end: int) -> Part:
+    def _part(self, session: EcrUploadSession, first: int, end: int) -> LayerPart:
         if self._hashing and first > self._front:
             self._pass_over(first)
         head, content = _head(session, first, end), memoryview(_memory(end - first))
@@ -161,7 +161,7 @@ class LayerReader:
             self._hash(piece, first + start)
             signed.update(pybase64.b64encode(piece))
         self._verify()
-        return Part(first, end, _body(head, content, signed), self._guard_at(end))
+        return LayerPart(first, end, _body(head, content, signed), self._guard_at(end))
 
     def _pass_over(self, end: int) -> None:
         """Hash what lies before `end`."""
@@ -173,7 +173,7 @@ class LayerReader:
             self._hash(piece, self._front)
 
     def _fill(self, piece: memoryview) -> None:
-        lane.check()
+        worker_threads.check()
         while piece:
             piece = piece[self._reader.readinto(piece) :]
 
@@ -203,6 +203,6 @@ class LayerReader:
 async def _in_lane(work: Callable[[], T]) -> T:
     """Run what reads the source in a worker thread; an error of the source comes out as it is."""
     try:
-        return await lane.run_in_lane(work)
+        return await worker_threads.run_in_worker(work)
     except SourceFailed as failed:
         raise failed.error from None

@@ -7,7 +7,7 @@ Knows nothing of layers, nor of how an image is moved.
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from transfer.engine.tasks import gather
+from transfer.concurrency.tasks import gather
 from transfer.errors import NotFound, RegistryError, TransferError
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES
 from transfer.model.digest import Digest

@@ -12,21 +12,21 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from transfer.engine.content import Source
-from transfer.engine.events import Observer, Requested
-from transfer.engine.limits import Flights
-from transfer.engine.retry import Retrier
+from transfer.attribution import attributed_to
+from transfer.concurrency.limits import SingleFlight
+from transfer.concurrency.retry import Retrier
+from transfer.engine.protocols import Source
 from transfer.errors import InvalidManifest, NotFound, RateLimited, RegistryError, Unauthorized
+from transfer.events import Observer, Requested
+from transfer.http.blob_stream import BlobStream, range_header
+from transfer.http.headers import retry_after
+from transfer.http.transport import HttpRequest, StreamedResponse, Transport
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.names import names_of
 from transfer.registry.ecr.repository import REFERRERS_PAGE, EcrRepository
-from transfer.registry.reading import BlobStream, range_header
-from transfer.registry.replies import retry_after
-from transfer.registry.side import on_side
-from transfer.registry.transport import Request, StreamReply, Transport
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef, ImageReferrerTypeDef
@@ -65,7 +65,7 @@ class EcrSource(Source):
         self._repository = repository
         self._observe = observe
         self._addresses: dict[Digest, str] = {}
-        self._asking = Flights[None]()
+        self._asking = SingleFlight[None]()
         self._read: dict[Digest, Manifest] = {}
 
     async def resolve(self, reference: str | None) -> Descriptor:
@@ -88,7 +88,7 @@ class EcrSource(Source):
 
         The API leaves open whether the sizes in its list are those of the manifests or of all that they name.
         """
-        with on_side("source"):
+        with attributed_to("source"):
             listed = self._client.list_image_referrers(
                 **self._names, subjectId={"imageDigest": descriptor.digest}, maxResults=REFERRERS_PAGE
             )
@@ -125,7 +125,7 @@ class EcrSource(Source):
         return f"{self._repository}@{descriptor.digest}"
 
     @asynccontextmanager
-    async def _open(self, descriptor: Descriptor, first: int, end: int) -> AsyncIterator[StreamReply]:
+    async def _open(self, descriptor: Descriptor, first: int, end: int) -> AsyncIterator[StreamedResponse]:
         """Open bytes of a layer; with a new address when the one at hand has expired."""
         headers = range_header(first, end, descriptor.size)
         async with AsyncExitStack() as stack:
@@ -134,7 +134,7 @@ class EcrSource(Source):
                 address = await self._address(descriptor, stale)
                 if self._observe is not None:
                     self._observe(Requested("DownloadLayer"))
-                request = Request(
+                request = HttpRequest(
                     "GET",
                     address,
                     headers,
@@ -210,7 +210,7 @@ class EcrSource(Source):
                 found.append(parse_manifest(image["imageManifest"].encode(), media_type=media_type))
         return [manifest for manifest in found if manifest.digest in digests]
 
-    def _refused(self, descriptor: Descriptor, reply: StreamReply) -> RegistryError:
+    def _refused(self, descriptor: Descriptor, reply: StreamedResponse) -> RegistryError:
         return _KINDS.get(reply.status, RegistryError)(
             f"{self._layer(descriptor)}: its address answered {reply.status}; try again",
             status=reply.status,

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from transfer.engine.content import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
-from transfer.engine.tasks import gather
+from transfer.concurrency.tasks import gather
+from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
 from transfer.errors import BlobUnknown, InvalidDigest, InvalidManifest, NotFound, RegistryError, TagImmutable
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
-from transfer.registry.ecr.creating import RepositoryCreation
-from transfer.registry.ecr.steps import PART_BYTES
+from transfer.registry.ecr.create_repository import RepositoryCreation
 from transfer.registry.ecr.upload import LayerUpload, UploadSite, missing_layers
-from transfer.registry.known import settle_known
+from transfer.registry.ecr.upload_decisions import PART_BYTES
+from transfer.state.presence_cache import settle_known
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef, RepositoryTypeDef

@@ -2,24 +2,24 @@
 Upload one layer: initiate, parts in order, complete; continued after a kill, started over when it must be.
 
 One upload id is one ordered stream, so there is one part on the wire and one being prepared. What an answer means is
-decided in `steps`; bytes come from `parts`. Knows nothing of manifests, nor of other layers.
+decided in `upload_decisions`; bytes come from `parts`. Knows nothing of manifests, nor of other layers.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfer.engine.content import BlobContext, BlobSent, BlobSource
-from transfer.engine.events import BlobProgress, BlobStarted, Notice
-from transfer.engine.journal import Journal, UploadState
-from transfer.engine.limits import Gate, Share
-from transfer.engine.tasks import task_group
+from transfer.concurrency.limits import Lease, WeightedSemaphore
+from transfer.concurrency.tasks import task_group
+from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ContentMismatch, InvalidManifest, RegistryError, UploadLost
+from transfer.events import BlobProgress, BlobStarted, Notice
 from transfer.model.digest import Digest
-from transfer.registry.ecr import steps
+from transfer.registry.ecr import upload_decisions
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.names import RepositoryNames, names_of
-from transfer.registry.ecr.parts import LayerReader, Part, Session
+from transfer.registry.ecr.parts import EcrUploadSession, LayerPart, LayerReader
+from transfer.state.journal import Journal, UploadState
 
 # A session is lost by expiry or to another writer; losing it three times in one run has some other cause.
 _MOST_STARTS = 4
@@ -35,7 +35,7 @@ class UploadSite:
     registry_id: str | None
     repository: str
     journal: Journal
-    bytes_in_flight: Gate
+    bytes_in_flight: WeightedSemaphore
 
     @property
     def names(self) -> RepositoryNames:
@@ -84,7 +84,7 @@ class LayerUpload:
             if state is None:
                 session = await self._initiate()
             else:
-                session = Session(self._site.names, state.upload_id, state.part_size)
+                session = EcrUploadSession(self._site.names, state.upload_id, state.part_size)
                 if offset > self._layer.size or not await reader.resume(offset, state.guard):
                     raise self._lost("its content has changed since its first bytes were sent")
             self._blob.notify(BlobStarted(self._layer, offset))
@@ -104,29 +104,29 @@ class LayerUpload:
             self._told = offset
             self._blob.notify(BlobProgress(self._layer.digest, offset))
 
-    async def _initiate(self) -> Session:
+    async def _initiate(self) -> EcrUploadSession:
         reply = await self._client.initiate_layer_upload(**self._site.names)
-        session = Session(self._site.names, reply["uploadId"], reply["partSize"])
-        largest = session.part_size * steps.MOST_PARTS
+        session = EcrUploadSession(self._site.names, reply["uploadId"], reply["partSize"])
+        largest = session.part_size * upload_decisions.MOST_PARTS
         if self._layer.size > largest:
             raise InvalidManifest(
-                f"blob {self._layer.digest}: {self._layer.size} bytes is more than ECR takes ({steps.MOST_PARTS} parts "
+                f"blob {self._layer.digest}: {self._layer.size} bytes is more than ECR takes ({upload_decisions.MOST_PARTS} parts "
                 f"of {session.part_size} bytes, {largest} in all); split the layer",
                 side="target",
             )
         return session
 
-    async def _send_parts(self, reader: LayerReader, session: Session, offset: int) -> int:
+    async def _send_parts(self, reader: LayerReader, session: EcrUploadSession, offset: int) -> int:
         """
         Send [offset, size): while one part is on the wire, the next one is read, hashed and encoded.
 
         Returns how many bytes were not sent now: less than `offset` when the registry had lost some of them.
         """
         missteps, kept = 0, offset
-        with Share(self._site.bytes_in_flight) as share:
+        with Lease(self._site.bytes_in_flight) as share:
             async with task_group() as group:
 
-                def prepare(first: int) -> asyncio.Task[Part] | None:
+                def prepare(first: int) -> asyncio.Task[LayerPart] | None:
                     if first >= self._layer.size:
                         return None
                     return group.create_task(self._prepare(reader, session, first, share))
@@ -150,12 +150,12 @@ class LayerUpload:
                     ahead = prepare(offset)
         return kept
 
-    async def _prepare(self, reader: LayerReader, session: Session, first: int, share: Share) -> Part:
+    async def _prepare(self, reader: LayerReader, session: EcrUploadSession, first: int, share: Lease) -> LayerPart:
         # Layers that are begun come first: one that is streamed holds an open connection, and what that has buffered.
         await share.take(min(session.part_size, self._layer.size - first), goes_on=first > 0)
         return await reader.part(session, first)
 
-    async def _send(self, session: Session, part: Part) -> int:
+    async def _send(self, session: EcrUploadSession, part: LayerPart) -> int:
         """Send one part and record it; the offset to go on at, which is the part's end unless out of step."""
         offset = await self._deliver(part)
         if offset == part.end and part.guard is not None:
@@ -164,7 +164,7 @@ class LayerUpload:
         self._tell(offset)
         return offset
 
-    async def _deliver(self, part: Part) -> int:
+    async def _deliver(self, part: LayerPart) -> int:
         """Send one part; the offset to go on at, by the registry's word."""
         try:
             await self._client.send_layer_part(part.body, lambda sent: self._tell(part.first + sent))
@@ -176,17 +176,17 @@ class LayerUpload:
             self._sent += part.size
         return offset
 
-    def _settle(self, part: Part, error: RegistryError) -> int:
+    def _settle(self, part: LayerPart, error: RegistryError) -> int:
         """The offset to go on at after a part was refused, where there is one."""
-        if error.code != steps.PART_REFUSED or steps.is_size_refused(error, part.first):
+        if error.code != upload_decisions.PART_REFUSED or upload_decisions.is_size_refused(error, part.first):
             raise error
         self._all_ours = False
-        offset = steps.next_offset(error, part.first, part.end)
+        offset = upload_decisions.next_offset(error, part.first, part.end)
         if offset is None:
             raise self._lost(f"its upload is out of step with what was sent ({error})") from error
         return offset
 
-    async def _complete(self, session: Session) -> None:
+    async def _complete(self, session: EcrUploadSession) -> None:
         """Complete the upload; that the registry has the layer from elsewhere by now is as good."""
         try:
             await self._client.complete_layer_upload(
@@ -199,11 +199,11 @@ class LayerUpload:
             if not await is_available(self._client, self._site, self._layer.digest):
                 raise
         except RegistryError as error:
-            if error.code == steps.LAYER_EXISTS:
+            if error.code == upload_decisions.LAYER_EXISTS:
                 return
-            if steps.spoils_session(error) and not self._all_ours:
+            if upload_decisions.spoils_session(error) and not self._all_ours:
                 raise self._lost(f"what the registry holds of it cannot be completed ({error.code})") from error
-            if error.code == steps.LAYER_INVALID:
+            if error.code == upload_decisions.LAYER_INVALID:
                 raise ContentMismatch(
                     f"blob {self._layer.digest}: the registry has other bytes than were sent; push again ({error})",
                     side="target",

@@ -27,7 +27,7 @@ from transfer.server.ecr.requests import BatchDeleteImage, GetDownloadUrlForLaye
 from transfer.server.ecr.session import Session
 from transfer.server.errors import ApiError, invalid_parameter
 from transfer.server.store import images, repositories
-from transfer.server.store.blobs import Upload
+from transfer.server.store.blobs import StoredUpload
 
 _EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
 _LOOPBACK = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
@@ -205,12 +205,12 @@ async def referrers(ex: Exchange) -> web.Response:
     return await lists.referrers(ex)
 
 
-def stale_last_byte(upload: Upload) -> int:
+def stale_last_byte(upload: StoredUpload) -> int:
     """Where the first chunk ended, whatever came after it (aws/containers-roadmap#2831)."""
     return max(upload.first_size - 1, 0)
 
 
-def out_of_order(_ex: Exchange, upload: Upload, first: int) -> Refusal:
+def out_of_order(_ex: Exchange, upload: StoredUpload, first: int) -> Refusal:
     """Worded as apple/containerization#790 saw it; where to go on is not told."""
     message = f"First byte of the layer part is {first} instead of {upload.received}"
     return errors.upload_invalid(message, status=416)

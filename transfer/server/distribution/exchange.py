@@ -21,7 +21,7 @@ from transfer.server.ecr.session import Session
 from transfer.server.ecr.uploads import OpenSession
 from transfer.server.log import RequestRecord
 from transfer.server.store import repositories
-from transfer.server.store.blobs import Upload
+from transfer.server.store.blobs import StoredUpload
 from transfer.server.store.repositories import Repository
 
 T = TypeVar("T")
@@ -47,8 +47,8 @@ class Dialect:
     patch_status: int
     absolute: bool
     tells_upload_id: bool
-    last_byte: Callable[[Upload], int]
-    out_of_order: Callable[["Exchange", Upload, int], errors.Refusal]
+    last_byte: Callable[[StoredUpload], int]
+    out_of_order: Callable[["Exchange", StoredUpload, int], errors.Refusal]
     expired: Callable[[], errors.Refusal] | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from transfer.server.distribution.exchange import Exchange, existing, writable
 from transfer.server.ecr.mutability import is_immutable
 from transfer.server.ecr.session import Session
 from transfer.server.store import blobs, images
-from transfer.server.store.images import Image
+from transfer.server.store.images import StoredImage
 from transfer.server.store.repositories import Repository
 
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
@@ -119,7 +119,7 @@ def stored(ex: Exchange, digest: Digest, subject: Digest | None, tags: list[str]
     return answer
 
 
-def _find(session: Session, repository: Repository, tag: str | None, digest: Digest | None) -> Image:
+def _find(session: Session, repository: Repository, tag: str | None, digest: Digest | None) -> StoredImage:
     wanted = images.tagged(session.connection, repository.id, tag) if tag is not None else digest
     image = None if wanted is None else images.find(session.connection, repository.id, wanted)
     if image is None:
@@ -134,7 +134,7 @@ def _store(session: Session, repository: Repository, pushed: Pushed, digest: Dig
             raise errors.tag_immutable(tag, repository.name)
     if images.find(session.connection, repository.id, digest) is None:
         size = _check_contents(session, repository, pushed)
-        image = Image(
+        image = StoredImage(
             digest=digest,
             manifest=pushed.raw,
             media_type=pushed.media_type,

@@ -16,7 +16,7 @@ from transfer.server.distribution.chunks import pieces, read_span
 from transfer.server.distribution.exchange import Exchange, existing, writable
 from transfer.server.ecr.session import Session
 from transfer.server.store import blobs, repositories
-from transfer.server.store.blobs import Upload
+from transfer.server.store.blobs import StoredUpload
 
 _ALGORITHMS = ("sha256", "sha512")  # OCI image-spec 1.1: the registered ones
 
@@ -91,18 +91,18 @@ async def begun(ex: Exchange, algorithm: str) -> web.Response:
     return web.Response(status=202, headers=headers(ex, await begin(ex, algorithm)))
 
 
-async def begin(ex: Exchange, algorithm: str) -> Upload:
+async def begin(ex: Exchange, algorithm: str) -> StoredUpload:
     store, open_session = ex.registry.upload_store, ex.open_session()
     upload_id = await store.begin(lambda connection: writable(open_session(connection), ex.name).id, ex.now, algorithm)
     ex.facts["upload_id"] = upload_id
-    return Upload(upload_id, 0)
+    return StoredUpload(upload_id, 0)
 
 
-async def find(ex: Exchange, upload_id: str | None = None) -> Upload:
+async def find(ex: Exchange, upload_id: str | None = None) -> StoredUpload:
     upload_id = upload_id or ex.route.about
     ex.facts["upload_id"] = upload_id
 
-    def work(session: Session) -> Upload:
+    def work(session: Session) -> StoredUpload:
         repository = existing(session, ex.name)
         found = ex.registry.upload_store.find(session.connection, upload_id, repository.id, ex.now)
         if found is None:
@@ -112,7 +112,7 @@ async def find(ex: Exchange, upload_id: str | None = None) -> Upload:
     return await ex.run(work)
 
 
-async def receive(ex: Exchange, upload: Upload) -> Upload:
+async def receive(ex: Exchange, upload: StoredUpload) -> StoredUpload:
     """Append the request's body, which may be empty, to a session."""
     length = ex.request.content_length
     span = read_span(ex.request.headers.get("Content-Range"), length)
@@ -133,7 +133,7 @@ async def receive(ex: Exchange, upload: Upload) -> Upload:
     return upload
 
 
-async def finish(ex: Exchange, upload: Upload, digest: Digest) -> None:
+async def finish(ex: Exchange, upload: StoredUpload, digest: Digest) -> None:
     """Make the blob of what was received; a session whose content is another one's is of no use and goes."""
     store = ex.registry.upload_store
     async with store.lock(upload.id):
@@ -145,7 +145,7 @@ async def finish(ex: Exchange, upload: Upload, digest: Digest) -> None:
         await store.keep(current, digest)
 
 
-async def unchanged(ex: Exchange, upload: Upload) -> Upload:
+async def unchanged(ex: Exchange, upload: StoredUpload) -> StoredUpload:
     """
     The session as it is stored, for those who hold its lock.
 
@@ -158,7 +158,7 @@ async def unchanged(ex: Exchange, upload: Upload) -> Upload:
     return current
 
 
-async def _append(ex: Exchange, upload: Upload, piece: bytes, *, goes_on: bool) -> Upload:
+async def _append(ex: Exchange, upload: StoredUpload, piece: bytes, *, goes_on: bool) -> StoredUpload:
     store = ex.registry.upload_store
     async with store.lock(upload.id):
         current = await unchanged(ex, upload)
@@ -173,7 +173,7 @@ def wanted(ex: Exchange) -> Digest:
     return ex.digest(ex.request.query.get("digest", ""))
 
 
-def headers(ex: Exchange, upload: Upload) -> dict[str, str]:
+def headers(ex: Exchange, upload: StoredUpload) -> dict[str, str]:
     """
     What an answer tells of a session.
 

@@ -13,7 +13,7 @@ from transfer.server.ecr.requests import PutImage
 from transfer.server.ecr.session import Session
 from transfer.server.errors import invalid_parameter
 from transfer.server.store import blobs, images
-from transfer.server.store.images import Image
+from transfer.server.store.images import StoredImage
 from transfer.server.store.repositories import Repository
 
 # Undocumented; measured by nuonco/nuon#2348 and spinframework/spin#1787.
@@ -99,7 +99,7 @@ def _check_contents(session: Session, repository: Repository, manifest: Manifest
 
 
 def _store(session: Session, repository: Repository, manifest: Manifest, size: int) -> None:
-    image = Image(
+    image = StoredImage(
         digest=manifest.digest,
         manifest=manifest.raw,
         media_type=manifest.media_type,

@@ -15,7 +15,7 @@ import msgspec
 from transfer.server.ecr import images, layers, reading, referrers, repositories, requests
 from transfer.server.ecr.rules import read_request
 from transfer.server.ecr.session import Session
-from transfer.server.ecr.uploads import OpenSession, Part, Uploads
+from transfer.server.ecr.uploads import OpenSession, ReceivedPart, Uploads
 from transfer.server.settings import Settings
 from transfer.server.store import blobs
 from transfer.server.store.database import Database
@@ -38,7 +38,7 @@ class Call:
     document: bytes
     host: str
     now: float
-    part: Part | None = None
+    part: ReceivedPart | None = None
 
 
 Operation = Callable[["Registry", Call], Awaitable[Answer]]

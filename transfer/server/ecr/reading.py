@@ -25,7 +25,7 @@ from transfer.server.ecr.requests import (
 from transfer.server.ecr.session import Session, cut, page_size
 from transfer.server.errors import invalid_parameter
 from transfer.server.store import images
-from transfer.server.store.images import Image
+from transfer.server.store.images import StoredImage
 from transfer.server.store.repositories import Repository
 
 
@@ -113,7 +113,7 @@ def _each(
     return done, failures
 
 
-def _find(session: Session, repository: Repository, item: ImageId) -> Image:
+def _find(session: Session, repository: Repository, item: ImageId) -> StoredImage:
     if item.image_digest is None and item.image_tag is None:
         raise _invalid("MissingDigestAndTag", "both tag and digest cannot be null")
     if item.image_digest is not None and not re.fullmatch(DIGEST_PATTERN, item.image_digest):
@@ -134,7 +134,7 @@ def _find(session: Session, repository: Repository, item: ImageId) -> Image:
     return image
 
 
-def _named(session: Session, repository: Repository, item: ImageId) -> Image:
+def _named(session: Session, repository: Repository, item: ImageId) -> StoredImage:
     """As `_find`, where one image that is not there fails the whole call."""
     try:
         return _find(session, repository, item)
@@ -159,7 +159,7 @@ def _delete(session: Session, repository: Repository, item: ImageId) -> list[dic
     return [_image_id(image.digest, tag) for tag in tags or [""]]
 
 
-def _detail(session: Session, repository: Repository, image: Image) -> dict[str, Any]:
+def _detail(session: Session, repository: Repository, image: StoredImage) -> dict[str, Any]:
     tags = images.tags_of(session.connection, repository.id, image.digest)
     detail = {
         "registryId": session.settings.account,

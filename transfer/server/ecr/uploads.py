@@ -15,7 +15,7 @@ from transfer.server.ecr.requests import CompleteLayerUpload, RepositoryRequest,
 from transfer.server.ecr.session import Session
 from transfer.server.errors import ApiError, invalid_parameter
 from transfer.server.settings import LARGEST_PART, Settings
-from transfer.server.store.blobs import Upload
+from transfer.server.store.blobs import StoredUpload
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files
 from transfer.server.store.uploads import UploadStore
@@ -24,7 +24,7 @@ _MAX_PARTS = 4_200  # service quotas: "Layer parts"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReceivedPart:
     """A part's content. `size` counts all of it, `spool` may hold less when that is more than allowed."""
 
     spool: SpooledTemporaryFile[bytes]
@@ -47,7 +47,7 @@ class Uploads:
         upload_id = await self._store.begin(lambda connection: open_session(connection).repository(request).id, now)
         return {"uploadId": upload_id, "partSize": self._settings.part_size}
 
-    async def add_part(self, open_session: OpenSession, request: UploadLayerPart, part: Part) -> dict[str, Any]:
+    async def add_part(self, open_session: OpenSession, request: UploadLayerPart, part: ReceivedPart) -> dict[str, Any]:
         async with self._store.lock(request.upload_id.lower()):
             upload, now = await self._database.run(self._find, open_session, request)
             check_part(upload, request, part.size, self._settings)
@@ -80,7 +80,7 @@ class Uploads:
 
     def _find(
         self, connection: sqlite3.Connection, open_session: OpenSession, request: UploadLayerPart | CompleteLayerUpload
-    ) -> tuple[Upload, float]:
+    ) -> tuple[StoredUpload, float]:
         session = open_session(connection)
         repository = session.repository(request)
         upload = self._store.find(connection, request.upload_id.lower(), repository.id, session.now)
@@ -89,7 +89,7 @@ class Uploads:
         return upload, session.now
 
 
-def check_part(upload: Upload, request: UploadLayerPart, size: int, settings: Settings) -> None:
+def check_part(upload: StoredUpload, request: UploadLayerPart, size: int, settings: Settings) -> None:
     """
     Whether a part may be the next of its upload.
 
@@ -111,7 +111,7 @@ def check_part(upload: Upload, request: UploadLayerPart, size: int, settings: Se
         raise ApiError("LimitExceededException", f"The layer has more than {_MAX_PARTS} parts")
 
 
-def _invalid_part(upload: Upload, request: UploadLayerPart, message: str, settings: Settings) -> ApiError:
+def _invalid_part(upload: StoredUpload, request: UploadLayerPart, message: str, settings: Settings) -> ApiError:
     members: dict[str, Any] = {
         "registryId": settings.account,
         "repositoryName": request.repository_name,

@@ -10,7 +10,7 @@ from transfer.model.digest import Digest
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class StoredUpload:
     """
     An upload session.
 
@@ -55,17 +55,17 @@ def start_upload(connection: sqlite3.Connection, upload_id: str, repository: int
     )
 
 
-def find_upload(connection: sqlite3.Connection, upload_id: str, repository: int, oldest: float) -> Upload | None:
+def find_upload(connection: sqlite3.Connection, upload_id: str, repository: int, oldest: float) -> StoredUpload | None:
     """An upload of this repository that was used at `oldest` or later."""
     row = connection.execute(
         "SELECT id, repository, received, parts, last_size, undersized, first_size FROM uploads "
         "WHERE id = ? AND repository = ? AND updated >= ?",
         (upload_id, repository, oldest),
     ).fetchone()
-    return None if row is None else Upload(*row)
+    return None if row is None else StoredUpload(*row)
 
 
-def save_upload(connection: sqlite3.Connection, upload: Upload, now: float) -> bool:
+def save_upload(connection: sqlite3.Connection, upload: StoredUpload, now: float) -> bool:
     """Record what an upload has received; False when it is gone."""
     cursor = connection.execute(
         "UPDATE uploads SET received = ?, parts = ?, last_size = ?, undersized = ?, first_size = ?, updated = ? "

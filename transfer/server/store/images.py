@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class StoredImage:
     """A manifest or index as it was pushed. `size` is of its content, `pushed` in seconds since 1970."""
 
     digest: str
@@ -20,7 +20,9 @@ class Image:
     pushed: float
 
 
-def add(connection: sqlite3.Connection, repository: int, image: Image, contents: Iterable[tuple[str, str]]) -> None:
+def add(
+    connection: sqlite3.Connection, repository: int, image: StoredImage, contents: Iterable[tuple[str, str]]
+) -> None:
     """Store an image with the (digest, media type) of each blob and manifest that it names."""
     connection.execute(
         "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -41,13 +43,13 @@ def add(connection: sqlite3.Connection, repository: int, image: Image, contents:
     )
 
 
-def find(connection: sqlite3.Connection, repository: int, digest: str) -> Image | None:
+def find(connection: sqlite3.Connection, repository: int, digest: str) -> StoredImage | None:
     query = (
         "SELECT digest, manifest, media_type, artifact_media_type, subject, size, pushed FROM images "
         "WHERE repository = ? AND digest = ?"
     )
     row = connection.execute(query, (repository, digest)).fetchone()
-    return None if row is None else Image(*row)
+    return None if row is None else StoredImage(*row)
 
 
 def sizes(connection: sqlite3.Connection, repository: int, digests: Collection[str]) -> dict[str, int]:
@@ -71,13 +73,13 @@ def naming(connection: sqlite3.Connection, repository: int, digest: str) -> list
     return [name for (name,) in connection.execute(query, (repository, digest))]
 
 
-def referrers(connection: sqlite3.Connection, repository: int, subject: str, after: str) -> Iterator[Image]:
+def referrers(connection: sqlite3.Connection, repository: int, subject: str, after: str) -> Iterator[StoredImage]:
     """The images behind a digest whose subject this is, by digest; read as far as they are asked for."""
     query = (
         "SELECT digest, manifest, media_type, artifact_media_type, subject, size, pushed FROM images "
         "WHERE repository = ? AND subject = ? AND digest > ? ORDER BY digest"
     )
-    return (Image(*row) for row in connection.execute(query, (repository, subject, after)))
+    return (StoredImage(*row) for row in connection.execute(query, (repository, subject, after)))
 
 
 def tag_names(connection: sqlite3.Connection, repository: int, after: str, count: int) -> list[str]:
@@ -110,7 +112,7 @@ def remove_tag(connection: sqlite3.Connection, repository: int, tag: str) -> boo
     return connection.execute("DELETE FROM tags WHERE repository = ? AND tag = ?", (repository, tag)).rowcount == 1
 
 
-def page(connection: sqlite3.Connection, repository: int, status: str, after: str, count: int) -> list[Image]:
+def page(connection: sqlite3.Connection, repository: int, status: str, after: str, count: int) -> list[StoredImage]:
     """Up to `count` images behind a digest, by digest; `status` is TAGGED, UNTAGGED or ANY."""
     query = (
         "SELECT digest, manifest, media_type, artifact_media_type, subject, size, pushed FROM images "
@@ -119,7 +121,7 @@ def page(connection: sqlite3.Connection, repository: int, status: str, after: st
         "ORDER BY digest LIMIT :count"
     )
     values = {"repository": repository, "status": status, "after": after, "count": count}
-    return [Image(*row) for row in connection.execute(query, values)]
+    return [StoredImage(*row) for row in connection.execute(query, values)]
 
 
 def page_of_names(

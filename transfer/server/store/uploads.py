@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from transfer.model.digest import Digest
 from transfer.server.store import blobs
-from transfer.server.store.blobs import Upload
+from transfer.server.store.blobs import StoredUpload
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files, RunningHash
 
@@ -53,11 +53,11 @@ class UploadStore:
     def lock(self, upload_id: str) -> asyncio.Lock:
         return self._locks.setdefault(upload_id, asyncio.Lock())
 
-    def find(self, connection: sqlite3.Connection, upload_id: str, repository: int, now: float) -> Upload | None:
+    def find(self, connection: sqlite3.Connection, upload_id: str, repository: int, now: float) -> StoredUpload | None:
         """A session of this repository that has not expired."""
         return blobs.find_upload(connection, upload_id, repository, now - self._lifetime)
 
-    async def append(self, upload: Upload, grown: Upload, pieces: Iterable[bytes], now: float) -> bool:
+    async def append(self, upload: StoredUpload, grown: StoredUpload, pieces: Iterable[bytes], now: float) -> bool:
         """Put pieces behind what was received, making the session `grown`; False when it is gone."""
         hasher = await self._hash(upload)
         await self._files.run(self._files.append, upload.id, upload.received, pieces, hasher)
@@ -67,20 +67,20 @@ class UploadStore:
         self._hashes[upload.id] = (grown.received, hasher)
         return True
 
-    async def digest(self, upload: Upload, algorithm: str = "sha256") -> Digest:
+    async def digest(self, upload: StoredUpload, algorithm: str = "sha256") -> Digest:
         """The digest of what was received."""
         hasher = await self._hash(upload)
         if hasher.name != algorithm:
             hasher = await self._files.run(self._files.hash_upload, upload.id, upload.received, algorithm)
         return Digest(f"{algorithm}:{hasher.hexdigest()}")
 
-    async def keep(self, upload: Upload, digest: Digest) -> bool:
+    async def keep(self, upload: StoredUpload, digest: Digest) -> bool:
         """End a session and make what it received a blob of its repository; False when the repository had that."""
         is_new = await self._database.run(self._keep, upload, digest)
         await self._forget(upload.id)
         return is_new
 
-    async def cancel(self, upload: Upload) -> None:
+    async def cancel(self, upload: StoredUpload) -> None:
         """End a session and drop what it received."""
         await self._database.run(blobs.end_upload, upload.id)
         await self._forget(upload.id)
@@ -89,7 +89,7 @@ class UploadStore:
         self._hashes.pop(upload_id, None)
         await self._files.run(self._files.discard, upload_id)
 
-    async def _hash(self, upload: Upload) -> RunningHash:
+    async def _hash(self, upload: StoredUpload) -> RunningHash:
         """A hash of what was received, of which the caller may make what it likes."""
         size, hasher = self._hashes.get(upload.id, (0, hashlib.sha256()))
         if size != upload.received:
@@ -112,7 +112,7 @@ class UploadStore:
         blobs.start_upload(connection, upload_id, owner(connection), now)
         return blobs.expire_uploads(connection, now - self._lifetime)
 
-    def _keep(self, connection: sqlite3.Connection, upload: Upload, digest: Digest) -> bool:
+    def _keep(self, connection: sqlite3.Connection, upload: StoredUpload, digest: Digest) -> bool:
         blobs.end_upload(connection, upload.id)
         if blobs.sizes(connection, upload.repository, [digest]):
             return False

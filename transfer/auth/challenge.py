@@ -1,0 +1,185 @@
+"""
+Challenges: what a registry asks for in WWW-Authenticate, and whether it may be done.
+
+Pure. Grammar: RFC 9110, 11.6.1; tokens: distribution's "Token Authentication Specification". The rules about realms
+answer known attacks, in which a registry has a client send its password elsewhere. Sends nothing.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from transfer.errors import Unauthorized
+from transfer.http.route import is_public
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r"\"((?:[^\"\\]|\\.)*)\""
+_SCHEME = re.compile(rf"[\s,]*({_WORD})(?=[\s,]|$)")
+_PARAMETER = re.compile(rf"[\s,]*({_WORD})\s*=\s*(?:{_QUOTED}|([^\s,\"]*))(?=[\s,]|$)")
+_TOKEN68 = re.compile(r"\s+[A-Za-z0-9._~+/-]+=*(?=\s*(?:,|$))")
+_LONGEST_HEADER = 16_384
+_MOST_CHALLENGES = 16
+
+# Token services of registries that live under another domain than their registry.
+_KNOWN_PAIRS = frozenset({("scw.cloud", "scaleway.com")})
+# Below these names everybody may have one: siblings there are strangers.
+_SHARED = frozenset(
+    {
+        *("amazonaws.com", "amazonaws.com.cn", "azurecr.io", "azurecr.cn", "on.aws", "pkg.dev", "run.app"),
+        *("github.io", "gitlab.io", "herokuapp.com", "jfrog.io", "nip.io", "sslip.io", "workers.dev"),
+    }
+)
+# Second-level labels that are no one's own below a country's domain, as in co.uk.
+_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gob", "gov", "gv", "mil", "ne", "net", "or", "org"})
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """One challenge: its scheme and the names of its parameters in lower case."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+class Realm(msgspec.Struct, frozen=True):
+    """
+    Where a token is to be had.
+
+    Attributes:
+        url: the address, without the query of a request.
+        host: its host.
+        trusted: it may be shown the registry's credentials; else it gets none.
+    """
+
+    url: str
+    host: str
+    trusted: bool
+
+
+def parse_challenges(header: str) -> tuple[Challenge, ...]:
+    """All challenges of a WWW-Authenticate header, in order; what cannot be read ends the list, and nothing raises."""
+    found: list[Challenge] = []
+    position = 0
+    header = header[:_LONGEST_HEADER]
+    while len(found) < _MOST_CHALLENGES and (scheme := _SCHEME.match(header, position)):
+        position = scheme.end()
+        parameters: dict[str, str] = {}
+        if (token68 := _TOKEN68.match(header, position)) and not _PARAMETER.match(header, position):
+            position = token68.end()
+        while match := _PARAMETER.match(header, position):
+            name, quoted, plain = match.groups()
+            value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            # The first one counts: who adds a second realm means to be read by somebody else.
+            parameters.setdefault(name.lower(), value)
+            position = match.end()
+        found.append(Challenge(scheme[1].lower(), parameters))
+    return tuple(found)
+
+
+def choose(challenges: tuple[Challenge, ...], *, what: str) -> Challenge:
+    """
+    The challenge to answer: Bearer before Basic, since a token is worth less to a thief than a password.
+
+    Raises:
+        Unauthorized: there is none, or of unknown schemes only.
+    """
+    for scheme in ("bearer", "basic"):
+        for challenge in challenges:
+            if challenge.scheme == scheme:
+                return challenge
+    if not challenges:
+        raise refused(what, "the registry refuses without saying what credentials it wants")
+    schemes = ", ".join(sorted({one.scheme for one in challenges}))[:200]
+    raise refused(what, f"the registry asks for authentication by {schemes!r}, and only Basic and Bearer are known")
+
+
+def judge_realm(realm: str, registry: str, *, what: str, token_hosts: frozenset[str] = frozenset()) -> Realm:
+    """
+    Whether a token may be asked for there, and whether with credentials.
+
+    Args:
+        realm: the challenge's parameter.
+        registry: the URL that was asked, as `https://registry.example`.
+        what: what was being done, for the error.
+        token_hosts: hosts that the user trusts with the registry's credentials.
+
+    Raises:
+        Unauthorized: it is no address of a token server, leaves https, or is an address of a private network.
+    """
+    place, home = _split(realm), urlsplit(registry)
+    if place is None or len(realm) > _LONGEST_HEADER:
+        raise refused(what, "the registry's challenge names no address of a token server")
+    scheme, host = place
+    home_host = (home.hostname or "").lower()
+    if scheme == "http" and home.scheme == "https":
+        raise refused(what, f"the registry sends clients to {host} without TLS for a token; not done")
+    if host != home_host and host not in token_hosts and is_private(host):
+        raise refused(what, f"the registry sends clients to the private address {host} for a token; not done")
+    return Realm(realm.partition("#")[0], host, host in token_hosts or is_same_site(host, home_host))
+
+
+def token_url(realm: Realm, service: str, scopes: tuple[str, ...], account: str | None) -> str:
+    """The address to GET a token at, by the token specification."""
+    query = [("account", account)] if account else []
+    query += [("service", service)] if service else []
+    query += [("scope", scope) for scope in scopes]
+    joint = "&" if "?" in realm.url else "?"
+    return f"{realm.url}{joint}{urlencode(query)}" if query else realm.url
+
+
+def is_same_site(host: str, other: str) -> bool:
+    """Whether two hosts belong to one owner as far as their names tell: `auth.docker.io`, `registry-1.docker.io`."""
+    if host == other:
+        return True
+    sites = _site(host), _site(other)
+    if None in sites:
+        return False
+    return sites[0] == sites[1] or sites in _KNOWN_PAIRS or sites[::-1] in _KNOWN_PAIRS
+
+
+def _site(host: str) -> str | None:
+    """The part of a host's name that its owner registered; None for addresses and for single labels."""
+    labels = host.rstrip(".").split(".")
+    if _address(host) is not None or len(labels) < 2:
+        return None
+    taken = 3 if len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL else 2
+    if ".".join(labels[-taken:]) in _SHARED:
+        taken += 1
+    return ".".join(labels[-taken:]) if len(labels) >= taken else None
+
+
+def _split(realm: str) -> tuple[str, str] | None:
+    """Scheme and host of a realm that is a plain HTTP address, else None."""
+    if re.search(r"[\x00-\x20\x7f-\U0010ffff\\\"<>]", realm):
+        return None
+    try:
+        parts = urlsplit(realm)
+        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    if not well_formed or parts.username is not None or parts.password is not None:
+        return None
+    return parts.scheme, (parts.hostname or "").lower().rstrip(".")
+
+
+def is_private(host: str) -> bool:
+    """Whether a host is one of a private network as it is written; what a name leads to, only a connection shows."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    return _address(host) is not None and not is_public(host)
+
+
+def _address(host: str) -> str | None:
+    """The host where it is an IP address, in any form that a resolver takes: `2130706433` is one too."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host if re.fullmatch(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}\.?", host) else None
+    return host
+
+
+def refused(what: str, reason: str) -> Unauthorized:
+    """The error of a challenge that is not answered."""
+    return Unauthorized(f"{what}: {reason}", status=401, code="UNAUTHORIZED")

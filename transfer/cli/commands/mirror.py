@@ -1,0 +1,279 @@
+"""`transfer mirror`: many images, from arguments or a file. Knows no registry; the library mirrors."""
+
+import signal
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from transfer.cli.commands.config import format_options
+from transfer.cli.commands.mirror_watch import parse_address, watch_mirror
+from transfer.cli.display.json_text import json_text
+from transfer.cli.display.mirror_report import image_line, report_document, report_lines, summary, write_report
+from transfer.cli.event_loop import handle, run
+from transfer.cli.main import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
+from transfer.cli.mirror_failures import read_failures, write_failures
+from transfer.cli.options.common import AwsOptions, Parsed, access_options, aws_options, with_options
+from transfer.cli.options.limits import limit_options
+from transfer.cli.options.mirror_options import choice_options, config_of
+from transfer.cli.startup import connecting_soon
+
+if TYPE_CHECKING:
+    from transfer.config import TransferConfig
+    from transfer.endpoints.registry_access import RegistryAccess
+    from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
+    from transfer.mirror.config.load import Format
+    from transfer.mirror.run.run import MirrorRun
+
+_LOGIN_ERRORS = frozenset({"CredentialsMissing", "Unauthorized"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a mirror runs, and what it says."""
+
+    jobs: int | None
+    fail_fast: bool
+    dry_run: bool
+    failures: Path | None
+    report: Path | None
+    grace: float
+    quiet: bool
+    as_json: bool
+    watch: str | None
+    listen: tuple[str, int] | None
+    config: "TransferConfig"
+    aws: AwsOptions
+
+
+_RUN = (
+    click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Images at once.  [default: 16]"),
+    click.option("--fail-fast", is_flag=True, help="Begin no further image after the first one that failed."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Check everything, show what would move and how long quotas make it, and write nothing.",
+    ),
+    click.option(
+        "--failures",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Leave there what failed; if it already holds something, do only that.",
+    ),
+    click.option(
+        "--report",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Write the report there too, as JSON.",
+    ),
+    click.option(
+        "--grace",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="What images in work have to end after SIGINT or SIGTERM.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
+    click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."),
+    click.option(
+        "--watch",
+        is_flag=False,
+        flag_value="",
+        metavar="[INTERVAL|CRON]",
+        help="Go on: every 30m, or by five fields of cron as '15 3 * * *'; alone, when the file says.",
+    ),
+    click.option(
+        "--listen",
+        type=Parsed("address", parse_address),
+        metavar="HOST:PORT",
+        help="With --watch: answer /healthz, /readyz and /metrics there.",
+    ),
+)
+
+
+@click.command()
+@click.argument("source", required=False)
+@click.argument("target", required=False)
+@click.option("-c", "--config", "file", metavar="FILE", help="What to mirror: ours, skopeo's or regsync's YAML.")
+@format_options
+@choice_options
+@limit_options("--layers")
+@access_options("src")
+@access_options("dest")
+@aws_options
+@partial(with_options, options=_RUN)
+@click.pass_context
+def mirror(  # noqa: PLR0913 -- one argument for each group of options
+    context: click.Context,
+    /,
+    *,
+    source: str | None,
+    target: str | None,
+    file: str | None,
+    file_format: "Format | None",
+    destination: str | None,
+    scoped: bool,
+    src_access: "RegistryAccess",
+    dest_access: "RegistryAccess",
+    aws: AwsOptions,
+    config: "TransferConfig",
+    **arguments: Any,
+) -> int:
+    """Keep repositories of one registry in step with another.
+
+    SOURCE is an image (alpine:3), a repository, or a registry with a pattern of repositories
+    (registry.example/team/*). TARGET says what it is called there: a repository, one that ends in / to
+    keep the source's path below it, or a template (mirror.example/{namespace}-{name}:{tag}). With
+    -c all of that, for many, stands in a file.
+
+    Tags that have not changed cost one question at each end. What another image needed too is not sent
+    again. An image that fails stops no other one; a run that was stopped, run again, continues. The
+    report goes to stdout, all else to stderr.
+
+    With --watch it goes on until a signal ends it. A file that has changed is read again, at the latest
+    for the next run, and SIGHUP has both at once; each run is a line of --json, and replaces --report.
+
+    \b
+    Examples:
+      transfer mirror alpine "$REGISTRY/mirror/" --semver '>=3.18' --newest 5 --create-repository
+      transfer mirror registry.example/team/app other.example/app --all-tags --to third.example/app
+      transfer mirror 'registry.example/team/*' "$REGISTRY/team/{name}" --tags 'v*' --exclude '*-rc*'
+      transfer mirror -c mirror.yaml --dry-run
+      transfer mirror -c mirror.yaml --failures failed.jsonl --json > report.json
+      transfer mirror -c skopeo-sync.yaml --dest "$REGISTRY/mirror" --scoped
+      transfer mirror -c mirror.yaml --watch 30m --listen 127.0.0.1:9090
+
+    \b
+    Exit codes:
+      0 done   1 an image failed   2 usage or a bad configuration   4 credentials
+    """
+    options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in _RUN_NAMES})
+    _check_watch(options)
+    if not (src_access.plain_http and dest_access.plain_http):
+        connecting_soon()
+    accesses = partial(_accesses, source=src_access, target=dest_access)
+    if file is None:
+        if source is None or target is None:
+            raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
+        found = config_of(source, target, arguments)
+        if options.watch is not None:
+            return watch_mirror(lambda: found, None, accesses, options)
+        return _mirror(found, accesses(found), options)
+    if source is not None:
+        raise click.UsageError("SOURCE and TARGET, and a file that names them, exclude each other")
+    from transfer.mirror.config.load import check_config
+
+    check = partial(check_config, file, file_format, target=destination, scoped=scoped)
+    checked = check()
+    for warning in checked.warnings:
+        click.echo(f"warning: {checked.told(warning)}", err=True)
+    found = checked.require()
+    if options.watch is not None:
+        return watch_mirror(lambda: check().require(), file, accesses, options)
+    return _mirror(found, accesses(found), options)
+
+
+_RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name not in ("aws", "config")]
+
+
+def _check_watch(options: RunOptions) -> None:
+    if options.watch is None and options.listen is not None:
+        raise click.UsageError("--listen is for a mirror that goes on: say --watch too")
+    if options.watch is not None and options.failures is not None:
+        raise click.UsageError("--watch and --failures exclude each other: the next run does what failed anyway")
+    if options.watch is not None and options.dry_run:
+        raise click.UsageError("--watch and --dry-run exclude each other: one look tells what a run would do")
+
+
+def _accesses(
+    config: "MirrorConfig", source: "RegistryAccess", target: "RegistryAccess"
+) -> dict[str, "RegistryAccess"]:
+    """What was said of each side, by those registries of that side of which the configuration says nothing."""
+    from transfer.mirror.config.references import parse_source, parse_target
+
+    found = {parse_target(text).registry: target for mapping in config.mappings for text in mapping.targets}
+    found |= {parse_source(mapping.source).registry: source for mapping in config.mappings}
+    return {host: access for host, access in found.items() if host not in config.registries}
+
+
+def _mirror(config: "MirrorConfig", accesses: dict[str, "RegistryAccess"], options: RunOptions) -> int:
+    only = read_failures(options.failures) if options.failures else None
+    stopped: list[int] = []
+    said = [access.plain_http for access in accesses.values()]
+    plain = all((*said, *(registry.plain_http for registry in config.registries.values())))
+    report = run(lambda: _run(config, accesses, options, only, stopped), plain=plain)
+    if options.failures and not options.dry_run:
+        write_failures(options.failures, report)
+    _tell(report, options)
+    return stopped[0] if stopped else exit_code(report)
+
+
+async def _run(
+    config: "MirrorConfig",
+    accesses: dict[str, "RegistryAccess"],
+    options: RunOptions,
+    only: frozenset[str] | None,
+    stopped: list[int],
+) -> "MirrorReport":
+    from transfer.mirror.api import mirror as mirror_all
+
+    with ExitStack() as handlers:
+
+        def started(running: "MirrorRun") -> None:
+            def stop(code: int) -> None:
+                # A second signal ends the program at once.
+                handlers.close()
+                stopped.append(code)
+                running.stop(options.grace)
+
+            handle(handlers, signal.SIGINT, partial(stop, INTERRUPTED))
+            handle(handlers, signal.SIGTERM, partial(stop, TERMINATED))
+
+        return await mirror_all(
+            config,
+            limits=options.config,
+            credentials=options.aws.credentials(),
+            accesses=accesses,
+            jobs=options.jobs,
+            only=only,
+            fail_fast=options.fail_fast,
+            dry_run=options.dry_run,
+            on_image=_silent if options.quiet else _say,
+            on_start=started,
+        )
+
+
+def _silent(image: "ImageReport") -> None:
+    """Say nothing."""
+
+
+def _say(image: "ImageReport") -> None:
+    line = image_line(image)
+    if line is not None:
+        click.echo(line, err=True)
+
+
+def _tell(report: "MirrorReport", options: RunOptions) -> None:
+    if options.report:
+        write_report(options.report, report_document(report))
+    if not options.quiet:
+        for warning in report.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        click.echo(summary(report), err=True)
+    if options.as_json:
+        click.echo(json_text(report_document(report)))
+        return
+    for line in report_lines(report):
+        click.echo(line)
+
+
+def exit_code(report: "MirrorReport") -> int:
+    """1 when anything failed, 4 where all that failed did for want of credentials."""
+    kinds = {one.error for one in report.failed}
+    if not kinds:
+        return FAILED if report.counts.get("stopped") else DONE
+    return CREDENTIALS if kinds <= _LOGIN_ERRORS else FAILED

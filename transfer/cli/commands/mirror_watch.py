@@ -1,0 +1,135 @@
+"""`transfer mirror --watch`: a mirror that goes on until a signal ends it. Knows no registry; the library watches."""
+
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from transfer.cli.display.mirror_report import image_line, report_document, summary, write_report
+from transfer.cli.display.text import display
+from transfer.cli.event_loop import handle, run
+from transfer.cli.main import DONE
+
+if TYPE_CHECKING:
+    from transfer.cli.commands.mirror import RunOptions
+    from transfer.endpoints.registry_access import RegistryAccess
+    from transfer.errors import InvalidConfig
+    from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
+    from transfer.mirror.watch.health import Health
+    from transfer.mirror.watch.reload import ConfigReloader
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """
+    Host and port of `HOST:PORT`; an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    is_port = port.isascii() and port.isdigit() and int(port) <= 65535
+    if not bare or not is_port or (":" in host and bare == host):
+        raise ValueError(f"{text!r} is not HOST:PORT, as in 127.0.0.1:9090 or [::1]:9090")
+    return bare, int(port)
+
+
+def watch_mirror(
+    read: Callable[[], "MirrorConfig"],
+    file: str | None,
+    accesses: "Callable[[MirrorConfig], Mapping[str, RegistryAccess]]",
+    options: "RunOptions",
+) -> int:
+    """Mirror again and again. Its end is a signal's, and no failure: the reports tell of those."""
+    from transfer.mirror.watch.reload import ConfigReloader
+
+    followed = ConfigReloader(read, file=file, schedule=options.watch or None, accesses=accesses, jobs=options.jobs)
+    run(lambda: _watch(followed, options))
+    return DONE
+
+
+async def _watch(followed: "ConfigReloader", options: "RunOptions") -> None:
+    from transfer.mirror.watch.watcher import Watch
+
+    async with AsyncExitStack() as stack:
+        teller = _Teller(options, followed.file, await _health(stack, options))
+        watching = Watch(
+            followed,
+            limits=options.config,
+            credentials=options.aws.credentials(),
+            fail_fast=options.fail_fast,
+            on_image=teller.image,
+            on_report=teller.report,
+            on_reload=teller.reload,
+        )
+        handlers = stack.enter_context(ExitStack())
+
+        def stop() -> None:
+            # A second signal ends the program at once.
+            handlers.close()
+            watching.stop(options.grace)
+
+        handle(handlers, signal.SIGINT, stop)
+        handle(handlers, signal.SIGTERM, stop)
+        if hasattr(signal, "SIGHUP"):  # Windows has none
+            handle(handlers, signal.SIGHUP, watching.reload)
+        await watching.run()
+    if not options.quiet:
+        click.echo("stopped", err=True)
+
+
+async def _health(stack: AsyncExitStack, options: "RunOptions") -> "Health | None":
+    if options.listen is None:
+        return None
+    from transfer.mirror.watch.health import Health
+
+    health = Health()
+    url = await stack.enter_async_context(health.listening(*options.listen))
+    if not options.quiet:
+        click.echo(f"listening at {url}", err=True)
+    return health
+
+
+class _Teller:
+    """Says what happens: lines on stderr, reports on stdout and in a file, numbers to whoever asks for them."""
+
+    def __init__(self, options: "RunOptions", file: str | None, health: "Health | None") -> None:
+        self._options = options
+        self._file = file
+        self._health = health
+
+    def image(self, image: "ImageReport") -> None:
+        if self._health:
+            self._health.metrics.image(image)
+        line = None if self._options.quiet else image_line(image)
+        if line is not None:
+            click.echo(line, err=True)
+
+    def report(self, report: "MirrorReport") -> None:
+        if self._health:
+            self._health.run(report)
+        document = report_document(report)
+        if self._options.report:
+            try:
+                write_report(self._options.report, document)
+            except OSError as error:  # the next one may fit on the disk
+                click.echo(f"report {self._options.report}: {error.strerror}", err=True)
+        if not self._options.quiet:
+            for warning in report.warnings:
+                click.echo(f"warning: {display(warning)}", err=True)
+            click.echo(summary(report), err=True)
+        if self._options.as_json:
+            click.echo(msgspec.json.encode(document, enc_hook=str))
+
+    def reload(self, error: "InvalidConfig | None") -> None:
+        if self._health:
+            self._health.metrics.reload(error)
+        if error is not None:
+            click.echo("the configuration stays as it was; what is there now is wrong:", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"  {display(line)}", err=True)
+        elif not self._options.quiet:
+            click.echo(f"read {display(self._file)} again", err=True)

@@ -1,0 +1,229 @@
+"""`transfer serve`: the embedded registry until a signal ends it. Knows nothing of what the registry does."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import shlex
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transfer.cli.display.text import display
+from transfer.cli.event_loop import run
+from transfer.cli.options.common import ACCESS_KEY, Parsed
+
+if TYPE_CHECKING:
+    from transfer.server import RequestLog, RequestRecord, Server
+
+# What to do about a --host or --port that the system refuses.
+_ADVICE = {
+    errno.EADDRINUSE: "choose another with --port, or --port 0 for any free one",
+    errno.EACCES: "ports below 1024 are not for everybody; choose another with --port",
+    errno.EADDRNOTAVAIL: "--host takes an address of this machine",
+}
+
+# Seconds between looks at the request log for --verbose.
+_REQUESTS_EVERY = 0.1
+
+
+def _account(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not (len(value) == 12 and value.isascii() and value.isdigit()):
+        raise click.BadParameter(f"{value!r} is not an account id of twelve digits")
+    return value
+
+
+def parse_throttle(text: str) -> Mapping[str, float]:
+    """
+    Requests a second by operation, from `OPERATION=RATE` or `ecr`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    from transfer.server.throttle import ECR_QUOTAS
+
+    if text == "ecr":
+        return ECR_QUOTAS
+    operation, _, rate = text.partition("=")
+    try:
+        return {operation: float(rate)}
+    except ValueError:
+        raise ValueError(f"{text!r} is neither OPERATION=RATE, as in PutImage=10, nor ecr") from None
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes any free port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep everything there; without it, in a temporary folder that is removed at the end.",
+)
+@click.option("--account", default="123456789012", show_default=True, callback=_account, help="The registry's id.")
+@click.option("--region", default="us-east-1", show_default=True, help="The region it says it is in.")
+@click.option(
+    "--access-key",
+    type=ACCESS_KEY,
+    default="transfer:transfer",
+    show_default=True,
+    metavar="ID:SECRET",
+    help="The credentials that requests must be signed with, and user and password at /v2/.",
+)
+@click.option("--no-auth", is_flag=True, help="Take requests with any signature, or none.")
+@click.option(
+    "--dialect",
+    type=click.Choice(["oci", "ecr"]),
+    default="oci",
+    show_default=True,
+    help="What /v2/ is like: the OCI specification, or ECR's Docker endpoint with its quirks.",
+)
+@click.option(
+    "--create-on-push/--no-create-on-push",
+    default=None,
+    help="Whether a push to /v2/ makes its repository.  [default: yes for oci, no for ecr]",
+)
+@click.option("--blob-mounting", is_flag=True, help="Let the ecr dialect mount blobs, which ECR's accounts opt in to.")
+@click.option(
+    "--throttle",
+    "throttles",
+    type=Parsed("throttle", parse_throttle),
+    multiple=True,
+    metavar="OPERATION=RATE",
+    help="Refuse what comes faster than so many requests a second, as ECR does; ecr stands for the quotas that AWS "
+    "publishes. Several may be given, the later ones count.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="A line on stderr for each request.")
+def serve(  # noqa: PLR0913 -- one argument for each option
+    *,
+    port: int,
+    host: str,
+    data: Path | None,
+    account: str,
+    region: str,
+    access_key: tuple[str, str],
+    no_auth: bool,
+    dialect: str,
+    create_on_push: bool | None,
+    blob_mounting: bool,
+    throttles: tuple[Mapping[str, float], ...],
+    verbose: bool,
+) -> None:
+    """Run a registry on this machine that speaks the AWS ECR API and, at /v2/, OCI Distribution.
+
+    Prints on stdout the environment that makes boto3, the AWS CLI and transfer use it, then serves
+    until Ctrl-C or SIGTERM.
+
+    \b
+    Examples:
+      transfer serve
+      transfer serve --port 0 --data ~/registry
+      transfer serve >registry.env &      # then, once it is up:  . ./registry.env
+      transfer serve --no-auth --verbose
+      transfer serve --dialect ecr --create-on-push
+      transfer serve --throttle ecr --throttle PutImage=2
+    """
+    from transfer.server import Server
+
+    server = Server(
+        host=host,
+        port=port,
+        data=data,
+        account=account,
+        region=region,
+        access_key=access_key[0],
+        secret_key=access_key[1],
+        auth=not no_auth,
+        dialect=dialect,
+        create_on_push=create_on_push,
+        blob_mounting=blob_mounting,
+        throttle={operation: rate for one in throttles for operation, rate in one.items()},
+    )
+    run(lambda: _serve(server, f"{host}:{port}", data, verbose=verbose))
+
+
+async def _serve(server: "Server", address: str, data: Path | None, *, verbose: bool) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(server)
+        except OSError as error:
+            refused = refusal(address, error)
+            if refused is None:
+                raise
+            raise click.ClickException(refused) from None
+        with stopping() as stopped:
+            click.echo(exports(server.environment))
+            click.echo(_hint(server, data), err=True)
+            await _wait(stopped, server.requests, verbose=verbose)
+    click.echo("stopped", err=True)
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set, in place of what they do else."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        yield stopped
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """Lines that a shell evaluates."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
+
+
+async def _wait(stopped: asyncio.Event, requests: "RequestLog", *, verbose: bool) -> None:
+    if not verbose:
+        await stopped.wait()
+        return
+    while not stopped.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), _REQUESTS_EVERY)
+        for record in requests:
+            click.echo(request_line(record), err=True)
+        requests.clear()  # this program is the log's only reader
+
+
+def request_line(record: "RequestRecord") -> str:
+    """One request: status, operation, repository, and what it was about."""
+    about = (
+        ("tag", record.tag),
+        ("digest", record.digest),
+        ("upload", record.upload_id),
+        ("bytes", None if record.first_byte is None else f"{record.first_byte}-{record.last_byte}"),
+        ("error", record.code),
+    )
+    named = (f"{name}={value}" for name, value in about if value)
+    return display(" ".join([str(record.status), record.operation, record.repository or "-", *named]))
+
+
+def _hint(server: "Server", data: Path | None) -> str:
+    place = server.url.partition("//")[2]
+    where = f"in {data}" if data else "in a temporary folder, removed at the end; --data DIR keeps it"
+    return "\n".join(
+        (
+            f"serving {server.registry} at {server.url}; Ctrl-C stops it",
+            f"data: {where}",
+            "in another shell, after the lines above:",
+            f"  transfer push oci:DIR {server.registry}/app:v1 --create-repository",
+            "or, with the access key as user and the secret as password:",
+            f"  skopeo copy --dest-tls-verify=false --dest-creds ID:SECRET oci:DIR docker://{place}/app:v1",
+        )
+    )
+
+
+def refusal(address: str, error: OSError) -> str | None:
+    """What an address that cannot be listened on is refused with, or None for an error that is about a file."""
+    if isinstance(error, socket.gaierror):
+        return f"cannot listen on {address}: {error.strerror}; --host takes an address of this machine"
+    if error.filename is not None or error.errno not in _ADVICE:
+        return None
+    return f"cannot listen on {address}: {os.strerror(error.errno).lower()}; {_ADVICE[error.errno]}"

@@ -1,0 +1,45 @@
+"""
+What a push shows on stderr while it runs: the choice of a form. What forms share is `display`, and is imported where
+anything is shown.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
+
+from transfer.events import Observer
+
+Form = Literal["plain", "tty", "json", "none"]
+
+
+def choose_form(wanted: str, *, quiet: bool, terminal: bool, environment: Mapping[str, str]) -> Form:
+    """
+    The form of `--progress` and `--quiet`.
+
+    `auto` draws only where a person looks at a terminal that can be drawn on: TERM=dumb cannot, and CI systems that
+    give a job a terminal keep what it prints as a log.
+    """
+    if quiet:
+        return "none"
+    match wanted:
+        case "plain" | "tty" | "json":
+            return wanted
+        case _:
+            drawable = environment.get("TERM", "dumb") != "dumb" and not environment.get("CI")
+            return "tty" if terminal and drawable else "plain"
+
+
+@contextmanager
+def observing(form: Form, title: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
+    """An observer that renders what it is told, for as long as the context lasts; inside a running event loop."""
+    if form == "none":
+        yield lambda _: None
+        return
+    from transfer.cli.display.display import Display, renderer
+
+    display = Display(renderer(form, title), clock)
+    try:
+        yield display.observe
+    finally:
+        display.close()

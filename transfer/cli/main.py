@@ -1,0 +1,129 @@
+"""
+From arguments to an exit code: the one place that turns errors into what a shell sees.
+
+    0  done        1  failed        2  usage or invalid input        4  credentials
+    130  interrupted (Ctrl-C)       143  terminated (SIGTERM)
+
+Knows no command, and no event loop: `--version` and a mistake in an argument end before one is needed.
+"""
+
+import contextlib
+import gc
+from collections.abc import Iterator, Sequence
+
+import click
+
+from transfer.cli.display.text import display
+from transfer.cli.startup import start_sooner
+from transfer.errors import (
+    CredentialsMissing,
+    InvalidConfig,
+    InvalidDigest,
+    InvalidLayout,
+    InvalidManifest,
+    InvalidReference,
+    TransferError,
+    Unauthorized,
+)
+
+DONE, FAILED, INVALID, CREDENTIALS, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; a BaseException for the reason that KeyboardInterrupt is one."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that an error ends the program with."""
+    match error:
+        case click.ClickException():
+            return error.exit_code
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case Terminated():
+            return TERMINATED
+        case InvalidReference() | InvalidDigest() | InvalidManifest() | InvalidConfig() | InvalidLayout():
+            return INVALID
+        case CredentialsMissing() | Unauthorized():
+            return CREDENTIALS
+        case _:
+            return FAILED
+
+
+def explain(error: BaseException) -> Iterator[str]:
+    """The lines that tell people of an error: what happened, then its notes. No traceback, no control character."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            yield from error.format_message().splitlines()
+        case click.UsageError():
+            yield from _usage(error)
+            yield f"transfer: {display(error.format_message())}"
+        case click.ClickException():
+            yield f"transfer: {display(error.format_message())}"
+        case KeyboardInterrupt():
+            yield "transfer: interrupted"
+        case Terminated():
+            yield "transfer: terminated"
+        case TransferError():
+            yield from _told(error)
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            yield f"transfer: {display(where + (error.strerror or str(error)))}"
+        case _:
+            kind = type(error).__name__
+            yield f"transfer: this is a bug, please report it: {kind}: {display(error)} (transfer --debug shows where)"
+    yield from (f"  {display(note)}" for note in getattr(error, "__notes__", ()))
+
+
+def _told(error: TransferError) -> Iterator[str]:
+    """One line, but a line for each mistake of a configuration file."""
+    first, *more = (str(error).splitlines() if isinstance(error, InvalidConfig) else ()) or (str(error),)
+    yield f"transfer: {display(first)}"
+    yield from (f"  {display(line)}" for line in more)
+
+
+def _usage(error: click.UsageError) -> Iterator[str]:
+    if error.ctx is not None:
+        yield from error.ctx.get_usage().splitlines()
+        yield f"Try '{error.ctx.command_path} --help' for help."
+
+
+def program() -> int:
+    """
+    Run the command line as all that its process is for, and return its exit code.
+
+    What is left at the end is not looked through for garbage: the interpreter would take it apart piece by piece.
+    """
+    start_sooner()
+    code = main()
+    gc.freeze()
+    return code
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """
+    Run the command line and return its exit code; `args` default to the program's own.
+
+    A reader of stdout that leaves early (`| head`) is click's to settle: it exits with 1, without a word.
+    """
+    context: dict[str, bool] = {}
+    try:
+        from transfer.cli.group import transfer
+
+        code = transfer.main(args=args, prog_name="transfer", standalone_mode=False, obj=context)
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 -- the end of the program
+        # click turns Ctrl-C into an Abort of its own, which has not the notes.
+        cause = (isinstance(error, click.Abort) and error.__cause__) or error
+        _report(cause, debug=context.get("debug", False))
+        return exit_code(cause)
+    return code if isinstance(code, int) else DONE
+
+
+def _report(error: BaseException, *, debug: bool) -> None:
+    with contextlib.suppress(OSError):  # nobody reads stderr any more
+        if debug:
+            import traceback
+
+            traceback.print_exception(error)
+        for line in explain(error):
+            click.echo(line, err=True)

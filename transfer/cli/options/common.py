@@ -1,0 +1,183 @@
+"""
+Options that several commands share, and the types of their values. Knows no command.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from transfer.cli.display.text import parse_key
+from transfer.model.size import parse_size
+
+if TYPE_CHECKING:
+    from transfer.registry.ecr.credentials import AwsCredentials
+
+T = TypeVar("T")
+
+
+class Parsed(click.ParamType[Any]):
+    """A value that a pure function reads, its ValueError being the message of a usage error."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+SIZE = Parsed("size", parse_size)
+ACCESS_KEY = Parsed("id:secret", parse_key)
+
+
+def _tag(text: str) -> dict[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(f"{text!r} is not KEY=VALUE")
+    return {"Key": key, "Value": value}
+
+
+TAG = Parsed("key=value", _tag)
+
+
+def with_options(
+    command: Callable[..., T], options: Sequence[Callable[[Callable[..., T]], Callable[..., T]]]
+) -> Callable[..., T]:
+    """A command with options, which its help shows in their order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Who to be at AWS, and where it is."""
+
+    profile: str | None = None
+    role: str | None = None
+    endpoint_url: str | None = None
+
+    def credentials(self, region: str | None = None) -> "AwsCredentials":
+        """
+        The same for the library.
+
+        Raises:
+            InvalidConfig: the role is not the ARN of one.
+        """
+        from transfer.registry.ecr.credentials import AwsCredentials
+
+        return AwsCredentials(profile=self.profile, role=self.role, endpoint_url=self.endpoint_url, region=region)
+
+
+class EcrOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How an ECR command reaches its registry, and how it answers."""
+
+    aws: AwsOptions
+    region: str | None
+    registry_id: str | None
+    as_json: bool
+
+
+def aws_options(command: Callable[..., T]) -> Callable[..., T]:
+    """
+    `--profile` and `--endpoint-url`, with the meaning they have to the AWS CLI, and `--role`.
+
+    The command gets them as one argument, `aws`.
+    """
+
+    @functools.wraps(command)
+    def gather(*, profile: str | None, role: str | None, endpoint_url: str | None, **arguments: Any) -> T:
+        return command(aws=AwsOptions(profile=profile, role=role, endpoint_url=endpoint_url), **arguments)
+
+    options = (
+        click.option("--profile", metavar="NAME", help="A profile of the AWS configuration; AWS_PROFILE."),
+        click.option("--role", metavar="ARN", help="A role to assume with the AWS credentials."),
+        click.option("--endpoint-url", metavar="URL", help="Send the API's requests there; AWS_ENDPOINT_URL_ECR."),
+    )
+    return with_options(gather, options)
+
+
+def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
+    """The options of every `transfer ecr` command; the command gets them as its first argument, an `EcrOptions`."""
+
+    @functools.wraps(command)
+    def gather(
+        *,
+        aws: AwsOptions,
+        region: str | None,
+        registry_id: str | None,
+        as_json: bool,
+        **arguments: Any,
+    ) -> T:
+        return command(EcrOptions(aws=aws, region=region, registry_id=registry_id, as_json=as_json), **arguments)
+
+    options = (
+        click.option("--region", metavar="NAME", help="The registry's region; AWS_REGION, or the profile's."),
+        click.option("--registry-id", metavar="ID", help="The account whose registry it is; your own by default."),
+        click.option("--json", "as_json", is_flag=True, help="Print the API's own answer as JSON."),
+    )
+    return aws_options(with_options(gather, options))
+
+
+def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """
+    The options that say how one side's registry is reached; the command gets them as one argument, `SIDE_access`.
+
+    Args:
+        side: "src", "dest", or "" for a command with one end; then the argument is `access`, and `aws_options` has the
+            profile and the role.
+    """
+    flag, name = (f"--{side}-", f"{side}_") if side else ("--", "")
+    at_aws = (
+        click.option(f"{flag}profile", f"{name}profile", metavar="NAME", help="At ECR, an AWS profile for this side."),
+        click.option(f"{flag}role", f"{name}role", metavar="ARN", help="At ECR, a role to assume for this side."),
+    )
+    options = (
+        *(at_aws if side else ()),
+        click.option(f"{flag}creds", f"{name}creds", metavar="USER:PASSWORD", help="Who to be at the registry."),
+        click.option(f"{flag}no-creds", f"{name}no_creds", is_flag=True, help="Look for no login, and send none."),
+        click.option(
+            f"{flag}token-host",
+            f"{name}token_hosts",
+            multiple=True,
+            metavar="HOST",
+            help="A token server elsewhere that may be shown the login.",
+        ),
+        click.option(f"{flag}plain-http", f"{name}plain_http", is_flag=True, help="Speak HTTP without TLS."),
+        click.option(
+            f"{flag}tls-verify", f"{name}tls_verify", type=bool, default=True, help="false takes any certificate."
+        ),
+        click.option(f"{flag}ca", f"{name}ca", metavar="FILE", help="CA certificates to trust besides the system's."),
+        click.option(f"{flag}cert", f"{name}cert", metavar="FILE", help="A client certificate, its key too if in one."),
+        click.option(f"{flag}key", f"{name}key", metavar="FILE", help="The client certificate's key."),
+    )
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        @functools.wraps(command)
+        def gather(**arguments: Any) -> T:
+            from transfer.endpoints.registry_access import RegistryAccess
+
+            access = RegistryAccess(
+                login=arguments.pop(f"{name}creds"),
+                profile=arguments.pop(f"{name}profile") if side else None,
+                role=arguments.pop(f"{name}role") if side else None,
+                anonymous=arguments.pop(f"{name}no_creds"),
+                token_hosts=frozenset(host.lower() for host in arguments.pop(f"{name}token_hosts")),
+                plain_http=arguments.pop(f"{name}plain_http"),
+                verify=arguments.pop(f"{name}tls_verify"),
+                ca=arguments.pop(f"{name}ca"),
+                certificate=arguments.pop(f"{name}cert"),
+                key=arguments.pop(f"{name}key"),
+            )
+            return command(**{f"{name}access": access}, **arguments)
+
+        return with_options(gather, options)
+
+    return decorate

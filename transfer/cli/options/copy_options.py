@@ -1,0 +1,234 @@
+"""What `transfer push` and `transfer copy` share: options, the run itself, and what is said at its end."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from transfer.cli.display.choose import Form, choose_form, observing
+from transfer.cli.display.json_text import json_text
+from transfer.cli.display.text import count, display, format_size
+from transfer.cli.event_loop import run
+from transfer.cli.main import DONE, Terminated, exit_code, explain
+from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
+from transfer.cli.options.limits import limit_options
+from transfer.cli.startup import connecting_soon
+from transfer.config import TransferConfig
+from transfer.engine.result import PushResult, Total
+from transfer.errors import TransferError
+
+if TYPE_CHECKING:
+    from transfer.endpoints.endpoints import EcrProtocol
+    from transfer.endpoints.registry_access import RegistryAccess
+    from transfer.job import Job, Outcome
+
+T = TypeVar("T")
+
+_OPTIONS = (
+    click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        metavar="OS/ARCH[/VARIANT]",
+        help="Of an index, only the images for these (a comma between them, or the option again): one is copied as the "
+        "image that it is, several as an index of those.",
+    ),
+    click.option(
+        "--ecr-protocol",
+        type=click.Choice(["auto", "api", "registry"]),
+        default="auto",
+        show_default=True,
+        help="How a target in ECR is written to: by its API, or by its Docker endpoint, which can mount blobs.",
+    ),
+    click.option(
+        "--referrers",
+        is_flag=True,
+        help="Take along what refers to the image: signatures, SBOMs and attestations, under cosign's tags too.",
+    ),
+    click.option(
+        "--include-foreign",
+        is_flag=True,
+        help="Take along layers that registries need not hold (Windows base layers), from the addresses they name.",
+    ),
+    click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "plain", "tty", "json"]),
+        default="auto",
+        show_default=True,
+        help="How progress is shown on stderr; json is one event a line.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the reference."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyCommandOptions:
+    """How to move an image, and how to show it."""
+
+    config: TransferConfig
+    form: Form
+    as_json: bool
+    create_repository: bool
+    platforms: tuple[str, ...]
+    referrers: bool
+    include_foreign: bool
+    ecr_protocol: "EcrProtocol"
+    source_access: "RegistryAccess"
+    target_access: "RegistryAccess"
+    aws: AwsOptions
+
+    def job(self, source: str, targets: Sequence[str]) -> "Job":
+        """The copy that was asked for."""
+        from transfer.job import Destination, Job
+
+        destinations = (
+            Destination(target, self.target_access, self.ecr_protocol, self.create_repository) for target in targets
+        )
+        return Job(
+            source,
+            tuple(destinations),
+            self.platforms,
+            access=self.source_access,
+            referrers=self.referrers,
+            include_foreign=self.include_foreign,
+        )
+
+
+def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
+    """The options of a command that moves an image; it gets them as its first argument, a `CopyCommandOptions`."""
+
+    @functools.wraps(command)
+    def gather(  # noqa: PLR0913 -- one argument for each option
+        *,
+        platforms: tuple[str, ...],
+        referrers: bool,
+        include_foreign: bool,
+        ecr_protocol: "EcrProtocol",
+        create_repository: bool,
+        config: TransferConfig,
+        progress: str,
+        quiet: bool,
+        as_json: bool,
+        src_access: "RegistryAccess",
+        dest_access: "RegistryAccess",
+        aws: AwsOptions,
+        **arguments: Any,
+    ) -> T:
+        form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
+        names = tuple(name for listed in platforms for name in listed.split(","))
+        options = CopyCommandOptions(
+            config=config,
+            form=form,
+            as_json=as_json,
+            create_repository=create_repository,
+            platforms=names,
+            referrers=referrers,
+            include_foreign=include_foreign,
+            ecr_protocol=ecr_protocol,
+            source_access=src_access,
+            target_access=dest_access,
+            aws=aws,
+        )
+        return command(options, **arguments)
+
+    decorated: Callable[..., T] = aws_options(access_options("src")(access_options("dest")(gather)))
+    return with_options(limit_options("-j", "--jobs")(decorated), _OPTIONS)
+
+
+def move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> int:
+    """Copy an image, print its references or the whole results, and return the exit code."""
+    outcomes = _moved(source, targets, options)
+    if len(targets) == 1 and isinstance(outcomes[0], TransferError):
+        raise outcomes[0]
+    for target, outcome in zip(targets, outcomes, strict=True):
+        _tell(target if len(targets) > 1 else None, outcome, options.form)
+    if options.as_json:
+        documents = [outcome_document(target, one) for target, one in zip(targets, outcomes, strict=True)]
+        click.echo(json_text(documents if len(targets) > 1 else documents[0]))
+    else:
+        for outcome in outcomes:
+            if isinstance(outcome, PushResult):
+                click.echo(outcome.reference)
+    return max(exit_code(one) if isinstance(one, TransferError) else DONE for one in outcomes)
+
+
+def _moved(source: str, targets: Sequence[str], options: CopyCommandOptions) -> list["Outcome"]:
+    plain = not _may_speak_tls(source, targets, options)
+    if not plain:
+        connecting_soon()
+    try:
+        return run(lambda: _move(source, targets, options), plain=plain)
+    except (KeyboardInterrupt, Terminated) as stopped:
+        if options.config.journal:
+            stopped.add_note("the same command, run again, continues from here")
+        raise
+
+
+def _may_speak_tls(source: str, targets: Sequence[str], options: CopyCommandOptions) -> bool:
+    """Whether an end may be reached by TLS, as far as what was said tells."""
+    from transfer.local.reference import parse_local_reference
+
+    reads = not options.source_access.plain_http and parse_local_reference(source, side="source") is None
+    writes = not options.target_access.plain_http
+    return reads or (writes and any(parse_local_reference(target, side="target") is None for target in targets))
+
+
+async def _move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> list["Outcome"]:
+    from transfer.api import Engine
+
+    with observing(options.form, title=", ".join(target.rpartition("/")[2] for target in targets)) as observer:
+        async with Engine(options.config, credentials=options.aws.credentials()) as engine:
+            return await engine.run(options.job(source, targets), observer=observer)
+
+
+def _tell(target: str | None, outcome: "Outcome", form: Form) -> None:
+    if isinstance(outcome, TransferError):
+        for line in explain(outcome):
+            click.echo(line, err=True)
+    elif form in ("plain", "tty"):
+        click.echo(f"{target}: {summary(outcome)}" if target else summary(outcome), err=True)
+
+
+def summary(result: PushResult) -> str:
+    """One line: what was uploaded, present, mounted and resumed, retries, seconds."""
+    earlier = sum(blob.resumed for blob in result.blobs)
+    parts = [f"uploaded {_total(result.uploaded)}", f"present {_total(result.present)}"]
+    if result.mounted.count:
+        parts.append(f"mounted {_total(result.mounted)}")
+    if result.resumed.count:
+        parts.append(f"resumed {_total(result.resumed)}, {format_size(earlier)} of it sent before")
+    if result.attached:
+        parts.append(f"{count(len(result.attached), 'referrer')} along")
+    if result.retries:
+        parts.append(count(result.retries, "retry"))
+    return "; ".join([*parts, f"{result.seconds:.1f} s"])
+
+
+def _total(total: Total) -> str:
+    blobs = count(total.count, "blob")
+    return f"{blobs} ({format_size(total.size)})" if total.count else blobs
+
+
+def outcome_document(target: str, outcome: "Outcome") -> dict[str, Any]:
+    """What became of one target, as a JSON document: sizes in bytes, times in seconds."""
+    if isinstance(outcome, TransferError):
+        return {"target": target, "error": type(outcome).__name__, "message": display(outcome), "side": outcome.side}
+    return {
+        "target": target,
+        "reference": outcome.reference,
+        "digest": outcome.digest,
+        "uploaded": outcome.uploaded,
+        "present": outcome.present,
+        "resumed": outcome.resumed,
+        "mounted": outcome.mounted,
+        "attached": outcome.attached,
+        "retries": outcome.retries,
+        "seconds": outcome.seconds,
+        "blobs": outcome.blobs,
+    }

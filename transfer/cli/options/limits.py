@@ -1,0 +1,109 @@
+"""
+The options that become a `TransferConfig`: how much at once, how fast, where the journal lies.
+
+Knows no command.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from transfer.cli.options.common import SIZE, with_options
+from transfer.config import MIB, TransferConfig
+
+T = TypeVar("T")
+
+_DEFAULTS = TransferConfig()
+
+
+def limit_options(*blobs: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """
+    The limits of a command that moves images; it gets them as one argument, `config`.
+
+    Args:
+        blobs: how the option for the blobs in work at once is spelled.
+    """
+    options = (
+        click.option(
+            *blobs,
+            "blobs",
+            type=click.IntRange(min=1),
+            default=_DEFAULTS.max_concurrent_blobs,
+            show_default=True,
+            metavar="N",
+            help="Blobs in work at once.",
+        ),
+        click.option(
+            "--bytes-in-flight",
+            type=SIZE,
+            default=_DEFAULTS.max_bytes_in_flight,
+            metavar="SIZE",
+            help="Bytes read ahead or on the wire at once, as in 64MiB; memory grows by as much."
+            f"  [default: {_DEFAULTS.max_bytes_in_flight // MIB}MiB]",
+        ),
+        click.option(
+            "--chunk-size",
+            type=SIZE,
+            default=_DEFAULTS.upload_chunk_bytes,
+            metavar="SIZE",
+            help="Bytes of a chunk of an upload that is not by ECR's API: what a kill costs at most. "
+            f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
+        ),
+        click.option(
+            "--max-bandwidth",
+            type=SIZE,
+            metavar="SIZE",
+            help="Bytes of blobs that are read from and sent to registries in a second, as in 10MiB.",
+        ),
+        click.option(
+            "--hub-reserve",
+            type=click.IntRange(min=0),
+            default=_DEFAULTS.hub_reserve,
+            metavar="N",
+            help="Leave so many of the pulls that Docker Hub still allows; at that many, fail instead of asking for "
+            "more.",
+        ),
+        click.option(
+            "--state",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="PATH",
+            help="The journal that lets a later run continue; by default in your state folder.",
+        ),
+        click.option("--no-journal", is_flag=True, help="Keep no journal: after a kill, layers start over."),
+    )
+
+    def decorate(command: Callable[..., T]) -> Callable[..., T]:
+        return with_options(_gathering(command), options)
+
+    return decorate
+
+
+def _gathering(command: Callable[..., T]) -> Callable[..., T]:
+    @functools.wraps(command)
+    def gather(  # noqa: PLR0913 -- one argument for each option
+        *,
+        blobs: int,
+        bytes_in_flight: int,
+        chunk_size: int,
+        max_bandwidth: int | None,
+        hub_reserve: int,
+        state: Path | None,
+        no_journal: bool,
+        **arguments: Any,
+    ) -> T:
+        config = TransferConfig(
+            max_concurrent_blobs=blobs,
+            max_bytes_in_flight=bytes_in_flight,
+            upload_chunk_bytes=chunk_size,
+            upload_chunk_threshold=chunk_size,
+            max_bandwidth=max_bandwidth,
+            hub_reserve=hub_reserve,
+            state_path=state,
+            journal=not no_journal,
+        )
+        return command(config=config, **arguments)
+
+    return gather

@@ -1,0 +1,84 @@
+"""The options of `transfer mirror` that say what is mirrored: from arguments or a file to a configuration."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from transfer.cli.options.common import with_options
+
+if TYPE_CHECKING:
+    from transfer.mirror import MirrorConfig
+
+T = TypeVar("T")
+
+_CHOICE = (
+    click.option("--to", "more", multiple=True, metavar="TARGET", help="Another target, fed from the same read."),
+    click.option("--all-tags", is_flag=True, help="Every tag of the repository."),
+    click.option("--tags", "glob", multiple=True, metavar="GLOB", help="Tags that fit a pattern such as '3.*'."),
+    click.option("--tag-regex", "regex", multiple=True, metavar="REGEX", help="Tags that an expression matches whole."),
+    click.option("--semver", multiple=True, metavar="RANGE", help="Versions in a range such as '>=1.2 <2 || ^3.1'."),
+    click.option("--newest", type=click.IntRange(min=1), metavar="N", help="Of those, the N highest versions."),
+    click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these: a glob, or a /regular expression/."),
+    click.option(
+        "--platform",
+        "platforms",
+        multiple=True,
+        metavar="OS/ARCH[/VARIANT]",
+        help="Of an index, only the images for these; else it is mirrored whole, bit for bit.",
+    ),
+    click.option("--referrers", is_flag=True, help="Take along signatures, SBOMs and attestations."),
+    click.option("--include-foreign", is_flag=True, help="Take along layers that registries need not hold."),
+    click.option("--create-repository", is_flag=True, help="Create target repositories of ECR that are missing."),
+    click.option("--backup", metavar="TEMPLATE", help="Keep what a tag holds before it moves, as 'old-{tag}'."),
+    click.option("--prune", is_flag=True, help="Remove tags from the target that the source no longer has."),
+    click.option(
+        "--prune-limit",
+        type=click.FloatRange(0, 100),
+        default=10.0,
+        show_default=True,
+        metavar="PERCENT",
+        help="Prune nothing at all where it would be more than this part of a target's tags.",
+    ),
+    click.option("--protect", multiple=True, metavar="PATTERN", help="Never prune these: a glob or /expression/."),
+)
+
+
+def choice_options(command: Callable[..., T]) -> Callable[..., T]:
+    """What is mirrored, without a file."""
+    return with_options(command, _CHOICE)
+
+
+def config_of(source: str, target: str, choice: dict[str, Any]) -> "MirrorConfig":
+    """
+    The configuration that arguments stand for.
+
+    Raises:
+        click.UsageError: a repository is named, and not which of its tags.
+    """
+    from transfer.mirror import MirrorConfig, MirrorRule, Prune, TagFilter
+    from transfer.mirror.config.references import parse_source
+
+    names = ("glob", "regex", "semver", "newest", "exclude")
+    filters = {name: choice[name] for name in names if choice[name]}
+    if not (filters or choice["all_tags"] or parse_source(source).choice):
+        raise click.UsageError(f"{source!r} is a repository: choose tags (--tags, --semver, …), or say --all-tags")
+    mapping = MirrorRule(
+        source=source,
+        targets=(target, *choice["more"]),
+        tags=(TagFilter(**filters),) if filters else (),
+        platforms=tuple(name for listed in choice["platforms"] for name in listed.split(",")),
+        referrers=choice["referrers"],
+        digest_tags=choice["referrers"],
+        foreign_layers=choice["include_foreign"],
+        prune=Prune(limit=choice["prune_limit"], protect=choice["protect"]) if choice["prune"] else None,
+        backup=choice["backup"],
+        create=_create() if choice["create_repository"] else None,
+    )
+    return MirrorConfig(mappings=(mapping,))
+
+
+def _create() -> Any:
+    from transfer.mirror import CreateRepository
+
+    return CreateRepository()

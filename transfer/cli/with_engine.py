@@ -1,0 +1,27 @@
+"""What the commands share that only read or delete: one engine without a journal. Knows no end."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from transfer.cli.event_loop import run
+from transfer.cli.options.common import AwsOptions
+from transfer.cli.startup import connecting_soon
+
+if TYPE_CHECKING:
+    from transfer.api import Engine
+
+T = TypeVar("T")
+
+
+def with_engine(job: "Callable[[Engine], Awaitable[T]]", aws: AwsOptions) -> T:
+    """Run a job with an engine, and end it."""
+
+    async def work() -> T:
+        from transfer.api import Engine
+        from transfer.config import TransferConfig
+
+        async with Engine(TransferConfig(journal=False), credentials=aws.credentials()) as engine:
+            return await job(engine)
+
+    connecting_soon()
+    return run(work)

@@ -1,0 +1,101 @@
+"""How the registry of one side is reached, and as whom. Knows neither the registry nor what is asked of it."""
+
+import re
+from dataclasses import dataclass, field
+
+from transfer.auth.credentials import Anonymous, FixedLogin, Logins, StoredCredentials, parse_login
+from transfer.config import Pace
+from transfer.errors import InvalidConfig
+from transfer.http.route import Tls
+from transfer.registry.oci.registry_http import RegistrySettings
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryAccess:
+    """
+    What is said of one side's registry, instead of what is found out.
+
+    Raises:
+        InvalidConfig: a login and none at all are wanted, a token host is none, or a limit is not more than 0.
+
+    Attributes:
+        login: `USER:PASSWORD`; else the logins of docker and podman are looked through.
+        profile: at ECR, the profile of the AWS configuration files, in place of the credentials of all ends.
+        role: at ECR, the ARN of a role to assume.
+        endpoint_url: at ECR, where the requests to its API go.
+        anonymous: look for no login, and send none.
+        token_hosts: hosts of token servers that may be shown the login though they are of another site.
+        plain_http: speak HTTP without TLS.
+        verify: False takes any certificate.
+        ca: a file of CA certificates to trust besides the system's.
+        certificate, key: files of a client certificate and its key, which may lie in one.
+        max_concurrent: requests at once, of those that read and of those that write.
+        max_per_second: requests a second.
+        max_bandwidth: bytes of blobs a second, both ways together.
+    """
+
+    login: str | None = field(default=None, repr=False)
+    profile: str | None = None
+    role: str | None = None
+    endpoint_url: str | None = None
+    anonymous: bool = False
+    token_hosts: frozenset[str] = frozenset()
+    plain_http: bool = False
+    verify: bool = True
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    max_concurrent: int | None = None
+    max_per_second: float | None = None
+    max_bandwidth: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.anonymous and (self.login, self.profile, self.role) != (None, None, None):
+            raise InvalidConfig("credentials for a registry, and none at all, exclude each other")
+        for host in self.token_hosts:
+            if not _HOST.fullmatch(host):
+                raise InvalidConfig(f"token host {host[:200]!a}: expected a host alone, in lower case, as auth.example")
+
+        self.pace()
+
+    def pace(self) -> Pace:
+        """
+        How fast the registry may be asked.
+
+        Raises:
+            InvalidConfig: a limit is not more than 0.
+        """
+        return Pace(
+            max_concurrent=self.max_concurrent,
+            max_per_second=self.max_per_second,
+            max_bandwidth=self.max_bandwidth,
+        )
+
+    @property
+    def who(self) -> str:
+        """Whom this says to be, without what proves it; empty where it is found out."""
+        user = (self.login or "").partition(":")[0]
+        return " ".join(filter(None, (user, self.profile, self.role)))
+
+    def logins(self) -> Logins:
+        """
+        Where to look for who to be.
+
+        Raises:
+            InvalidConfig: `login` is not of its form, or what is said of it is for ECR.
+        """
+        if (self.profile, self.role, self.endpoint_url) != (None, None, None):
+            raise InvalidConfig("an AWS profile, role or endpoint is for a registry of ECR; name a login for this one")
+        if self.anonymous:
+            return Anonymous()
+        return StoredCredentials() if self.login is None else FixedLogin(parse_login(self.login))
+
+    def settings(self) -> RegistrySettings:
+        """How the registry is spoken to."""
+        tls = Tls(extra_ca=self.ca, certificate=self.certificate, key=self.key, verify=self.verify)
+        return RegistrySettings(tls=tls, plain_http=self.plain_http, token_hosts=self.token_hosts)
+
+
+DEFAULT_ACCESS = RegistryAccess()

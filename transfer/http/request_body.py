@@ -1,0 +1,187 @@
+"""
+Request bodies: held in memory, or a part of a blob that a worker thread reads while it sends.
+
+Knows no HTTP client but the habit of the event loop's to iterate over a body in a task of its own.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from hashlib import sha256
+from typing import Self
+
+import pybase64
+
+from transfer.concurrency.limits import BandwidthLimiter
+from transfer.engine.blob_reader import BlobReader
+from transfer.errors import ContentMismatch, InvalidLayout
+
+# The HTTP client writes a piece into the socket's buffer whole, so its size is what keeps moving after a cancellation;
+# and TLS holds all of it encrypted besides.
+_SLICE = 256 * 1024
+# Where bytes wait for their turn: many bodies that take turns at a low rate must all be seen to move.
+METERED_SLICE = 64 * 1024
+
+
+class Base64Text:
+    """Bytes that travel as their base64 text, which is made slice by slice while it is sent."""
+
+    def __init__(self, raw: memoryview) -> None:
+        self._raw = raw
+
+    def __len__(self) -> int:
+        return -(-len(self._raw) // 3) * 4
+
+    def slices(self, size: int) -> Iterator[bytes]:
+        """The text in order, in pieces of at most `size` bytes."""
+        step = size // 4 * 3
+        for start in range(0, len(self._raw), step):
+            yield pybase64.b64encode(self._raw[start : start + step])
+
+
+class RequestBody:
+    """
+    The bytes of a request, in pieces as they were built.
+
+    Attributes:
+        length: of all pieces together.
+        blob_bytes: how many bytes of a blob they stand for.
+    """
+
+    def __init__(self, chunks: Sequence[bytes | Base64Text], *, digest: str | None = None, blob_bytes: int = 0) -> None:
+        self.chunks = chunks
+        self.length = sum(len(chunk) for chunk in chunks)
+        self.blob_bytes = blob_bytes
+        if digest is not None:
+            self.sha256 = digest
+
+    def __repr__(self) -> str:
+        return f"RequestBody({self.length} bytes)"
+
+    @classmethod
+    def of(cls, content: bytes, *, blob_bytes: int = 0) -> Self:
+        return cls((content,), blob_bytes=blob_bytes)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hex SHA-256 of all of them."""
+        hasher = sha256()
+        for piece in self.slices(_SLICE):
+            hasher.update(piece)
+        return hasher.hexdigest()
+
+    def slices(self, size: int) -> Iterator[bytes | memoryview]:
+        """All bytes in order, in pieces of at most this size."""
+        for chunk in self.chunks:
+            yield from chunk.slices(size) if isinstance(chunk, Base64Text) else _slices(chunk, size)
+
+
+class BlobBody:
+    """
+    The bytes [first, end) of a blob as the body of a request, read in a worker thread while they are sent.
+
+    May be sent more than once; its errors are the source's, as SourceFailed.
+    """
+
+    def __init__(self, reader: BlobReader, first: int, end: int) -> None:
+        self._reader = reader
+        self.first = first
+        self.end = end
+
+    def __repr__(self) -> str:
+        return f"BlobBody({self.length} bytes)"
+
+    @property
+    def length(self) -> int:
+        return self.end - self.first
+
+    @property
+    def blob_bytes(self) -> int:
+        """All of it is a blob's."""
+        return self.length
+
+    def rewind(self) -> None:
+        """Begin at the first byte. Blocks, as all below does."""
+        self._reader.seek(self.first)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Put the next bytes into the buffer, at least one."""
+        return self._reader.readinto(buffer)
+
+    def splice(self, pipe: int, count: int) -> int:
+        """Have the kernel put at most so many of the next bytes into a pipe; 0 where they must be read."""
+        return self._reader.splice(pipe, count)
+
+    def file(self) -> int | None:
+        """The descriptor of a file with the blob, where the kernel may send it."""
+        return self._reader.file()
+
+    def ended(self, position: int) -> ContentMismatch:
+        """The error that the file ends at this byte."""
+        return self._reader.mismatch(f"it ends at byte {position}")
+
+    def unreadable(self, error: OSError) -> InvalidLayout:
+        """The error that the file cannot be read."""
+        return self._reader.unreadable(error)
+
+
+class BodyStream:
+    """
+    A body in memory on its way: hands out one piece after the other, and moves a deadline ahead with each.
+
+    Args:
+        body: what is sent.
+        patience: seconds that a piece may take to be sent.
+        meter: counts the bytes of blobs, each piece before it is handed out.
+    """
+
+    def __init__(self, body: RequestBody, patience: float, meter: BandwidthLimiter | None = None) -> None:
+        self._meter = meter if body.blob_bytes else None
+        self._pieces = body.slices(METERED_SLICE if self._meter else _SLICE)
+        self._share = body.blob_bytes / max(1, body.length)
+        self._deadline: asyncio.Timeout | None = None
+        self._patience = patience
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        # While a piece waits for its turn, no patience counts, and after the last piece, the HTTP client's read
+        # timeout, which does not watch an upload that stalls.
+        self._wait_until(None)
+        piece = next(self._pieces, None)
+        if piece is None:
+            raise StopAsyncIteration
+        if self._meter is not None:
+            await self._meter.take(len(piece) * self._share)
+        self._wait_until(asyncio.get_running_loop().time() + self._patience)
+        return piece
+
+    def watch(self, deadline: asyncio.Timeout | None) -> None:
+        """Move this deadline from now on; none, once the answer is here, which may be before the last piece."""
+        self._deadline = deadline
+
+    def _wait_until(self, when: float | None) -> None:
+        if self._deadline is not None and not self._deadline.expired():
+            self._deadline.reschedule(when)
+
+
+@contextmanager
+def watching(upload: BodyStream | None) -> Iterator[asyncio.Timeout]:
+    """The deadline of one exchange, which its upload moves ahead for as long as the answer is awaited."""
+    deadline = asyncio.timeout(None)
+    if upload is None:
+        yield deadline
+        return
+    upload.watch(deadline)
+    try:
+        yield deadline
+    finally:
+        upload.watch(None)
+
+
+def _slices(content: bytes, size: int) -> Iterator[memoryview]:
+    view = memoryview(content)
+    for start in range(0, len(view), size):
+        yield view[start : start + size]

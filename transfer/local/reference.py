@@ -1,0 +1,86 @@
+"""
+How ends on this machine are spelled: what `oci:`, `ocidir://`, `oci-archive:`, `docker-archive:` and `-` name.
+
+The spellings are those of skopeo and podman (containers-transports(5)) and of regclient. Does not open anything; a
+layout's spelling alone looks at the disk, whether a folder has the ':' in its name.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from transfer.errors import InvalidReference, Side
+from transfer.local.layout.source import parse_layout_reference
+
+LocalKind = Literal["oci", "oci-archive", "docker-archive"]
+
+_LAYOUTS = ("ocidir://", "oci:")
+_ARCHIVES: dict[str, LocalKind] = {"oci-archive:": "oci-archive", "docker-archive:": "docker-archive"}
+_PIPE = "-"
+
+
+class LocalReference(msgspec.Struct, frozen=True):
+    """
+    An end on this machine.
+
+    Attributes:
+        kind: what lies there; `docker-archive` takes an OCI archive too, where the archive itself says so.
+        path: where; None for the standard input.
+        choice: which of the images: a tag, a digest, or a name and tag.
+    """
+
+    kind: LocalKind
+    path: Path | None
+    choice: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """What holds the image."""
+        return f"{self.kind}:{self.path}"
+
+
+def parse_local_reference(text: str, *, side: Side) -> LocalReference | None:
+    """
+    The local end that a text spells, or None when it spells none.
+
+    The first ':' ends an archive's path, as in skopeo; a layout's choice follows the last one.
+
+    Raises:
+        InvalidReference: a part is missing or malformed.
+    """
+    if text == _PIPE:
+        return LocalReference("docker-archive", None)
+    for prefix in _LAYOUTS:
+        if text.startswith(prefix):
+            return _layout(text, text.removeprefix(prefix), side)
+    for prefix, kind in _ARCHIVES.items():
+        if text.startswith(prefix):
+            return _archive(text, text.removeprefix(prefix), kind, side)
+    return None
+
+
+def _layout(text: str, rest: str, side: Side) -> LocalReference:
+    try:
+        path, choice = parse_layout_reference(rest)
+    except InvalidReference as error:
+        raise InvalidReference(f"{text!r}: {error}", side=side) from None
+    return _checked(text, LocalReference("oci", path, choice), side)
+
+
+def _archive(text: str, rest: str, kind: LocalKind, side: Side) -> LocalReference:
+    path, colon, choice = rest.partition(":")
+    at, digest = path.rpartition("@")[1:]
+    if at and digest in ("sha256", "sha512"):
+        path, choice = path.removesuffix(f"@{digest}"), f"{digest}:{choice}"
+    if not path or "\0" in path:
+        raise InvalidReference(f"{text!r}: name a file, as in {kind}:FILE.tar:TAG", side=side)
+    if colon and not choice:
+        raise InvalidReference(f"{text!r}: what follows the ':' is empty: name a tag, or leave it out", side=side)
+    return _checked(text, LocalReference(kind, None if path == _PIPE else Path(path), choice or None), side)
+
+
+def _checked(text: str, found: LocalReference, side: Side) -> LocalReference:
+    if found.choice is not None and not found.choice.isprintable():
+        raise InvalidReference(f"{text!r}: a name cannot hold control characters", side=side)
+    return found

@@ -1,0 +1,88 @@
+"""
+AWS JSON 1.1 as ECR speaks it: from parameters to a request, from a reply to the API's own shape of answer.
+
+botocore's model, serializer and parser do the work. Pure but for the processor time. Does not know where a request
+goes, how it is signed, or whether it is sent again.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from botocore.exceptions import ParamValidationError
+from botocore.model import OperationModel, OperationNotFoundError, ServiceModel
+from botocore.parsers import ResponseParserError, create_parser
+from botocore.serialize import create_serializer
+
+from transfer.errors import InvalidConfig, RegistryError
+from transfer.http.request_body import RequestBody
+from transfer.http.transport import HttpResponse
+from transfer.registry.ecr.errors import error_of
+
+Headers = dict[str, str]
+
+
+class AwsJsonProtocol:
+    """Encodes and decodes every operation that botocore's model of ECR knows."""
+
+    def __init__(self, model: ServiceModel) -> None:
+        self._model = model
+        self._serializer = create_serializer("json")
+        self._parser = create_parser("json")
+
+    def headers(self, operation: str) -> Headers:
+        """The headers that name an operation, for a body that is built elsewhere."""
+        metadata = self._operation(operation).metadata
+        return {
+            "X-Amz-Target": f"{metadata['targetPrefix']}.{operation}",
+            "Content-Type": f"application/x-amz-json-{metadata['jsonVersion']}",
+        }
+
+    def encode(self, operation: str, params: Mapping[str, Any]) -> RequestBody:
+        """
+        The body of a request.
+
+        Raises:
+            InvalidConfig: no such operation, or parameters that do not fit it.
+        """
+        try:
+            serialized = self._serializer.serialize_to_request(params, self._operation(operation))
+        except ParamValidationError as error:
+            said = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+            raise InvalidConfig(f"{operation}: {said}") from None
+        content = serialized["body"]
+        return RequestBody((content,), digest=sha256(content).hexdigest())
+
+    def decode(self, operation: str, reply: HttpResponse, *, what: str) -> dict[str, Any]:
+        """
+        The answer, in the shape that boto3 gives it.
+
+        Raises:
+            RegistryError: of the kind that the reply means; also for a success that is not the API's.
+        """
+        if reply.status >= 300:
+            raise error_of(what, reply)
+        # botocore's stubs want a shape here, its parser does not.
+        shape: Any = self._operation(operation).output_shape
+        try:
+            # botocore takes a body that is no JSON for an empty answer.
+            msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw])
+            parsed: dict[str, Any] = self._parser.parse(
+                {"status_code": reply.status, "headers": dict(reply.headers), "body": reply.body},
+                shape,
+            )
+        except (ValueError, TypeError, AttributeError, ResponseParserError) as error:
+            raise RegistryError(
+                f"{what}: the answer is not one of the ECR API ({type(error).__name__}); "
+                "check that AWS_ENDPOINT_URL is the address of an ECR API",
+                status=reply.status,
+                code="UnreadableAnswer",
+            ) from None
+        return parsed
+
+    def _operation(self, name: str) -> OperationModel:
+        try:
+            return self._model.operation_model(name)
+        except OperationNotFoundError:
+            raise InvalidConfig(f"{name!r} is not an operation of the ECR API") from None

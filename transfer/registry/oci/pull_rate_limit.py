@@ -1,0 +1,111 @@
+"""
+How many manifests a registry still lets one pull, by what its answers say, and when not to ask for another.
+
+Docker Hub counts each GET of a manifest, no HEAD and no blob, and tells with either of the two (Docker documentation,
+"Pull usage and limits": RateLimit-Limit, RateLimit-Remaining, Docker-RateLimit-Source). Does not know who pulls, nor
+what for.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+
+from transfer.errors import PULLS_RESERVED, RateLimited
+from transfer.http.headers import printable
+
+_COUNTED = "GET manifest"
+_TOLD = re.compile(r"([0-9]{1,9});w=([0-9]{1,9})")
+_LONGEST_SOURCE = 100
+
+
+class RateLimitHeaders(msgspec.Struct, frozen=True):
+    """
+    What a registry has said of the manifests that may be pulled.
+
+    Attributes:
+        limit: how many in a window.
+        remaining: how many were left.
+        window_seconds: how long a window is.
+        seen_at: when that was said, in seconds since the epoch.
+        source: whom they are counted for: an address, or an account's id; empty where that was not said.
+    """
+
+    limit: int
+    remaining: int
+    window_seconds: int
+    seen_at: float
+    source: str = ""
+
+    @property
+    def renews_at(self) -> float:
+        """When none of what is counted now will count any more, in seconds since the epoch."""
+        return self.seen_at + self.window_seconds
+
+
+def read_rate_limit(headers: Mapping[str, str], *, now: float) -> RateLimitHeaders | None:
+    """What an answer says of the quota; None where it says nothing that can be read."""
+    limit = _TOLD.fullmatch(headers.get("ratelimit-limit", "").strip())
+    remaining = _TOLD.fullmatch(headers.get("ratelimit-remaining", "").strip())
+    if limit is None or remaining is None:
+        return None
+    source = printable(headers.get("docker-ratelimit-source", ""))[:_LONGEST_SOURCE]
+    return RateLimitHeaders(int(limit[1]), int(remaining[1]), int(remaining[2]), now, source)
+
+
+class PullRateLimit:
+    """
+    The pulls from one registry.
+
+    Args:
+        reserve: how many are to be left.
+        clock: seconds since the epoch.
+
+    Attributes:
+        quota: what was said last; None where nothing was.
+    """
+
+    def __init__(self, reserve: int, *, clock: Callable[[], float] = time.time) -> None:
+        self.quota: RateLimitHeaders | None = None
+        self._reserve = reserve
+        self._clock = clock
+        # What was said last may not count them yet.
+        self._under_way = 0
+
+    @contextmanager
+    def counted(self, action: str, what: str) -> Iterator[None]:
+        """
+        A request of `action`, which counts for as long as it is under way if it is a pull.
+
+        Raises:
+            RateLimited: it is one, and no more are left than are reserved; it was not made.
+        """
+        if action != _COUNTED:
+            yield
+            return
+        self._check(what)
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        """Remember what an answer says."""
+        self.quota = read_rate_limit(headers, now=self._clock()) or self.quota
+
+    def _check(self, what: str) -> None:
+        quota = self.quota
+        if quota is None or self._clock() >= quota.renews_at or quota.remaining - self._under_way > self._reserve:
+            return
+        renewed = datetime.fromtimestamp(quota.renews_at, UTC)
+        raise RateLimited(
+            f"{what}: not asked for, since {quota.remaining} of {quota.limit} pulls are left and {self._reserve} are "
+            f"reserved; all are there again by {renewed:%Y-%m-%d %H:%M} UTC: wait, log in, or reserve fewer",
+            status=429,
+            code=PULLS_RESERVED,
+            retry_after=max(0.0, quota.renews_at - self._clock()),
+        )

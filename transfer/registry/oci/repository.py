@@ -1,0 +1,49 @@
+"""
+DistributionRepository: tags, what they hold, and deletion, for one repository of one registry.
+
+Knows nothing of blobs, nor of how an image is moved.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from transfer.concurrency.tasks import gather
+from transfer.errors import TransferError
+from transfer.model.digest import Digest
+from transfer.registry.oci.client import DistributionClient
+
+
+class DistributionRepository:
+    """One repository of one registry."""
+
+    def __init__(self, client: DistributionClient, repository: str) -> None:
+        self._client = client
+        self._repository = repository
+
+    def tags(self) -> AsyncIterator[str]:
+        """Every tag, over all pages, in the registry's order."""
+        return self._client.tags(self._repository)
+
+    async def digests(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
+        """What tags hold, by one HEAD each, or why that cannot be told; those that are not there are left out."""
+
+        async def ask(tag: str) -> Digest | TransferError | None:
+            try:
+                return await self._client.head_manifest(self._repository, tag)
+            except TransferError as error:
+                return error
+
+        found = await gather(ask(tag) for tag in tags)
+        return {tag: one for tag, one in zip(tags, found, strict=True) if one is not None}
+
+    async def referrers(self, digest: Digest) -> frozenset[Digest]:
+        """What refers to a manifest."""
+        return frozenset(one.digest for one in await self._client.referrers(self._repository, digest))
+
+    async def delete(self, name: str) -> None:
+        """
+        Delete a tag, or a manifest by digest with all its tags.
+
+        Raises:
+            NotFound: there is none.
+        """
+        await self._client.delete_manifest(self._repository, name)

@@ -1,0 +1,30 @@
+"""
+What images are that were cut down to some platforms: remembered, so that an unchanged one need not be read again.
+
+Knows no end.
+"""
+
+from collections.abc import Sequence
+
+from transfer.errors import InvalidDigest
+from transfer.model.descriptor import Platform
+from transfer.model.digest import Digest
+from transfer.state.journal import Memory
+
+
+async def recall_trimmed(memory: Memory, digest: Digest, platforms: Sequence[Platform]) -> Digest | None:
+    """What an image became when it was cut down to these platforms; None where that is not remembered."""
+    value = await memory.recall(_key(digest, platforms))
+    try:
+        return None if value is None else Digest(value.decode("ascii", "replace"))
+    except InvalidDigest:
+        return None
+
+
+async def remember_trimmed(memory: Memory, digest: Digest, platforms: Sequence[Platform], trimmed: Digest) -> None:
+    """Keep what an image became."""
+    await memory.remember(_key(digest, platforms), trimmed.encode())
+
+
+def _key(digest: Digest, platforms: Sequence[Platform]) -> str:
+    return " ".join(("trimmed", digest, *sorted({str(one) for one in platforms})))
