@@ -17,8 +17,8 @@ import platformdirs
 from transfer.auth.login_status import LoginStatus
 from transfer.concurrency.limits import Limits
 from transfer.config import TransferConfig
-from transfer.endpoints.endpoints import EcrProtocol, Endpoints
 from transfer.endpoints.locations import read_login, read_named, read_repository, read_source
+from transfer.endpoints.opener import EcrProtocol, Endpoints
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import CountingObserver
 from transfer.engine.deduplication import BlobDeduplicator
@@ -33,7 +33,8 @@ from transfer.model.platform import parse_platform
 from transfer.registry.ecr.create_repository import RepositorySettings
 from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
-from transfer.state.journal import Journal, Memory, NoJournal, NoMemory, SqliteJournal
+from transfer.state.journal import Journal, Memory, NoJournal, NoMemory
+from transfer.state.sqlite_journal import SqliteJournal
 from transfer.state.trimmed_images import recall_trimmed
 
 

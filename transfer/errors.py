@@ -19,7 +19,8 @@ only the command line turns one into an exit code. A message is one line: what w
 came back, then what to do. No message holds a secret or a query string.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -137,3 +138,13 @@ class TagImmutable(RegistryError):
 
 class BlobUnknown(RegistryError):
     """The registry refuses a manifest because blobs or manifests that it names are not there."""
+
+
+@contextmanager
+def attributed_to(side: Side) -> Iterator[None]:
+    """Name the side of every error that passes and has none yet."""
+    try:
+        yield
+    except TransferError as error:
+        error.side = error.side or side
+        raise

@@ -15,8 +15,8 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from transfer.concurrency.tasks import Barrier, gather
-from transfer.endpoints.endpoints import EcrProtocol, Endpoints, TargetOptions
 from transfer.endpoints.locations import Place, check_apart, mount_source, named, read_source, read_target, spelled
+from transfer.endpoints.opener import EcrProtocol, Endpoints, TargetOptions
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import Copied, CountingObserver, ImageCopy, Pending
 from transfer.engine.deduplication import BlobDeduplicator

@@ -14,7 +14,7 @@ import pytest
 
 from tests.command import Command, served, started
 from tests.images import ImageBuilder
-from transfer.cli.commands.mirror_watch import parse_address
+from transfer.cli.options.run_options import parse_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from transfer.engine.protocols import BlobContext
 from transfer.errors import ConnectionFailed
 from transfer.events import BlobStarted, Event
 from transfer.local.layout.source import LayoutSource
-from transfer.state.journal import NoJournal, SqliteJournal, UploadState
+from transfer.state.journal import NoJournal, UploadState
+from transfer.state.sqlite_journal import SqliteJournal
 
 MIB = 1024 * 1024
 

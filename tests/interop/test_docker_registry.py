@@ -25,7 +25,7 @@ from transfer.errors import BlobUnknown, ConnectionFailed, NotFound
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.registry.oci.target import DistributionTarget
-from transfer.state.journal import SqliteJournal
+from transfer.state.sqlite_journal import SqliteJournal
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 

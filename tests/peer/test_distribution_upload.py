@@ -18,7 +18,7 @@ from transfer.errors import ConnectionFailed, InvalidLayout, RegistryError, Unau
 from transfer.events import BlobProgress, Event, Notice
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
-from transfer.state.journal import SqliteJournal
+from transfer.state.sqlite_journal import SqliteJournal
 
 
 @pytest_asyncio.fixture

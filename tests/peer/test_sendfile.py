@@ -29,7 +29,7 @@ from transfer.http.transport import HttpRequest, HttpResponse, Transport
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.state.journal import SqliteJournal
+from transfer.state.sqlite_journal import SqliteJournal
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.3)
 MIB = 1024 * 1024

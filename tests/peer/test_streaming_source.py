@@ -22,7 +22,7 @@ from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
-from transfer.state.journal import SqliteJournal
+from transfer.state.sqlite_journal import SqliteJournal
 from transfer.testing.memory import MemorySource
 
 SIZE = 4 * PART + 7

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from transfer.state.journal import NoMemory, SqliteJournal, UploadState
+from transfer.state.journal import NoMemory, UploadState
+from transfer.state.sqlite_journal import SqliteJournal
 
 STATE = UploadState("id-1", 100, 200, 2**64 - 1)
 Open = Callable[[], SqliteJournal]
@@ -69,7 +70,8 @@ async def test_a_state_that_a_living_journal_holds_is_not_handed_out(journal: Op
 async def test_a_state_is_taken_over_from_a_killed_process(journal: Open, path: Path) -> None:
     program = (
         "import asyncio, sys, time; from pathlib import Path\n"
-        "from transfer.state.journal import NoMemory, SqliteJournal, UploadState\n"
+        "from transfer.state.journal import NoMemory, UploadState\n"
+        "from transfer.state.sqlite_journal import SqliteJournal\n"
         "journal = SqliteJournal(Path(sys.argv[1]), on_failure=print)\n"
         "asyncio.run(journal.put('key', UploadState('id-1', 100, 200, 2**64 - 1)))\n"
         "print('put', flush=True); time.sleep(60)\n"

@@ -6,7 +6,6 @@ import pytest
 
 from transfer.errors import InvalidConfig
 from transfer.mirror.config.builder import check
-from transfer.mirror.config.diagnostics import spelled
 from transfer.mirror.config.load import check_config, load_config, write_own
 from transfer.mirror.config.settings import (
     CreateRepository,
@@ -16,7 +15,8 @@ from transfer.mirror.config.settings import (
     Prune,
     RegistryConfig,
 )
-from transfer.mirror.run.registry_access import login
+from transfer.mirror.diagnostics import spelled
+from transfer.mirror.plan.registry_access import login
 from transfer.mirror.select.filters import RepositoryFilter, TagFilter
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"

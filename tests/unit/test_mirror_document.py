@@ -2,8 +2,8 @@
 
 import pytest
 
-from transfer.mirror.config.diagnostics import Diagnostic, spelled
 from transfer.mirror.config.document import read_document
+from transfer.mirror.diagnostics import Diagnostic, spelled
 
 TAG = "a YAML tag is not allowed; quote a text that begins with '!'"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from transfer.errors import InvalidConfig
-from transfer.mirror.config.diagnostics import Diagnostic
+from transfer.mirror.diagnostics import Diagnostic
 from transfer.mirror.select.filters import (
     RepositoryFilter,
     Selection,

@@ -21,10 +21,10 @@ from transfer.auth.challenge import Challenge, Realm, choose, judge_realm, parse
 from transfer.auth.credentials import Login, Logins
 from transfer.concurrency.limits import SingleFlight
 from transfer.errors import Unauthorized
+from transfer.http.oci_errors import error_of
 from transfer.http.request_body import RequestBody
 from transfer.http.route import SYSTEM_TLS, Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport
-from transfer.registry.oci.errors import error_of
 
 # The specification's own minimum, and what a token without `expires_in` lives.
 _SHORTEST_LIFE = 60.0

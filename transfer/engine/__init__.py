@@ -1,1 +1,1 @@
-"""The algorithm and its rules: what to move, in which order, within which limits. Knows no protocol and no end."""
+"""The algorithm: what to move, in which order, each blob once. Knows no protocol."""

@@ -17,11 +17,11 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from functools import partial
 from typing import Self
 
-from transfer.attribution import attributed_to
 from transfer.concurrency import worker_threads
 from transfer.concurrency.limits import ByteBudget
 from transfer.config import MIB
 from transfer.engine.blob_reader import Pieces
+from transfer.errors import attributed_to
 from transfer.http.blob_stream import BlobStream
 
 # Long enough for a round trip to be little beside it, short enough for many to fit into the budget.

@@ -1,9 +1,8 @@
 """
-The lane: requests that carry the bytes of large blobs, each in a worker thread over a connection of its own.
+Requests that carry the bytes of large blobs, each in a worker thread over a connection of its own.
 
-A request goes in as a value and a reply comes out as one; HTTP is the standard library's, over `BlockingSocket`. Follows no
-redirect, tries nothing twice, and gives every status back as an answer, as the transport does for all other requests.
-Does not know what a blob is for.
+A request goes in as a value and a response comes out as one. HTTP is the standard library's, over `BlockingSocket`.
+Follows no redirect and retries nothing. Every status is an answer, as with `Transport`.
 """
 
 import http.client

@@ -1,1 +1,1 @@
-"""Ends on this machine: the OCI image layout and memory. Knows no registry and no network."""
+"""Images on this machine: OCI layouts and archives."""

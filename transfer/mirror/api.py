@@ -16,10 +16,10 @@ from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import InvalidConfig
 from transfer.job import Job
 from transfer.mirror.config.builder import check
-from transfer.mirror.config.diagnostics import spelled
 from transfer.mirror.config.settings import MirrorConfig
+from transfer.mirror.diagnostics import spelled
+from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.run.jobs import run_jobs
-from transfer.mirror.run.registry_access import Accesses
 from transfer.mirror.run.report import ImageReport, MirrorReport
 from transfer.mirror.run.report_builder import ReportBuilder
 from transfer.mirror.run.run import JOBS, MirrorRun

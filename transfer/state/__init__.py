@@ -1,0 +1,1 @@
+"""What outlives a run: upload sessions, blobs known to be present, trimmed indexes."""

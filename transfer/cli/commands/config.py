@@ -11,8 +11,8 @@ from transfer.cli.display.text import count, display
 from transfer.cli.main import INVALID
 
 if TYPE_CHECKING:
-    from transfer.mirror.config.diagnostics import Diagnostic
     from transfer.mirror.config.load import ConfigReport, Format
+    from transfer.mirror.diagnostics import Diagnostic
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def document(report: "ConfigReport") -> dict[str, Any]:
     """What was found as one JSON document."""
 
     def rows(mistakes: "tuple[Diagnostic, ...]") -> list[dict[str, Any]]:
-        from transfer.mirror.config.diagnostics import spelled
+        from transfer.mirror.diagnostics import spelled
 
         return [{"line": one.line, "key": spelled(one.path) or None, "reason": one.reason} for one in mistakes]
 

@@ -2,23 +2,22 @@
 
 import signal
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from transfer.cli.commands.config import format_options
-from transfer.cli.commands.mirror_watch import parse_address, watch_mirror
+from transfer.cli.commands.mirror_watch import watch_mirror
 from transfer.cli.display.json_text import json_text
 from transfer.cli.display.mirror_report import image_line, report_document, report_lines, summary, write_report
 from transfer.cli.event_loop import handle, run
 from transfer.cli.main import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
 from transfer.cli.mirror_failures import read_failures, write_failures
-from transfer.cli.options.common import AwsOptions, Parsed, access_options, aws_options, with_options
+from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.limits import limit_options
 from transfer.cli.options.mirror_options import choice_options, config_of
+from transfer.cli.options.run_options import RUN_OPTION_NAMES, RUN_OPTIONS, RunOptions
 from transfer.cli.startup import connecting_soon
 
 if TYPE_CHECKING:
@@ -31,70 +30,6 @@ if TYPE_CHECKING:
 _LOGIN_ERRORS = frozenset({"CredentialsMissing", "Unauthorized"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a mirror runs, and what it says."""
-
-    jobs: int | None
-    fail_fast: bool
-    dry_run: bool
-    failures: Path | None
-    report: Path | None
-    grace: float
-    quiet: bool
-    as_json: bool
-    watch: str | None
-    listen: tuple[str, int] | None
-    config: "TransferConfig"
-    aws: AwsOptions
-
-
-_RUN = (
-    click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Images at once.  [default: 16]"),
-    click.option("--fail-fast", is_flag=True, help="Begin no further image after the first one that failed."),
-    click.option(
-        "--dry-run",
-        is_flag=True,
-        help="Check everything, show what would move and how long quotas make it, and write nothing.",
-    ),
-    click.option(
-        "--failures",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Leave there what failed; if it already holds something, do only that.",
-    ),
-    click.option(
-        "--report",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="Write the report there too, as JSON.",
-    ),
-    click.option(
-        "--grace",
-        type=click.FloatRange(min=0),
-        default=30.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="What images in work have to end after SIGINT or SIGTERM.",
-    ),
-    click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
-    click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."),
-    click.option(
-        "--watch",
-        is_flag=False,
-        flag_value="",
-        metavar="[INTERVAL|CRON]",
-        help="Go on: every 30m, or by five fields of cron as '15 3 * * *'; alone, when the file says.",
-    ),
-    click.option(
-        "--listen",
-        type=Parsed("address", parse_address),
-        metavar="HOST:PORT",
-        help="With --watch: answer /healthz, /readyz and /metrics there.",
-    ),
-)
-
-
 @click.command()
 @click.argument("source", required=False)
 @click.argument("target", required=False)
@@ -105,7 +40,7 @@ _RUN = (
 @access_options("src")
 @access_options("dest")
 @aws_options
-@partial(with_options, options=_RUN)
+@partial(with_options, options=RUN_OPTIONS)
 @click.pass_context
 def mirror(  # noqa: PLR0913 -- one argument for each group of options
     context: click.Context,
@@ -151,7 +86,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     Exit codes:
       0 done   1 an image failed   2 usage or a bad configuration   4 credentials
     """
-    options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in _RUN_NAMES})
+    options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in RUN_OPTION_NAMES})
     _check_watch(options)
     if not (src_access.plain_http and dest_access.plain_http):
         connecting_soon()
@@ -175,9 +110,6 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     if options.watch is not None:
         return watch_mirror(lambda: check().require(), file, accesses, options)
     return _mirror(found, accesses(found), options)
-
-
-_RUN_NAMES = [name for name in RunOptions.__dataclass_fields__ if name not in ("aws", "config")]
 
 
 def _check_watch(options: RunOptions) -> None:

@@ -14,27 +14,12 @@ from transfer.cli.event_loop import handle, run
 from transfer.cli.main import DONE
 
 if TYPE_CHECKING:
-    from transfer.cli.commands.mirror import RunOptions
+    from transfer.cli.options.run_options import RunOptions
     from transfer.endpoints.registry_access import RegistryAccess
     from transfer.errors import InvalidConfig
     from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
     from transfer.mirror.watch.health import Health
     from transfer.mirror.watch.reload import ConfigReloader
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """
-    Host and port of `HOST:PORT`; an IPv6 address stands in brackets.
-
-    Raises:
-        ValueError: it is none.
-    """
-    host, _, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    is_port = port.isascii() and port.isdigit() and int(port) <= 65535
-    if not bare or not is_port or (":" in host and bare == host):
-        raise ValueError(f"{text!r} is not HOST:PORT, as in 127.0.0.1:9090 or [::1]:9090")
-    return bare, int(port)
 
 
 def watch_mirror(

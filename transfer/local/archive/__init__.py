@@ -1,0 +1,1 @@
+"""Tar archives: OCI layouts in a tar, and what `docker save` writes."""

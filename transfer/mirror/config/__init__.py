@@ -1,0 +1,1 @@
+"""A mirror's configuration: this project's format, skopeo's and regsync's."""

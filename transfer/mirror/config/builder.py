@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transfer.mirror.config.checks import check_mapping, check_numbers, check_registry, clashes
-from transfer.mirror.config.diagnostics import Diagnostic, Path
 from transfer.mirror.config.settings import MirrorConfig, MirrorRule, RegistryConfig
+from transfer.mirror.diagnostics import Diagnostic, Path
 
 # What a configuration says of all mappings and registries together.
 SETTINGS = ("jobs", "max_bandwidth", "hub_reserve", "watch")

@@ -7,10 +7,10 @@ from typing import Any
 
 from transfer.endpoints.locations import EcrLocation, read_repository
 from transfer.errors import InvalidConfig, InvalidReference
-from transfer.mirror.config.diagnostics import Diagnostic, Path, spelled
 from transfer.mirror.config.references import SourceSpec, TargetTemplate, check_backup, parse_source, parse_target
 from transfer.mirror.config.schedule import check_watch
 from transfer.mirror.config.settings import CreateRepository, MirrorConfig, MirrorRule, Prune, RegistryConfig
+from transfer.mirror.diagnostics import Diagnostic, Path, spelled
 from transfer.mirror.select.filters import known, mistakes
 from transfer.mirror.select.patterns import glob_or_expression
 from transfer.model.platform import parse_platform

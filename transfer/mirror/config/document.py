@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from transfer.mirror.config.diagnostics import Diagnostic, Path
+from transfer.mirror.diagnostics import Diagnostic, Path
 
 _MOST_VALUES = 100_000
 _DEEPEST = 50

@@ -15,13 +15,13 @@ from typing import Any, Literal
 
 from transfer.errors import InvalidConfig
 from transfer.mirror.config.builder import ConfigBuilder
-from transfer.mirror.config.diagnostics import Diagnostic, spelled
 from transfer.mirror.config.document import Document, read_document
 from transfer.mirror.config.foreign.regsync import RegsyncReader
 from transfer.mirror.config.foreign.skopeo import read_skopeo
 from transfer.mirror.config.native import read_own, write_own
 from transfer.mirror.config.reader import located
 from transfer.mirror.config.settings import MirrorConfig
+from transfer.mirror.diagnostics import Diagnostic, spelled
 
 __all__ = ["ConfigReport", "Format", "check_config", "load_config", "write_own"]
 

@@ -13,10 +13,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from transfer.mirror.config.diagnostics import Diagnostic, Path
 from transfer.mirror.config.document import Document
 from transfer.mirror.config.settings import FilePath, Policy, Secret, Size
 from transfer.mirror.config.variables import VARIABLE, variables_of
+from transfer.mirror.diagnostics import Diagnostic, Path
 from transfer.model.size import parse_size
 
 S = TypeVar("S", bound=msgspec.Struct)

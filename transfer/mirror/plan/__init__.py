@@ -1,0 +1,1 @@
+"""What there is at sources and targets, and what must be copied."""

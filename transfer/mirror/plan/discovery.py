@@ -14,7 +14,7 @@ from transfer.errors import NotFound, Side, TransferError
 from transfer.mirror.config.references import SourceSpec
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.planning import PlannedImage
-from transfer.mirror.run.registry_access import Accesses
+from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.select.filters import RepositoryFilter, known, select, select_repositories
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference

@@ -1,0 +1,1 @@
+"""One run of a mirror: jobs, pruning and the report."""

@@ -26,8 +26,8 @@ from transfer.mirror.config.settings import MirrorConfig
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.discovery import Discovery, Held
 from transfer.mirror.plan.planning import Claims, PlannedImage, images_of, must_copy
-from transfer.mirror.plan.prune import Pruner, Scope
-from transfer.mirror.run.registry_access import Accesses, settings_of
+from transfer.mirror.plan.registry_access import Accesses, settings_of
+from transfer.mirror.run.prune import Pruner, Scope
 from transfer.mirror.run.report import ImageReport, MirrorReport
 from transfer.mirror.run.report_builder import ReportBuilder
 from transfer.model.digest import Digest

@@ -1,0 +1,1 @@
+"""Which repositories and tags are taken: filters, patterns and version ranges."""

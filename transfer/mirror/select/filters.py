@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from transfer.mirror.config.diagnostics import Diagnostic
+from transfer.mirror.diagnostics import Diagnostic
 from transfer.mirror.select.patterns import Matcher, expression, glob, glob_or_expression
 from transfer.mirror.select.versions import Range, natural, parse_version
 

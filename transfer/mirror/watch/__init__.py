@@ -1,0 +1,1 @@
+"""A mirror that runs again and again: schedule, reloading, health and metrics."""

@@ -14,7 +14,7 @@ from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import InvalidConfig
 from transfer.mirror.config.schedule import check_watch
 from transfer.mirror.config.settings import MirrorConfig
-from transfer.mirror.run.registry_access import Accesses
+from transfer.mirror.plan.registry_access import Accesses
 
 # What a file's change is told by: where it lies, its size, and when it was written.
 _Print = tuple[int, int, int]

@@ -12,11 +12,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from transfer.attribution import attributed_to
 from transfer.concurrency.limits import SingleFlight
 from transfer.concurrency.retry import Retrier
 from transfer.engine.protocols import Source
-from transfer.errors import InvalidManifest, NotFound, RateLimited, RegistryError, Unauthorized
+from transfer.errors import InvalidManifest, NotFound, RateLimited, RegistryError, Unauthorized, attributed_to
 from transfer.events import Observer, Requested
 from transfer.http.blob_stream import BlobStream, range_header
 from transfer.http.headers import retry_after

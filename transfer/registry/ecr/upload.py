@@ -110,8 +110,8 @@ class LayerUpload:
         largest = session.part_size * upload_decisions.MOST_PARTS
         if self._layer.size > largest:
             raise InvalidManifest(
-                f"blob {self._layer.digest}: {self._layer.size} bytes is more than ECR takes ({upload_decisions.MOST_PARTS} parts "
-                f"of {session.part_size} bytes, {largest} in all); split the layer",
+                f"blob {self._layer.digest}: {self._layer.size} bytes is more than ECR takes ("
+                f"{upload_decisions.MOST_PARTS} parts of {session.part_size} bytes, {largest} in all); split the layer",
                 side="target",
             )
         return session

@@ -19,11 +19,11 @@ from transfer.auth.credentials import Anonymous, Login, Logins
 from transfer.auth.tokens import Authenticator, TokenScope
 from transfer.concurrency.limits import BandwidthLimiter
 from transfer.errors import ConnectionFailed, RegistryError
+from transfer.http.oci_errors import error_of, is_expired
 from transfer.http.request_body import BlobBody, RequestBody
 from transfer.http.route import SYSTEM_TLS, Tls
 from transfer.http.transport import HttpRequest, HttpResponse, StreamedResponse, Transport, origin
 from transfer.model.reference import DOCKER_HUB
-from transfer.registry.oci.errors import error_of, is_expired
 from transfer.registry.oci.response_headers import origin_of, resolve_url
 
 _DOCKER_HUB_HOST = "registry-1.docker.io"

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 
-from transfer.attribution import attributed_to
-from transfer.errors import InvalidDigest, InvalidManifest, InvalidReference, NotFound
+from transfer.errors import InvalidDigest, InvalidManifest, InvalidReference, NotFound, attributed_to
 from transfer.http.blob_stream import BlobStream
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest

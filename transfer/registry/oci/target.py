@@ -11,11 +11,10 @@ from contextlib import suppress
 from msgspec import UnsetType
 from msgspec.structs import replace
 
-from transfer.attribution import attributed_to
 from transfer.concurrency.tasks import gather, task_group
 from transfer.engine.blob_reader import HELD_BYTES
 from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
-from transfer.errors import TagImmutable, TransferError
+from transfer.errors import TagImmutable, TransferError, attributed_to
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest

@@ -15,12 +15,12 @@ import msgspec
 
 from transfer.endpoints.locations import EcrLocation, read_repository
 from transfer.mirror.config.builder import ConfigBuilder
-from transfer.mirror.config.diagnostics import Path
 from transfer.mirror.config.foreign import gotemplate
 from transfer.mirror.config.foreign.regsync_file import LEFT_OUT, REFUSED, Cred, Defaults, Sync, Tags, known_apart
 from transfer.mirror.config.reader import Reader
 from transfer.mirror.config.settings import MirrorRule, RegistryConfig
 from transfer.mirror.config.variables import escape
+from transfer.mirror.diagnostics import Path
 from transfer.mirror.select.filters import RepositoryFilter, TagFilter
 
 _TOP = ("version", "creds", "defaults", "sync")

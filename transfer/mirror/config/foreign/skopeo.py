@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from transfer.mirror.config.builder import ConfigBuilder
-from transfer.mirror.config.diagnostics import Path
 from transfer.mirror.config.reader import Reader
 from transfer.mirror.config.settings import FilePath, MirrorRule, RegistryConfig
 from transfer.mirror.config.variables import escape
+from transfer.mirror.diagnostics import Path
 from transfer.mirror.select.filters import TagFilter
 
 

@@ -19,7 +19,7 @@ from transfer.mirror.config.references import TargetTemplate
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.discovery import Discovery
 from transfer.mirror.plan.planning import Claims, PlannedImage, needed_by, pruning
-from transfer.mirror.run.registry_access import Accesses
+from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.run.report import Status
 from transfer.mirror.run.report_builder import ReportBuilder
 from transfer.model.digest import Digest

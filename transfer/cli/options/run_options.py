@@ -1,0 +1,93 @@
+"""The options of `transfer mirror` that say how a run goes and what it tells."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transfer.cli.options.common import AwsOptions, Parsed
+
+if TYPE_CHECKING:
+    from transfer.config import TransferConfig
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """
+    Host and port of `HOST:PORT`; an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    is_port = port.isascii() and port.isdigit() and int(port) <= 65535
+    if not bare or not is_port or (":" in host and bare == host):
+        raise ValueError(f"{text!r} is not HOST:PORT, as in 127.0.0.1:9090 or [::1]:9090")
+    return bare, int(port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a mirror runs, and what it says."""
+
+    jobs: int | None
+    fail_fast: bool
+    dry_run: bool
+    failures: Path | None
+    report: Path | None
+    grace: float
+    quiet: bool
+    as_json: bool
+    watch: str | None
+    listen: tuple[str, int] | None
+    config: "TransferConfig"
+    aws: AwsOptions
+
+
+RUN_OPTIONS = (
+    click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Images at once.  [default: 16]"),
+    click.option("--fail-fast", is_flag=True, help="Begin no further image after the first one that failed."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Check everything, show what would move and how long quotas make it, and write nothing.",
+    ),
+    click.option(
+        "--failures",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Leave there what failed; if it already holds something, do only that.",
+    ),
+    click.option(
+        "--report",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Write the report there too, as JSON.",
+    ),
+    click.option(
+        "--grace",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="What images in work have to end after SIGINT or SIGTERM.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
+    click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."),
+    click.option(
+        "--watch",
+        is_flag=False,
+        flag_value="",
+        metavar="[INTERVAL|CRON]",
+        help="Go on: every 30m, or by five fields of cron as '15 3 * * *'; alone, when the file says.",
+    ),
+    click.option(
+        "--listen",
+        type=Parsed("address", parse_address),
+        metavar="HOST:PORT",
+        help="With --watch: answer /healthz, /readyz and /metrics there.",
+    ),
+)
+
+RUN_OPTION_NAMES = [name for name in RunOptions.__dataclass_fields__ if name not in ("aws", "config")]
