@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.images import ImageBuilder
+from tests.support.images import ImageBuilder
 
 if TYPE_CHECKING:
-    from tests.behind_peer import Site
+    from tests.support.behind_peer import Site
     from transfer.registry.ecr.aws import AwsSession
     from transfer.server import Server
 
@@ -79,7 +79,7 @@ async def server() -> AsyncIterator["Server"]:
 @pytest.fixture(scope="session")
 def aws_session() -> "AwsSession":
     """What botocore resolves, once for all tests; a test that changes it changes a copy."""
-    from tests.behind_peer import KEYS  # noqa: PLC0415 - as above, and botocore takes a while too
+    from tests.support.behind_peer import KEYS  # noqa: PLC0415 - as above, and botocore takes a while too
     from transfer.registry.ecr.aws import AwsSession  # noqa: PLC0415
 
     return asyncio.run(AwsSession.load(KEYS))
@@ -88,7 +88,7 @@ def aws_session() -> "AwsSession":
 @pytest_asyncio.fixture
 async def site(tmp_path: Path, aws_session: "AwsSession") -> AsyncIterator["Site"]:
     """A repository of the embedded registry behind a peer that can get in the way."""
-    from tests.behind_peer import opened  # noqa: PLC0415 - as above
+    from tests.support.behind_peer import opened  # noqa: PLC0415 - as above
 
     async with opened(tmp_path, aws_session) as opened_site:
         yield opened_site

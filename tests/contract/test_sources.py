@@ -12,9 +12,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from tests.archives import Saved, docker_archive, expected_image, layer_content, tar_of_folder
-from tests.distribution_ends import SERVER_LOGIN, opened
-from tests.images import ARTIFACT, BuiltImage, ImageBuilder
+from tests.support.archives import Saved, docker_archive, expected_image, layer_content, tar_of_folder
+from tests.support.distribution_ends import SERVER_LOGIN, opened
+from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Server
 from transfer.engine.protocols import BlobContext, Source
 from transfer.errors import ContentMismatch, InvalidManifest, TransferError

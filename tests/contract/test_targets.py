@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from tests.distribution_ends import SERVER_LOGIN, opened
-from tests.images import ARTIFACT, BuiltImage, ImageBuilder, blob_file
+from tests.support.distribution_ends import SERVER_LOGIN, opened
+from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder, blob_file
 from transfer import AwsCredentials, Server, TransferConfig, open_ecr
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier

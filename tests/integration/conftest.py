@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.command import Command, served
+from tests.support.command import Command, served
 
 if TYPE_CHECKING:
     from transfer.server import Server

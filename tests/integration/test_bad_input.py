@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command
-from tests.images import BuiltImage, ImageBuilder, encode
+from tests.support.command import Command
+from tests.support.images import BuiltImage, ImageBuilder, encode
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.server import Server
 

@@ -7,11 +7,11 @@ from copy import copy
 
 import pytest
 
-from tests.clock import Time
-from tests.command import Command
-from tests.copying import copy_image, new_sharing
-from tests.distribution_ends import SERVER_LOGIN, Registry, opened
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.clock import Time
+from tests.support.command import Command
+from tests.support.copying import copy_image, new_sharing
+from tests.support.distribution_ends import SERVER_LOGIN, Registry, opened
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Engine, Server, TransferConfig
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.processes import link_before
 from benchmarks.values import Link
-from tests.command import served
+from tests.support.command import served
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.behind_peer import PART, Site, starting
-from tests.images import ImageBuilder
-from tests.peer.interposer import Members, refusal
+from tests.support.behind_peer import PART, Site, starting
+from tests.support.images import ImageBuilder
+from tests.support.interposer import Members, refusal
 from transfer import Engine
 from transfer.events import Event, Retrying
 

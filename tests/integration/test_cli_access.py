@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command, served
-from tests.images import ImageBuilder
+from tests.support.command import Command, served
+from tests.support.images import ImageBuilder
 from transfer.server import Server
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.command import Command
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.command import Command
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer.model.digest import Digest
 from transfer.server import Server
 

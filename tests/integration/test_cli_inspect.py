@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.command import Command
-from tests.images import ARTIFACT, BuiltImage, ImageBuilder
+from tests.support.command import Command
+from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Server
 from transfer.model.descriptor import OCI_MANIFEST
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command, served, started
-from tests.documented import REGSYNC, SKOPEO
-from tests.images import ImageBuilder
+from tests.support.command import Command, served, started
+from tests.support.documented import REGSYNC, SKOPEO
+from tests.support.images import ImageBuilder
 from transfer.server import Server
 
 LOGIN = ("--src-creds", "transfer:transfer", "--dest-creds", "transfer:transfer")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command, served
-from tests.images import ImageBuilder
-from tests.mirrors import writes
+from tests.support.command import Command, served
+from tests.support.images import ImageBuilder
+from tests.support.mirrors import writes
 from transfer.server import Server
 
 LOGIN = ("--src-creds", "transfer:transfer")

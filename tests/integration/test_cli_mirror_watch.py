@@ -12,8 +12,8 @@ from typing import IO
 
 import pytest
 
-from tests.command import Command, served, started
-from tests.images import ImageBuilder
+from tests.support.command import Command, served, started
+from tests.support.images import ImageBuilder
 from transfer.cli.options.run_options import parse_address
 
 

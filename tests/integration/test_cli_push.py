@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command, started
-from tests.images import ImageBuilder
+from tests.support.command import Command, started
+from tests.support.images import ImageBuilder
 from transfer.server import Server
 
 MIB = 1024 * 1024

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.command import Command
-from tests.images import ImageBuilder
+from tests.support.command import Command
+from tests.support.images import ImageBuilder
 
 
 @pytest.fixture

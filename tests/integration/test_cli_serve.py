@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from tests.command import Command, exported, started
+from tests.support.command import Command, exported, started
 
 
 @pytest.fixture

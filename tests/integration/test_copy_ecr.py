@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from tests.images import ARTIFACT, BuiltImage, ImageBuilder
+from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, InvalidReference, NotFound, Server, TransferConfig, open_ecr
 from transfer.concurrency.retry import Retrier
 from transfer.http.transport import Transport

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError, copy_image, pull_image, push_image
 from transfer.endpoints.registry_access import RegistryAccess
 

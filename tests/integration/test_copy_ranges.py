@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.processes import link_before
 from benchmarks.values import Link
-from tests.images import ImageBuilder
+from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.http.ranges import RANGE

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.images import ImageBuilder
+from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, RepositorySettings, Server, TransferConfig, TransferError, open_ecr
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.mirror import CreateRepository, MirrorConfig, MirrorReport, MirrorRule, RegistryConfig, mirror

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import started
+from tests.support.command import started
 from transfer.cli.commands.demo.build import build_image
 from transfer.cli.commands.demo.machine import Tree
 from transfer.cli.commands.demo.process import Command, surrounded

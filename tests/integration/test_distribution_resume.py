@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.breaking_source import BreakingSource
-from tests.distribution_ends import SERVER_LOGIN, opened
-from tests.images import ImageBuilder
+from tests.support.breaking_source import BreakingSource
+from tests.support.distribution_ends import SERVER_LOGIN, opened
+from tests.support.images import ImageBuilder
 from transfer import Server
 from transfer.engine.protocols import BlobContext
 from transfer.errors import ConnectionFailed

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from tests.images import ImageBuilder
-from tests.peer.scripted import answer, scripted
+from tests.support.images import ImageBuilder
+from tests.support.scripted import answer, scripted
 from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError
 from transfer.endpoints.registry_access import RegistryAccess
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.peer.scripted import answer, scripted
+from tests.support.scripted import answer, scripted
 from transfer import AwsCredentials, Server, open_ecr
 from transfer.errors import CredentialsMissing
 from transfer.registry.ecr.token_login import EcrLogins

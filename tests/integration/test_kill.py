@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.kills import LOGIN, LOGINS, Arrived, Killer, assert_whole, host
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.kills import LOGIN, LOGINS, Arrived, Killer, assert_whole, host
 from transfer import Engine, Server
 
 MIB = 1024 * 1024

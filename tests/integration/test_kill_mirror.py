@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.kills import LOGIN, LOGINS, Arrived, Killer, assert_whole, host
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.kills import LOGIN, LOGINS, Arrived, Killer, assert_whole, host
 from transfer import Engine, Server, TransferConfig
 from transfer.server import RequestRecord
 

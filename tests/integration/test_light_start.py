@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import ImageBuilder
+from tests.support.images import ImageBuilder
 from transfer import Server
 
 # What only a terminal, a file of formats, a regular expression of tags, an archive, a server or ECR needs.
@@ -20,7 +20,7 @@ HEAVY = (
         "transfer.endpoints.ecr",
         "transfer.local.archive.tar",
     ),
-    *("transfer.mirror.watch.metrics", "transfer.mirror.watch.watcher", "transfer.server", "uvloop"),
+    *("transfer.mirror.watcher.metrics", "transfer.mirror.watcher.loop", "transfer.server", "uvloop"),
 )
 PROGRAM = f"""
 import sys

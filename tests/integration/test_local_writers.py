@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import BuiltImage, ImageBuilder, blob_file
-from tests.local_writer import MIB, copy
+from tests.support.images import BuiltImage, ImageBuilder, blob_file
+from tests.support.local_writer import MIB, copy
 from transfer.errors import InvalidLayout
 from transfer.local.archive.oci_source import OciArchiveSource
 from transfer.local.layout.source import LayoutSource
@@ -26,7 +26,16 @@ def start() -> Iterator[Callable[..., Started]]:
 
     def start_(kind: str, image: BuiltImage, path: Path, *slow: str) -> Started:
         assert image.tag is not None
-        command = [sys.executable, "-m", "tests.local_writer", kind, str(image.path), image.tag, str(path), *slow]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.local_writer",
+            kind,
+            str(image.path),
+            image.tag,
+            str(path),
+            *slow,
+        ]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         started.append(process)
         return process

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import ImageBuilder
-from tests.kills import LOGIN, host
+from tests.support.images import ImageBuilder
+from tests.support.kills import LOGIN, host
 from transfer import Engine, Server, TransferConfig
 from transfer.config import MIB
 
@@ -32,7 +32,7 @@ async def test_two_hundred_copies_at_once_keep_to_the_formula_and_leave_nothing(
             pushes = (engine.push(one.source, f"{host(origin)}/app:{one.tag}", target_access=LOGIN) for one in images)
             await asyncio.gather(*pushes)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.many_copies", f"{host(origin)}/app:v0", host(server), str(COPIES)),
+            *(sys.executable, "-m", "tests.support.many_copies", f"{host(origin)}/app:v0", host(server), str(COPIES)),
             env={**os.environ, "TMPDIR": str(temporary)},
             cwd=ROOT,
             stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.processes import link_before
 from benchmarks.values import Link
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Server, TransferConfig
 from transfer.http.ranges import RANGE
 

@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.mirrors import FAST, LOGIN, asked, host
-from tests.v2_calls import V2
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.mirrors import FAST, LOGIN, asked, host
+from tests.support.v2_calls import V2
 from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, open_ecr
 from transfer.job import Destination, Job
 from transfer.mirror import (

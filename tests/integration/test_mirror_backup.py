@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.images import ImageBuilder
-from tests.mirrors import MirrorSite, asked, writes
+from tests.support.images import ImageBuilder
+from tests.support.mirrors import MirrorSite, asked, writes
 from transfer import Server
 from transfer.mirror import CreateRepository
 

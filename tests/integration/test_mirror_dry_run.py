@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.images import ImageBuilder
-from tests.mirrors import LOGIN, MirrorSite, asked, host, writes
+from tests.support.images import ImageBuilder
+from tests.support.mirrors import LOGIN, MirrorSite, asked, host, writes
 from transfer import Engine, InvalidConfig, Server, TransferConfig
 from transfer.config import MIB
 from transfer.job import Destination, Job

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
-from tests.images import ImageBuilder
+from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
 from transfer.concurrency.tasks import gather
 from transfer.mirror import CreateRepository, MirrorConfig, MirrorRule, mirror

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.mirrors import LOGIN, MirrorSite, asked, host, writes
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.mirrors import LOGIN, MirrorSite, asked, host, writes
 from transfer import AwsCredentials, Server, open_ecr
 from transfer.mirror import CreateRepository, ImageReport, MirrorReport, MirrorRule, Prune, TagFilter
 from transfer.mirror.run.run import MirrorRun

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.mirrors import LOGIN, MirrorSite, asked, host
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.mirrors import LOGIN, MirrorSite, asked, host
 from transfer import Server
 from transfer.mirror import CreateRepository, MirrorRule, TagFilter
 

@@ -6,7 +6,7 @@ from copy import copy
 
 import pytest
 
-from tests.images import ImageBuilder
+from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier

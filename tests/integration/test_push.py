@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer import (
     AwsCredentials,
     ContentMismatch,

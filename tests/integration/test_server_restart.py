@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server_calls import Calls, Refused, begin_part, digest_of
+from tests.support.server_calls import Calls, Refused, begin_part, digest_of
 from transfer.errors import InvalidConfig
 from transfer.server import Server
 

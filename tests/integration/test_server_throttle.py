@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.command import started
-from tests.server_calls import Calls, Refused
-from tests.v2_calls import V2
+from tests.support.command import started
+from tests.support.server_calls import Calls, Refused
+from tests.support.v2_calls import V2
 from transfer.server import Server
 
 REFUSED = {"__type": "ThrottlingException", "message": "Rate exceeded"}

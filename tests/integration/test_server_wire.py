@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.server_calls import PREFIX, Calls, Refused, begin_part, digest_of
+from tests.support.server_calls import PREFIX, Calls, Refused, begin_part, digest_of
 from transfer.server import RequestRecord, Server
 
 MIB = 1024 * 1024

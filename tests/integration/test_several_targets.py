@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.relay import relay
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.relay import relay
 from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, TransferError
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.engine.result import PushResult

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.behind_peer import PART, Site
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.behind_peer import PART, Site
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer.events import Event, Notice
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.v2_calls import V2, digest_of
+from tests.support.v2_calls import V2, digest_of
 from transfer.server import Server
 
 CONTENT = bytes(range(256)) * 8

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.v2_calls import V2, descriptor, digest_of, image, index
+from tests.support.v2_calls import V2, descriptor, digest_of, image, index
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.server import Server
 

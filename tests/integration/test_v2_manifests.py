@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.v2_calls import V2, descriptor, digest_of, image, index
+from tests.support.v2_calls import V2, descriptor, digest_of, image, index
 from transfer.model.descriptor import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from transfer.server import Server
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.server_calls import Calls, Refused
-from tests.v2_calls import V2, digest_of, image
+from tests.support.server_calls import Calls, Refused
+from tests.support.v2_calls import V2, digest_of, image
 from transfer.server import Server
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.v2_calls import V2, digest_of
+from tests.support.v2_calls import V2, digest_of
 from transfer.server import RequestRecord, Server
 
 MIB = 1024 * 1024

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import boto3
 import pytest
 
-from tests.boto3_ecr import Ecr
+from tests.support.boto3_ecr import Ecr
 from transfer.server import Server
 
 

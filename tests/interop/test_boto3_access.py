@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.boto3_ecr import Ecr, digest_of, fetch
+from tests.support.boto3_ecr import Ecr, digest_of, fetch
 from transfer.server import Server
 
 

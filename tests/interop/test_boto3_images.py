@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.boto3_ecr import OCI_INDEX, OCI_MANIFEST, Ecr, digest_of, index, manifest
+from tests.support.boto3_ecr import OCI_INDEX, OCI_MANIFEST, Ecr, digest_of, index, manifest
 
 
 async def test_an_image_comes_back_byte_for_byte(ecr: Ecr) -> None:

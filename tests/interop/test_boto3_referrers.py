@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.boto3_ecr import OCI_MANIFEST, Ecr, digest_of, manifest
+from tests.support.boto3_ecr import OCI_MANIFEST, Ecr, digest_of, manifest
 
 SIGNATURE, SBOM = "application/vnd.example.signature", "application/vnd.example.sbom"
 

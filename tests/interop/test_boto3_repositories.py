@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.boto3_ecr import ACCOUNT, POLICY, Ecr
+from tests.support.boto3_ecr import ACCOUNT, POLICY, Ecr
 from transfer.server import Server
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.boto3_ecr import ACCOUNT, MIB, Ecr, digest_of
+from tests.support.boto3_ecr import ACCOUNT, MIB, Ecr, digest_of
 from transfer.server import Server
 
 

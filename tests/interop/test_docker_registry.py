@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.breaking_source import BreakingSource
-from tests.copying import copy_image, new_sharing
-from tests.distribution_ends import Registry, opened
-from tests.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.images import BuiltImage, ImageBuilder
-from tests.kills import assert_whole, start
+from tests.support.breaking_source import BreakingSource
+from tests.support.copying import copy_image, new_sharing
+from tests.support.distribution_ends import Registry, opened
+from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.kills import assert_whole, start
 from transfer.concurrency.limits import Limits
 from transfer.engine.protocols import BlobContext, Source
 from transfer.errors import BlobUnknown, ConnectionFailed, NotFound

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.distribution_ends import opened
-from tests.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.distribution_ends import opened
+from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
 from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, mirror
 

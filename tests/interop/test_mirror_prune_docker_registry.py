@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
 from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, Prune, TagFilter, mirror
 

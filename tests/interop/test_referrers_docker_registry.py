@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.copying import copy_image, new_sharing
-from tests.distribution_ends import Registry, opened
-from tests.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.images import ARTIFACT, BuiltImage, ImageBuilder
+from tests.support.copying import copy_image, new_sharing
+from tests.support.distribution_ends import Registry, opened
+from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
+from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
 from transfer.engine.protocols import Source
 from transfer.local.layout.source import LayoutSource

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.archives import layer_content, packed, sha256
-from tests.images import BuiltImage, ImageBuilder, blob_file
-from tests.local_writer import copy
+from tests.support.archives import layer_content, packed, sha256
+from tests.support.images import BuiltImage, ImageBuilder, blob_file
+from tests.support.local_writer import copy
 from transfer.engine.protocols import Source
 from transfer.local.archive.docker_source import DockerArchiveSource
 from transfer.local.archive.oci_source import OciArchiveSource

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from tests.command import exported, served, started
-from tests.images import BuiltImage, ImageBuilder, blocks
+from tests.support.command import exported, served, started
+from tests.support.images import BuiltImage, ImageBuilder, blocks
 
 if TYPE_CHECKING:
     from transfer.server import Server

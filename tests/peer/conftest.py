@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.peer.quirky import QuirkyRegistry, quirky
-from tests.peer.uploads import MIB
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.quirky import QuirkyRegistry, quirky
+from tests.support.uploads import MIB
 from transfer.model.descriptor import Descriptor
 
 

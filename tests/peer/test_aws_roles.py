@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 import pytest
 import pytest_asyncio
 
-from tests.images import ImageBuilder
-from tests.peer.scripted import Peer, Step, answer, scripted
+from tests.support.images import ImageBuilder
+from tests.support.scripted import Peer, Step, answer, scripted
 from transfer import AwsCredentials, CredentialsMissing, Engine, InvalidConfig, Server, TransferConfig, Unauthorized
 from transfer.api import CopyOptions
 from transfer.endpoints.registry_access import RegistryAccess

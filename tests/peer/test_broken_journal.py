@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.behind_peer import PART, Site
-from tests.images import ImageBuilder
+from tests.support.behind_peer import PART, Site
+from tests.support.images import ImageBuilder
 from transfer.events import Event, Notice
 from transfer.state.journal import UploadState
 

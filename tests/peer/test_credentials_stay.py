@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.distribution_ends import opened
-from tests.images import ImageBuilder
-from tests.peer.quirky import QuirkyRegistry, kind, method_of, on, quirky
-from tests.peer.scripted import Arrived, Step, answer, scripted
+from tests.support.distribution_ends import opened
+from tests.support.images import ImageBuilder
+from tests.support.quirky import QuirkyRegistry, kind, method_of, on, quirky
+from tests.support.scripted import Arrived, Step, answer, scripted
 from transfer import Engine, Server, TransferConfig
 from transfer.auth.credentials import FixedLogin, Login
 from transfer.endpoints.registry_access import RegistryAccess

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.images import BuiltImage
-from tests.peer.quirky import on, quirky, refuse
-from tests.peer.scripted import answer
-from tests.peer.uploads import MIB, push
+from tests.support.images import BuiltImage
+from tests.support.quirky import on, quirky, refuse
+from tests.support.scripted import answer
+from tests.support.uploads import MIB, push
 from transfer.errors import ContentMismatch
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor

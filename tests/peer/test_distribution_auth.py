@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.distribution_ends import CONFIG, opened
-from tests.peer.scripted import Arrived, Peer, Step, answer, scripted
+from tests.support.distribution_ends import CONFIG, opened
+from tests.support.scripted import Arrived, Peer, Step, answer, scripted
 from transfer.auth.credentials import Anonymous, FixedLogin, Login, Logins
 from transfer.auth.tokens import Authenticator, TokenScope
 from transfer.concurrency.tasks import gather

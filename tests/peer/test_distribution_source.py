@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from tests.distribution_ends import CONFIG, Registry, opened
-from tests.images import BuiltImage, ImageBuilder, encode
-from tests.peer.quirky import QuirkyRegistry, error, method_of, on, quirky, refuse
-from tests.peer.scripted import Arrived, Step, answer, scripted
+from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.images import BuiltImage, ImageBuilder, encode
+from tests.support.quirky import QuirkyRegistry, error, method_of, on, quirky, refuse
+from tests.support.scripted import Arrived, Step, answer, scripted
 from transfer.auth.credentials import FixedLogin, Login
 from transfer.errors import (
     ConnectionFailed,

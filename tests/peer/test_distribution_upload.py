@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.breaking_source import BreakingSource
-from tests.distribution_ends import opened
-from tests.images import BuiltImage, ImageBuilder
-from tests.peer.quirky import method_of, on, quirky, refuse
-from tests.peer.scripted import Arrived, Step, answer, cut, drop
-from tests.peer.uploads import CHUNK, MIB, PLAIN, push
+from tests.support.breaking_source import BreakingSource
+from tests.support.distribution_ends import opened
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.quirky import method_of, on, quirky, refuse
+from tests.support.scripted import Arrived, Step, answer, cut, drop
+from tests.support.uploads import CHUNK, MIB, PLAIN, push
 from transfer.engine.protocols import BlobContext, BlobSent
 from transfer.errors import ConnectionFailed, InvalidLayout, RegistryError, Unauthorized, UploadLost
 from transfer.events import BlobProgress, Event, Notice

@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore.model import OperationModel
 
-from tests.peer.scripted import Peer, Step, answer, cut, drop, scripted, slow
+from tests.support.scripted import Peer, Step, answer, cut, drop, scripted, slow
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.clock import Time
-from tests.distribution_ends import CONFIG, opened
-from tests.images import ImageBuilder, blob_file
-from tests.peer.quirky import quirky
-from tests.peer.scripted import Arrived, Peer, Step, answer, broken_off, scripted
+from tests.support.clock import Time
+from tests.support.distribution_ends import CONFIG, opened
+from tests.support.images import ImageBuilder, blob_file
+from tests.support.quirky import quirky
+from tests.support.scripted import Arrived, Peer, Step, answer, broken_off, scripted
 from transfer.auth.credentials import FixedLogin, Login
 from transfer.concurrency.limits import BandwidthLimiter, Limits
 from transfer.concurrency.retry import Retrier

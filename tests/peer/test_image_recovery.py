@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.behind_peer import PART, Site
-from tests.images import ImageBuilder
-from tests.peer.interposer import Members, refusal
+from tests.support.behind_peer import PART, Site
+from tests.support.images import ImageBuilder
+from tests.support.interposer import Members, refusal
 from transfer import BlobUnknown, TagImmutable
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.distribution_ends import opened
-from tests.images import ImageBuilder
-from tests.peer.scripted import Arrived, Step, answer, scripted
+from tests.support.distribution_ends import opened
+from tests.support.images import ImageBuilder
+from tests.support.scripted import Arrived, Step, answer, scripted
 from transfer import AwsCredentials, Engine, Server, TagImmutable, TransferConfig, open_ecr
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.model.digest import Digest

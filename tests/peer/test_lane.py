@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import ImageBuilder
-from tests.peer.quirky import on, quirky
-from tests.peer.scripted import Arrived, Step, answer, cut, deaf, drop, early, hasty, scripted, slow
-from tests.peer.uploads import push
+from tests.support.images import ImageBuilder
+from tests.support.quirky import on, quirky
+from tests.support.scripted import Arrived, Step, answer, cut, deaf, drop, early, hasty, scripted, slow
+from tests.support.uploads import push
 from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader
 from transfer.errors import ConnectionFailed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peer.scripted import Arrived, Step, answer, scripted
+from tests.support.scripted import Arrived, Step, answer, scripted
 from transfer import AwsCredentials, Engine, InvalidConfig, InvalidReference, Server, TransferConfig
 from transfer.auth.login_status import LoginStatus, State, Tried
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess

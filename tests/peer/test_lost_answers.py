@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.behind_peer import PART, Site
-from tests.images import ImageBuilder
+from tests.support.behind_peer import PART, Site
+from tests.support.images import ImageBuilder
 from transfer.events import Retrying
 
 

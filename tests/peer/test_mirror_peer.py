@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.images import BuiltImage, ImageBuilder
-from tests.peer.quirky import QuirkyRegistry, on, quirky, refuse
-from tests.peer.scripted import Arrived, answer
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.quirky import QuirkyRegistry, on, quirky, refuse
+from tests.support.scripted import Arrived, answer
 from transfer import TransferConfig
 from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, TagFilter, mirror
 from transfer.mirror.run.run import MirrorRun

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.distribution_ends import CONFIG, opened
-from tests.peer.scripted import Arrived, Step, answer, broken_off, drop, gibberish, scripted, stall
+from tests.support.distribution_ends import CONFIG, opened
+from tests.support.scripted import Arrived, Step, answer, broken_off, drop, gibberish, scripted, stall
 from transfer.concurrency.retry import Retrier
 from transfer.errors import ConnectionFailed
 from transfer.http.route import Tls

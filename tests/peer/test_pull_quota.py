@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clock import Time
-from tests.command import started
-from tests.distribution_ends import CONFIG, Registry, opened
-from tests.images import encode
-from tests.peer.scripted import Arrived, Peer, Step, answer, listening
+from tests.support.clock import Time
+from tests.support.command import started
+from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.images import encode
+from tests.support.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, RateLimited, TransferConfig
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import PULLS_RESERVED

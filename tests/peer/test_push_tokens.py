@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.distribution_ends import CONFIG, Registry, opened
-from tests.images import BuiltImage, ImageBuilder
-from tests.peer.quirky import QuirkyRegistry, kind, method_of, quirky
-from tests.peer.scripted import Arrived, Peer, Step, answer, listening
+from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.images import BuiltImage, ImageBuilder
+from tests.support.quirky import QuirkyRegistry, kind, method_of, quirky
+from tests.support.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, Preview, TransferConfig
 from transfer.auth.credentials import Anonymous
 from transfer.auth.tokens import Authenticator, TokenScope

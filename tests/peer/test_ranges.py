@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from tests.distribution_ends import CONFIG, Registry, opened
-from tests.peer.quirky import QuirkyRegistry, on, quirky
-from tests.peer.scripted import Arrived, Step, answer
+from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.quirky import QuirkyRegistry, on, quirky
+from tests.support.scripted import Arrived, Step, answer
 from transfer.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError, TransferError
 from transfer.http.ranges import MOST_STREAMS, PIECE, RANGE

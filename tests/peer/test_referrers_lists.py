@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.distribution_ends import Registry, opened
-from tests.images import ARTIFACT, OCI_EMPTY, encode
-from tests.peer.quirky import QuirkyRegistry, on, refuse
-from tests.peer.scripted import answer, stall
+from tests.support.distribution_ends import Registry, opened
+from tests.support.images import ARTIFACT, OCI_EMPTY, encode
+from tests.support.quirky import QuirkyRegistry, on, refuse
+from tests.support.scripted import answer, stall
 from transfer.errors import InvalidManifest, TagImmutable
 from transfer.model.descriptor import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.behind_peer import PART, Site, starting
-from tests.images import ImageBuilder
-from tests.peer.interposer import refusal
-from tests.peer.scripted import Arrived, Step, answer
+from tests.support.behind_peer import PART, Site, starting
+from tests.support.images import ImageBuilder
+from tests.support.interposer import refusal
+from tests.support.scripted import Arrived, Step, answer
 from transfer import RateLimited, RegistryError
 from transfer.events import Event, Retrying
 

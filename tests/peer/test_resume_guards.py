@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from tests.behind_peer import PART, Site
-from tests.images import BuiltImage, ImageBuilder
+from tests.support.behind_peer import PART, Site
+from tests.support.images import BuiltImage, ImageBuilder
 from transfer import ContentMismatch, TransferError
 from transfer.events import Event, Notice
 from transfer.state.journal import UploadState

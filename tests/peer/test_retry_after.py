@@ -7,8 +7,8 @@ from email.utils import formatdate
 
 import pytest
 
-from tests.distribution_ends import CONFIG, opened
-from tests.peer.scripted import Step, answer, scripted
+from tests.support.distribution_ends import CONFIG, opened
+from tests.support.scripted import Step, answer, scripted
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.http.transport import Transport

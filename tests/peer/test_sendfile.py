@@ -13,11 +13,11 @@ from typing import BinaryIO, cast
 import pytest
 import uvloop
 
-from tests.breaking_source import BreakingSource
-from tests.images import ImageBuilder
-from tests.peer.quirky import quirky
-from tests.peer.scripted import Arrived, Step, answer, cut, deaf, early, hasty, scripted, slow
-from tests.peer.uploads import push
+from tests.support.breaking_source import BreakingSource
+from tests.support.images import ImageBuilder
+from tests.support.quirky import quirky
+from tests.support.scripted import Arrived, Step, answer, cut, deaf, early, hasty, scripted, slow
+from tests.support.uploads import push
 from transfer.concurrency.limits import BandwidthLimiter, TokenBucket
 from transfer.concurrency.retry import pause
 from transfer.config import TransferConfig

@@ -8,10 +8,10 @@ from copy import copy
 import pytest
 import pytest_asyncio
 
-from tests.behind_peer import PART, Site, starting
-from tests.copying import copy_image, new_sharing
-from tests.images import blocks
-from tests.peer.interposer import refusal
+from tests.support.behind_peer import PART, Site, starting
+from tests.support.copying import copy_image, new_sharing
+from tests.support.images import blocks
+from tests.support.interposer import refusal
 from transfer import ContentMismatch, TransferConfig, Unauthorized
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier

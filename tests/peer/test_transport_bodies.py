@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peer.scripted import Arrived, Step, answer, deaf, drop, early, hasty, scripted, slow
+from tests.support.scripted import Arrived, Step, answer, deaf, drop, early, hasty, scripted, slow
 from transfer.concurrency.limits import BandwidthLimiter, TokenBucket
 from transfer.concurrency.retry import pause
 from transfer.config import TransferConfig

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.peer.scripted import (
+from tests.support.scripted import (
     Step,
     answer,
     broken_off,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.behind_peer import PART, Site, starting
-from tests.images import ImageBuilder
-from tests.peer.interposer import Members, refusal
-from tests.peer.scripted import Arrived
+from tests.support.behind_peer import PART, Site, starting
+from tests.support.images import ImageBuilder
+from tests.support.interposer import Members, refusal
+from tests.support.scripted import Arrived
 from transfer import RegistryError, UploadLost
 from transfer.events import BlobProgress, BlobStarted, Event, Notice
 

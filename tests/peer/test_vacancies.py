@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.distribution_ends import CONFIG, Registry, opened
-from tests.images import ImageBuilder
-from tests.peer.quirky import QuirkyRegistry, quirky
+from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.images import ImageBuilder
+from tests.support.quirky import QuirkyRegistry, quirky
 from transfer.engine.protocols import Hints, Presence
 from transfer.registry.oci.registry_http import RegistrySettings
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from transfer.mirror.config.settings import CreateRepository, MirrorConfig, MirrorRule, Prune, RegistryConfig
     from transfer.mirror.run.report import ImageReport, MirrorReport
     from transfer.mirror.select.filters import RepositoryFilter, TagFilter
-    from transfer.mirror.watch.reload import ConfigReloader
-    from transfer.mirror.watch.watcher import Watch, watch
+    from transfer.mirror.watcher.loop import Watch, watch
+    from transfer.mirror.watcher.reload import ConfigReloader
 
 __all__ = [
     "ConfigReloader",
@@ -38,7 +38,7 @@ __all__ = [
 # Imported when first asked for: a configuration can be read without the engine, which takes a third of a second.
 _PLACES = {
     "CreateRepository": "config.settings",
-    "ConfigReloader": "watch.reload",
+    "ConfigReloader": "watcher.reload",
     "ImageReport": "run.report",
     "MirrorRule": "config.settings",
     "MirrorConfig": "config.settings",
@@ -47,10 +47,10 @@ _PLACES = {
     "RegistryConfig": "config.settings",
     "RepositoryFilter": "select.filters",
     "TagFilter": "select.filters",
-    "Watch": "watch.watcher",
+    "Watch": "watcher.loop",
     "load_config": "config.load",
     "mirror": "api",
-    "watch": "watch.watcher",
+    "watch": "watcher.loop",
 }
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from transfer.endpoints.registry_access import RegistryAccess
     from transfer.errors import InvalidConfig
     from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
-    from transfer.mirror.watch.health import Health
-    from transfer.mirror.watch.reload import ConfigReloader
+    from transfer.mirror.watcher.health import Health
+    from transfer.mirror.watcher.reload import ConfigReloader
 
 
 def watch_mirror(
@@ -29,7 +29,7 @@ def watch_mirror(
     options: "RunOptions",
 ) -> int:
     """Mirror again and again. Its end is a signal's, and no failure: the reports tell of those."""
-    from transfer.mirror.watch.reload import ConfigReloader
+    from transfer.mirror.watcher.reload import ConfigReloader
 
     followed = ConfigReloader(read, file=file, schedule=options.watch or None, accesses=accesses, jobs=options.jobs)
     run(lambda: _watch(followed, options))
@@ -37,7 +37,7 @@ def watch_mirror(
 
 
 async def _watch(followed: "ConfigReloader", options: "RunOptions") -> None:
-    from transfer.mirror.watch.watcher import Watch
+    from transfer.mirror.watcher.loop import Watch
 
     async with AsyncExitStack() as stack:
         teller = _Teller(options, followed.file, await _health(stack, options))
@@ -69,7 +69,7 @@ async def _watch(followed: "ConfigReloader", options: "RunOptions") -> None:
 async def _health(stack: AsyncExitStack, options: "RunOptions") -> "Health | None":
     if options.listen is None:
         return None
-    from transfer.mirror.watch.health import Health
+    from transfer.mirror.watcher.health import Health
 
     health = Health()
     url = await stack.enter_async_context(health.listening(*options.listen))
