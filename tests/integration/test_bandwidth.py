@@ -18,6 +18,7 @@ from transfer.concurrency.retry import Retrier
 from transfer.config import UNPACED, Pace
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.engine.protocols import Source, Target
+from transfer.http.settings import RegistrySettings
 from transfer.http.transport import Transport
 from transfer.local.layout.source import LayoutSource
 from transfer.registry.ecr.aws import AwsSession
@@ -26,7 +27,6 @@ from transfer.registry.ecr.create_repository import RepositoryCreation, Reposito
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
-from transfer.registry.oci.registry_http import RegistrySettings
 from transfer.state.journal import NoJournal
 from transfer.testing.memory import MemoryTarget
 

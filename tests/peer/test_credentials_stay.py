@@ -17,12 +17,11 @@ from transfer.auth.credentials import FixedLogin, Login
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.engine.protocols import BlobContext
 from transfer.errors import ConnectionFailed, RegistryError, TransferError, Unauthorized
-from transfer.http.route import Tls
+from transfer.http.settings import RegistrySettings, Tls
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.oci.client import DistributionClient
-from transfer.registry.oci.registry_http import RegistrySettings
 from transfer.registry.oci.sessions import UploadSession
 
 MIB = 1024 * 1024

@@ -16,9 +16,9 @@ from transfer.auth.credentials import Anonymous, FixedLogin, Login, Logins
 from transfer.auth.tokens import Authenticator, TokenScope
 from transfer.concurrency.tasks import gather
 from transfer.errors import ConnectionFailed, RegistryError, TransferError, Unauthorized
-from transfer.http.route import Tls
+from transfer.http.settings import RegistrySettings, Tls
 from transfer.http.transport import HttpRequest, Transport
-from transfer.registry.oci.registry_http import RegistrySettings, is_loopback
+from transfer.registry.oci.registry_http import is_loopback
 
 SECRET = "canary-5e0b"
 PLAIN = RegistrySettings(plain_http=True)

@@ -21,9 +21,9 @@ from transfer.errors import (
     TransferError,
     Unauthorized,
 )
+from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.oci.registry_http import RegistrySettings
 
 PLAIN = RegistrySettings(plain_http=True)
 CONTENT = bytes(range(256)) * 4096

@@ -21,13 +21,13 @@ from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig
 from transfer.engine.protocols import BlobContext, Source
 from transfer.errors import ContentMismatch, NotFound
+from transfer.http.settings import RegistrySettings
 from transfer.http.transport import Transport
 from transfer.local.layout.source import LayoutSource
 from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.oci.foreign_layers import ForeignLayers
-from transfer.registry.oci.registry_http import RegistrySettings
 from transfer.testing.memory import MemorySource, MemoryTarget
 
 CONTENT = bytes(range(256)) * 40

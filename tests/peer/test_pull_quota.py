@@ -15,9 +15,9 @@ from tests.support.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, RateLimited, TransferConfig
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import PULLS_RESERVED
+from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.model.digest import Digest
-from transfer.registry.oci.registry_http import RegistrySettings
 
 PLAIN = RegistrySettings(plain_http=True)
 ACCESS = RegistryAccess(anonymous=True, plain_http=True)

@@ -16,9 +16,9 @@ from tests.support.scripted import Arrived, Step, answer
 from transfer.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError, TransferError
 from transfer.http.ranges import MOST_STREAMS, PIECE, RANGE
+from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
-from transfer.registry.oci.registry_http import RegistrySettings
 
 PLAIN = RegistrySettings(plain_http=True)
 CONTENT = random.Random(5).randbytes(9 * RANGE + 12_345)

@@ -13,12 +13,12 @@ from tests.support.images import ARTIFACT, OCI_EMPTY, encode
 from tests.support.quirky import QuirkyRegistry, on, refuse
 from tests.support.scripted import answer, stall
 from transfer.errors import InvalidManifest, TagImmutable
+from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 from transfer.registry.oci.referrers_tag import with_referrer
-from transfer.registry.oci.registry_http import RegistrySettings
 
 SUBJECT = Descriptor(media_type=OCI_MANIFEST, digest=Digest.of(b"subject"), size=7)
 TAG = SUBJECT.digest.as_tag

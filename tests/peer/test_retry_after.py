@@ -11,6 +11,7 @@ from tests.support.distribution_ends import CONFIG, opened
 from tests.support.scripted import Step, answer, scripted
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
+from transfer.http.settings import RegistrySettings
 from transfer.http.transport import Transport
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
@@ -18,7 +19,6 @@ from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.oci.foreign_layers import ForeignLayers
-from transfer.registry.oci.registry_http import RegistrySettings
 from transfer.testing.memory import MemorySource
 
 PLAIN = RegistrySettings(plain_http=True)

@@ -15,7 +15,8 @@ from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidConfig
 from transfer.http.request_body import BlobBody, BodyStream, RequestBody
-from transfer.http.route import Tls, is_public
+from transfer.http.route import is_public
+from transfer.http.settings import Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest

@@ -30,7 +30,7 @@ from transfer.concurrency.tasks import gather
 from transfer.config import TransferConfig
 from transfer.errors import ConnectionFailed, InvalidConfig
 from transfer.http.request_body import RequestBody
-from transfer.http.route import Tls
+from transfer.http.settings import Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.2)

@@ -10,7 +10,7 @@ from tests.support.distribution_ends import CONFIG, Registry, opened
 from tests.support.images import ImageBuilder
 from tests.support.quirky import QuirkyRegistry, quirky
 from transfer.engine.protocols import Hints, Presence
-from transfer.registry.oci.registry_http import RegistrySettings
+from transfer.http.settings import RegistrySettings
 
 PLAIN = RegistrySettings(plain_http=True)
 

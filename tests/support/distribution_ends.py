@@ -9,10 +9,11 @@ from transfer.auth.credentials import FixedLogin, Login, Logins
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier, Sleep, pause
 from transfer.config import UNPACED, Pace, TransferConfig
+from transfer.http.settings import RegistrySettings
 from transfer.http.transport import Transport
 from transfer.model.digest import Digest
 from transfer.registry.oci.client import DistributionClient
-from transfer.registry.oci.registry_http import RegistryHttp, RegistrySettings
+from transfer.registry.oci.registry_http import RegistryHttp
 from transfer.registry.oci.source import DistributionSource
 from transfer.registry.oci.target import DistributionTarget
 from transfer.registry.oci.upload import UploadSite

@@ -5,8 +5,8 @@ from tests.support.quirky import QuirkyRegistry
 from transfer.auth.credentials import FixedLogin, Login
 from transfer.engine.protocols import BlobContext, BlobSent, Source
 from transfer.events import Event
+from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import Descriptor
-from transfer.registry.oci.registry_http import RegistrySettings
 from transfer.state.journal import Journal
 
 MIB = 1024 * 1024

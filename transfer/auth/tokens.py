@@ -23,7 +23,7 @@ from transfer.concurrency.limits import SingleFlight
 from transfer.errors import Unauthorized
 from transfer.http.oci_errors import error_of
 from transfer.http.request_body import RequestBody
-from transfer.http.route import SYSTEM_TLS, Tls
+from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport
 
 # The specification's own minimum, and what a token without `expires_in` lives.

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from transfer.cli.main import Terminated
-from transfer.cli.startup import imported
+from transfer.cli.startup import import_http_client
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def run(job: Callable[[], Coroutine[Any, Any, T]], *, plain: bool = False) -> T:
     Raises:
         KeyboardInterrupt, Terminated: a signal ended it.
     """
-    imported()
+    import_http_client()
     with asyncio.Runner(loop_factory=None if plain else _loop_factory()) as runner:
         return runner.run(_until_stopped(job))
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 import click
 
 from transfer.cli.display.text import display
-from transfer.cli.startup import start_sooner
 from transfer.errors import (
     CredentialsMissing,
     InvalidConfig,
@@ -92,9 +91,8 @@ def program() -> int:
     """
     Run the command line as all that its process is for, and return its exit code.
 
-    What is left at the end is not looked through for garbage: the interpreter would take it apart piece by piece.
+    What is left at the end is not searched for garbage, which would take 33 ms after a mirror.
     """
-    start_sooner()
     code = main()
     gc.freeze()
     return code

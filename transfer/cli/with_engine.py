@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from transfer.cli.event_loop import run
 from transfer.cli.options.common import AwsOptions
-from transfer.cli.startup import connecting_soon
 
 if TYPE_CHECKING:
     from transfer.api import Engine
@@ -23,5 +22,4 @@ def with_engine(job: "Callable[[Engine], Awaitable[T]]", aws: AwsOptions) -> T:
         async with Engine(TransferConfig(journal=False), credentials=aws.credentials()) as engine:
             return await job(engine)
 
-    connecting_soon()
     return run(work)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from transfer.auth.credentials import Anonymous, FixedLogin, Logins, StoredCredentials, parse_login
 from transfer.config import Pace
 from transfer.errors import InvalidConfig
-from transfer.http.route import Tls
-from transfer.registry.oci.registry_http import RegistrySettings
+from transfer.http.settings import RegistrySettings, Tls
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 

@@ -36,7 +36,8 @@ from transfer.http.failures import (
 )
 from transfer.http.request_body import BlobBody, BodyStream, RequestBody, watching
 from transfer.http.resolver import Resolver
-from transfer.http.route import SYSTEM_TLS, Route, Tls, find_route, is_public
+from transfer.http.route import Route, find_route, is_public
+from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.thread_client import ThreadClient, ThreadRequest
 
 _LARGEST_ERROR = 64 * 1024

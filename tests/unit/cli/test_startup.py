@@ -61,16 +61,13 @@ def test_nothing_is_imported_before_it_is_needed(program: str, unwanted: set[str
 
 
 STARTED = """
-import os, gc
-from transfer.cli.startup import imported, start_sooner
-start_sooner()
+import os
+from transfer.cli.startup import import_http_client
 before = dict(os.environ)
+import_http_client()
 import aiohttp.connector
 contexts = aiohttp.connector._SSL_CONTEXT_VERIFIED, aiohttp.connector._SSL_CONTEXT_UNVERIFIED
-print(*(len(context.get_ca_certs()) for context in contexts), before == dict(os.environ), aiohttp.connector.__loader__)
-print(gc.get_freeze_count(), gc.isenabled())
-imported()
-print(gc.get_freeze_count() > 10_000, gc.isenabled())
+print(*(len(context.get_ca_certs()) for context in contexts), before == dict(os.environ))
 """
 
 
@@ -80,54 +77,7 @@ def test_the_program_reads_no_certificates_until_tls_asks_for_them(seen: dict[st
     ended = subprocess.run(
         [sys.executable, "-c", STARTED], capture_output=True, text=True, check=False, env=known | seen
     )
-    assert ended.stderr == ""
-    certificates, unfrozen, frozen = ended.stdout.splitlines()
-    assert certificates.startswith("0 0 True <_frozen_importlib_external.SourceFileLoader")
-    assert (unfrozen, frozen) == ("0 False", "True True")
-
-
-AHEAD = """
-import os, sys
-from transfer.cli.startup import connecting_soon, imported, start_sooner
-start_sooner()
-connecting_soon()
-os.environ["SSL_CERT_FILE"] = os.devnull
-os.environ["SSL_CERT_DIR"] = os.devnull
-from transfer.http.certificates import system_trust
-print(*(len(system_trust().get_ca_certs()) for _ in range(2)))
-imported()
-os.environ["SSL_CERT_FILE"] = sys.argv[1]
-connecting_soon()
-os.environ["SSL_CERT_FILE"] = os.devnull
-print(len(system_trust().get_ca_certs()))
-"""
-
-
-def test_the_program_reads_certificates_ahead_for_the_first_who_needs_them() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", AHEAD, str(CERTIFICATE)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=dict(os.environ) | {"SSL_CERT_FILE": str(CERTIFICATE)},
-    )
-    assert ended.stderr == ""
-    first_and_second, in_a_running_program = ended.stdout.splitlines()
-    assert (first_and_second, in_a_running_program) == ("1 0", "0")
-
-
-def test_certificates_that_cannot_be_read_ahead_are_left_to_who_needs_them(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.pem"
-    broken.write_text("no certificate")
-    program = "from transfer.http import certificates as c; c.read_ahead(); print(c.system_trust().verify_mode)"
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=dict(os.environ) | {"SSL_CERT_FILE": str(broken)},
-    )
-    assert (ended.stdout, ended.stderr) == ("2\n", "")
+    assert (ended.stdout, ended.stderr) == ("0 0 True\n", "")
 
 
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

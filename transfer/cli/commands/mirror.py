@@ -18,7 +18,6 @@ from transfer.cli.options.common import AwsOptions, access_options, aws_options,
 from transfer.cli.options.limits import limit_options
 from transfer.cli.options.mirror_options import choice_options, config_of
 from transfer.cli.options.run_options import RUN_OPTION_NAMES, RUN_OPTIONS, RunOptions
-from transfer.cli.startup import connecting_soon
 
 if TYPE_CHECKING:
     from transfer.config import TransferConfig
@@ -88,8 +87,6 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     """
     options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in RUN_OPTION_NAMES})
     _check_watch(options)
-    if not (src_access.plain_http and dest_access.plain_http):
-        connecting_soon()
     accesses = partial(_accesses, source=src_access, target=dest_access)
     if file is None:
         if source is None or target is None:

@@ -16,7 +16,6 @@ from transfer.cli.event_loop import run
 from transfer.cli.main import DONE, Terminated, exit_code, explain
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.limits import limit_options
-from transfer.cli.startup import connecting_soon
 from transfer.config import TransferConfig
 from transfer.engine.result import PushResult, Total
 from transfer.errors import TransferError
@@ -160,8 +159,6 @@ def move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> in
 
 def _moved(source: str, targets: Sequence[str], options: CopyCommandOptions) -> list["Outcome"]:
     plain = not _may_speak_tls(source, targets, options)
-    if not plain:
-        connecting_soon()
     try:
         return run(lambda: _move(source, targets, options), plain=plain)
     except (KeyboardInterrupt, Terminated) as stopped:

@@ -19,7 +19,7 @@ from transfer.errors import InvalidConfig
 from transfer.events import Observer, Requested
 from transfer.http.ranges import Ranges
 from transfer.http.request_body import RequestBody
-from transfer.http.route import SYSTEM_TLS, Tls
+from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.transport import HttpRequest, Transport, origin
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.aws_json import AwsJsonProtocol

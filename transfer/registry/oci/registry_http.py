@@ -10,7 +10,6 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,7 +20,7 @@ from transfer.concurrency.limits import BandwidthLimiter
 from transfer.errors import ConnectionFailed, RegistryError
 from transfer.http.oci_errors import error_of, is_expired
 from transfer.http.request_body import BlobBody, RequestBody
-from transfer.http.route import SYSTEM_TLS, Tls
+from transfer.http.settings import RegistrySettings, Tls
 from transfer.http.transport import HttpRequest, HttpResponse, StreamedResponse, Transport, origin
 from transfer.model.reference import DOCKER_HUB
 from transfer.registry.oci.response_headers import origin_of, resolve_url
@@ -31,22 +30,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Registries redirect once, to storage; storage may once more, to a region.
 _MOST_HOPS = 5
 _LARGEST_ERROR = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrySettings:
-    """
-    How one registry is reached.
-
-    Attributes:
-        tls: whose certificates count, and as whom to come.
-        plain_http: speak HTTP without TLS; a loopback host is tried by TLS first where this is False.
-        token_hosts: hosts of token servers that may be shown the credentials though they are of another site.
-    """
-
-    tls: Tls = SYSTEM_TLS
-    plain_http: bool = False
-    token_hosts: frozenset[str] = frozenset()
 
 
 class RegistryRequest(msgspec.Struct, frozen=True):
