@@ -22,7 +22,7 @@ from transfer.endpoints.opener import EcrProtocol, Endpoints
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import CountingObserver
 from transfer.engine.deduplication import BlobDeduplicator
-from transfer.engine.planned_content import PlannedContent
+from transfer.engine.plan import PlannedContent
 from transfer.engine.referrers import Inspected, inspect
 from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError

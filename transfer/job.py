@@ -21,7 +21,7 @@ from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import Copied, CountingObserver, ImageCopy, Pending
 from transfer.engine.deduplication import BlobDeduplicator
 from transfer.engine.graph import Graph, read_graph
-from transfer.engine.planned_content import PlannedContent
+from transfer.engine.plan import PlannedContent
 from transfer.engine.protocols import Source, Target
 from transfer.engine.referrers import attached
 from transfer.engine.result import Preview, PushResult, Total

@@ -5,7 +5,7 @@ import pytest
 from tests.support.scripted import answer, scripted
 from transfer import AwsCredentials, Server, open_ecr
 from transfer.errors import CredentialsMissing
-from transfer.registry.ecr.token_login import EcrLogins
+from transfer.registry.ecr.login import EcrLogins
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 

@@ -22,7 +22,7 @@ from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.oci.client import DistributionClient
-from transfer.registry.oci.sessions import UploadSession
+from transfer.registry.oci.requests import UploadSession
 
 MIB = 1024 * 1024
 SECRET = "canary-a7c3"

@@ -25,7 +25,7 @@ from transfer.errors import (
     UploadLost,
 )
 from transfer.events import Event, Requested, Retrying
-from transfer.http.request_body import RequestBody
+from transfer.http.bodies import RequestBody
 from transfer.http.transport import Transport
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient, open_ecr

@@ -19,7 +19,7 @@ from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader
 from transfer.errors import ConnectionFailed
 from transfer.events import BlobProgress, Event
-from transfer.http.request_body import BlobBody
+from transfer.http.bodies import BlobBody
 from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.thread_client import BUFFER, next_size
 from transfer.http.transport import HttpRequest, HttpResponse, Transport

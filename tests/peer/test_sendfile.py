@@ -23,7 +23,7 @@ from transfer.concurrency.retry import pause
 from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidLayout
-from transfer.http.request_body import BlobBody
+from transfer.http.bodies import BlobBody
 from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport
 from transfer.local.layout.source import LayoutSource

@@ -14,7 +14,7 @@ from transfer.concurrency.retry import pause
 from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidConfig
-from transfer.http.request_body import BlobBody, BodyStream, RequestBody
+from transfer.http.bodies import BlobBody, BodyStream, RequestBody
 from transfer.http.route import is_public
 from transfer.http.settings import Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport

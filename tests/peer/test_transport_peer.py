@@ -29,7 +29,7 @@ from tests.support.scripted import (
 from transfer.concurrency.tasks import gather
 from transfer.config import TransferConfig
 from transfer.errors import ConnectionFailed, InvalidConfig
-from transfer.http.request_body import RequestBody
+from transfer.http.bodies import RequestBody
 from transfer.http.settings import Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport
 

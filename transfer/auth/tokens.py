@@ -21,8 +21,8 @@ from transfer.auth.challenge import Challenge, Realm, choose, judge_realm, parse
 from transfer.auth.credentials import Login, Logins
 from transfer.concurrency.limits import SingleFlight
 from transfer.errors import Unauthorized
+from transfer.http.bodies import RequestBody
 from transfer.http.oci_errors import error_of
-from transfer.http.request_body import RequestBody
 from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.transport import HttpRequest, HttpResponse, Transport
 

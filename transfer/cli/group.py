@@ -17,8 +17,8 @@ _PLACES = {
     "inspect": "transfer.cli.commands.inspect:inspect",
     "login-check": "transfer.cli.commands.login_check:login_check",
     "mirror": "transfer.cli.commands.mirror:mirror",
-    "pull": "transfer.cli.commands.pull:pull",
-    "push": "transfer.cli.commands.push:push",
+    "pull": "transfer.cli.commands.copy:pull",
+    "push": "transfer.cli.commands.copy:push",
     "serve": "transfer.cli.commands.serve:serve",
     "tags": "transfer.cli.commands.repository:tags",
 }

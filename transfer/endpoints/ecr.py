@@ -25,15 +25,13 @@ from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.create_repository import RepositoryCreation, RepositorySettings
 from transfer.registry.ecr.credentials import AwsCredentials
-from transfer.registry.ecr.host import EcrHost, parse_ecr_host
-from transfer.registry.ecr.login_check import EcrLoginCheck
-from transfer.registry.ecr.names import names_of, registry_of
-from transfer.registry.ecr.quotas import DOCKER_QUOTAS
+from transfer.registry.ecr.host import EcrHost, names_of, parse_ecr_host, registry_of
+from transfer.registry.ecr.login import EcrLoginCheck, EcrLogins
 from transfer.registry.ecr.repository import EcrRepository
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
-from transfer.registry.ecr.token_login import EcrLogins
 from transfer.registry.ecr.upload import UploadSite
+from transfer.registry.ecr.upload_decisions import DOCKER_QUOTAS
 from transfer.registry.oci.client import DistributionClient
 from transfer.registry.oci.registry_http import RegistryHttp, is_loopback
 from transfer.state.journal import Journal

@@ -32,14 +32,13 @@ from transfer.model.reference import Reference
 from transfer.registry.ecr import upload_decisions as ecr_steps
 from transfer.registry.ecr.create_repository import RepositorySettings
 from transfer.registry.ecr.credentials import AwsCredentials
-from transfer.registry.oci import request_estimate as distribution_steps
+from transfer.registry.oci import requests as distribution_steps
 from transfer.registry.oci import upload as distribution
 from transfer.registry.oci.client import DistributionClient
 from transfer.registry.oci.foreign_layers import ForeignLayers
-from transfer.registry.oci.login_check import check_registry
 from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
 from transfer.registry.oci.registry_http import RegistryHttp
-from transfer.registry.oci.repository import DistributionRepository
+from transfer.registry.oci.repository import DistributionRepository, check_registry
 from transfer.registry.oci.source import DistributionSource
 from transfer.registry.oci.target import DistributionTarget
 from transfer.state.journal import Journal, Memory

@@ -14,8 +14,7 @@ from msgspec import UNSET, UnsetType
 from transfer.concurrency.tasks import Barrier, gather, task_group
 from transfer.engine.deduplication import JOINED, BlobDeduplicator, BlobRequest
 from transfer.engine.graph import Graph
-from transfer.engine.plan import SMALL_BLOB_BYTES, Queue, plan
-from transfer.engine.planned_content import PlannedContent
+from transfer.engine.plan import SMALL_BLOB_BYTES, PlannedContent, Queue, plan
 from transfer.engine.protocols import BlobContext, BlobSent, Hints, Presence, Source, Target
 from transfer.engine.result import BlobResult
 from transfer.errors import BlobUnknown, TransferError

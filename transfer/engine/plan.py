@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from transfer.engine.graph import Graph
-from transfer.engine.protocols import Presence
+from transfer.engine.protocols import Presence, Target
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 
@@ -89,3 +89,19 @@ class Queue:
         if self._large and (not self._small or large_in_work < workers - kept):
             return self._large.popleft()
         return self._small.popleft() if self._small else None
+
+
+class PlannedContent:
+    """What will be in the repositories of some registries."""
+
+    def __init__(self) -> None:
+        self._registries: dict[str, dict[str, set[Digest]]] = {}
+
+    def to(self, target: Target) -> set[Digest]:
+        """What will be in a target's repository; to be added to."""
+        return self._registries.setdefault(target.registry, {}).setdefault(target.key, set())
+
+    def beside(self, target: Target, digest: Digest) -> bool:
+        """Whether something will be in another repository of a target's registry."""
+        repositories = self._registries.get(target.registry, {})
+        return any(digest in held for key, held in repositories.items() if key != target.key)

@@ -6,18 +6,25 @@ Reads and writes no request but CONNECT. HTTP is the standard library's, over `B
 
 import base64
 import http.client
+import io
 import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 from transfer.concurrency import worker_threads
-from transfer.http.blocking_socket import Address, BlockingSocket
+from transfer.http.blocking_socket import Address, BlockingSocket, SocketFile
 from transfer.http.failures import NotConnected, ProxyRefused, ProxyUnreachable, TlsRefused
 from transfer.http.route import Route
+
+if TYPE_CHECKING:
+    import socket
+
+    from typing_extensions import Buffer
+
 
 # Most servers keep a connection for longer than this, and those that do not close it, which is seen.
 _IDLE_SECONDS = 15.0
@@ -166,8 +173,6 @@ def _with_tls(wire: BlockingSocket, place: ConnectionKey, host: str) -> Blocking
         raise TypeError("a place with TLS has a context")
     try:
         if not wire.is_plain:
-            from transfer.http.nested_tls import NestedTlsSocket  # noqa: PLC0415 - urllib3 serves few
-
             return NestedTlsSocket(wire, place.trust, host)
         wire.begin_tls(place.trust, host)
     except ssl.CertificateError:
@@ -208,3 +213,61 @@ def proxy_login(proxy: str) -> dict[str, str]:
 
 def _port(scheme: str) -> int:
     return 443 if scheme == "https" else 80
+
+
+class NestedTlsSocket(BlockingSocket):
+    """TLS inside TLS: to a registry, through a proxy that speaks TLS itself."""
+
+    def __init__(self, outer: BlockingSocket, context: ssl.SSLContext, host: str) -> None:
+        self._outer = outer
+        self.has_ended = False
+        from urllib3.util.ssltransport import SSLTransport  # noqa: PLC0415 - few proxies speak TLS
+
+        self._inner = SSLTransport(cast("socket.socket", _Outside(outer)), context, host)
+
+    @property
+    def is_plain(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def patience(self) -> float:  # it is the other one that waits
+        return self._outer.patience
+
+    @patience.setter
+    def patience(self, seconds: float) -> None:
+        self._outer.patience = seconds
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        count = cast("int", self._inner.recv_into(buffer))  # with a buffer it returns how many
+        self.has_ended = not count
+        return count
+
+    def send(self, data: "Buffer", /) -> int:
+        return self._inner.send(cast("bytes", data))
+
+    def sendall(self, data: "Buffer", /) -> None:
+        self._inner.sendall(cast("bytes", data))
+
+    def has_answer(self) -> bool:
+        """Return False: it cannot be known."""
+        return False
+
+    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - the signature of a socket's
+        return io.BufferedReader(SocketFile(self))
+
+    def close(self) -> None:
+        self._outer.close()
+
+
+class _Outside:
+    """The outer socket, as far as urllib3 uses one."""
+
+    def __init__(self, wire: BlockingSocket) -> None:
+        self._wire = wire
+        self.sendall = wire.sendall
+        self.close = wire.close
+
+    def recv(self, size: int) -> bytes:
+        buffer = memoryview(bytearray(size))
+        return bytes(buffer[: self._wire.recv_into(buffer)])

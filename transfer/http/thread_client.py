@@ -19,6 +19,7 @@ from transfer.concurrency import worker_threads
 from transfer.concurrency.limits import BandwidthLimiter
 from transfer.engine.blob_reader import SourceFailed
 from transfer.http.blocking_socket import BlockingSocket, Pipe, can_splice
+from transfer.http.bodies import BlobBody, Download, RequestBody
 from transfer.http.connections import (
     BorrowedSocket,
     ConnectionKey,
@@ -28,8 +29,6 @@ from transfer.http.connections import (
     answer_of,
     proxy_login,
 )
-from transfer.http.download import Download
-from transfer.http.request_body import BlobBody, RequestBody
 
 # An answer to an upload, or an error: what is longer is cut.
 _LARGEST_ANSWER = 64 * 1024

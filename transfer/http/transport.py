@@ -22,8 +22,8 @@ from transfer.concurrency.tasks import gather
 from transfer.config import TransferConfig
 from transfer.errors import ConnectionFailed
 from transfer.http.blocking_socket import Address
+from transfer.http.bodies import BlobBody, BodyStream, Download, RequestBody, watching
 from transfer.http.connections import Timeouts, key_of
-from transfer.http.download import Download
 from transfer.http.failures import (
     LARGEST_REPLY,
     NETWORK_ERRORS,
@@ -34,7 +34,6 @@ from transfer.http.failures import (
     may_pass,
     reason,
 )
-from transfer.http.request_body import BlobBody, BodyStream, RequestBody, watching
 from transfer.http.resolver import Resolver
 from transfer.http.route import Route, find_route, is_public
 from transfer.http.settings import SYSTEM_TLS, Tls

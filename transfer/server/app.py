@@ -21,11 +21,10 @@ from transfer.server.distribution.ecr import ECR
 from transfer.server.distribution.endpoint import PATH as V2_PATH
 from transfer.server.distribution.endpoint import DistributionEndpoint
 from transfer.server.distribution.oci import OCI
-from transfer.server.download import PATH, Downloads
+from transfer.server.download import PATH, Downloads, tell_promised
 from transfer.server.ecr.operations import OPERATIONS, Registry
 from transfer.server.endpoint import Endpoint
 from transfer.server.log import RequestLog
-from transfer.server.served import tell_promised
 from transfer.server.settings import MIB, Settings
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files

@@ -1,15 +1,44 @@
-"""
-Authorization tokens: the password that GetAuthorizationToken gives out for the user `AWS`, good for a while.
+"""Tokens: passwords of GetAuthorizationToken, and page tokens, which say where a list goes on."""
 
-A token carries its own end and the registry's mark, so none is kept, and one is good again after a restart. Does not
-know who asks.
-"""
-
+import hmac
 import secrets
 from collections.abc import Sequence
 
+import msgspec
+import pybase64
+
 from transfer.server.errors import ApiError
-from transfer.server.pages import make_token, read_token
+
+_MAC_BYTES = 16
+
+
+def make_token(secret: str, scope: Sequence[str | None], after: Sequence[str]) -> str:
+    """A token for what follows `after` in the list that `scope` names."""
+    place = msgspec.json.encode(list(after))
+    return pybase64.urlsafe_b64encode(_mac(secret, scope, place) + place).decode()
+
+
+def read_token(secret: str, scope: Sequence[str | None], token: str) -> list[str]:
+    """
+    The place that a token stands for.
+
+    Raises:
+        ApiError: InvalidParameterException, when it was not made for this list.
+    """
+    try:
+        raw = pybase64.b64decode(token.encode(), altchars=b"-_", validate=True)
+    except ValueError:
+        raw = b""
+    mac, place = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    if not hmac.compare_digest(mac, _mac(secret, scope, place)):
+        raise ApiError("InvalidParameterException", "Invalid parameter at 'nextToken': the token is not valid")
+    return msgspec.json.decode(place, type=list[str])
+
+
+def _mac(secret: str, scope: Sequence[str | None], place: bytes) -> bytes:
+    named = msgspec.json.encode(list(scope))
+    return hmac.digest(secret.encode(), len(named).to_bytes(4) + named + place, "sha256")[:_MAC_BYTES]
+
 
 USER = "AWS"
 _SCOPE: Sequence[str] = ("GetAuthorizationToken",)

@@ -1,6 +1,4 @@
-"""
-A journal in one SQLite file: opened when it is first asked, and switched off, with one message, when it fails.
-"""
+"""A journal in one SQLite file: opened when it is first asked, and switched off, with one message, when it fails."""
 
 import asyncio
 import threading

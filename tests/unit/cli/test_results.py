@@ -13,7 +13,7 @@ from transfer.cli.commands.ecr.access import password
 from transfer.cli.commands.ecr.images import availability_rows, image_id, image_row
 from transfer.cli.commands.ecr.session import batches, merge, print_json
 from transfer.cli.commands.serve import exports, refusal, request_line
-from transfer.cli.display.json_text import json_text
+from transfer.cli.display.text import json_text
 from transfer.cli.options.copy_options import outcome_document, summary
 from transfer.engine.result import BlobResult, PushResult
 from transfer.errors import InvalidDigest, TransferError

@@ -41,14 +41,14 @@ def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     [
         (
             "from transfer.cli import main; main(['--version'])",
-            {"asyncio", "msgspec", "importlib.metadata", "transfer.cli.commands.push", "transfer.engine"},
+            {"asyncio", "msgspec", "importlib.metadata", "transfer.cli.commands.copy", "transfer.engine"},
         ),
         (
             "import transfer.cli.commands.mirror, transfer.mirror.api",
             {"botocore", "yaml", "regex", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich", "uvloop"},
         ),
         (
-            "import transfer.cli.commands.push, transfer.api",
+            "import transfer.cli.commands.copy, transfer.api",
             {"botocore", "boto3", "sqlite3", "filelock", "tarfile", "zstandard", "zlib_ng", "rich", "transfer.server"},
         ),
     ],

@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
 from transfer.errors import CredentialsMissing, InvalidConfig
-from transfer.http.request_body import RequestBody
+from transfer.http.bodies import RequestBody
 from transfer.http.transport import HttpRequest
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.credentials import AwsCredentials

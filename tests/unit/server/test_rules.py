@@ -8,14 +8,14 @@ import pytest
 from transfer.errors import InvalidConfig
 from transfer.server import Server
 from transfer.server.ecr import requests
-from transfer.server.ecr.mutability import is_immutable, matches
+from transfer.server.ecr.images import is_immutable, matches
 from transfer.server.ecr.rules import read_request
 from transfer.server.ecr.uploads import check_part
 from transfer.server.errors import ApiError
 from transfer.server.log import facts
-from transfer.server.pages import make_token, read_token
 from transfer.server.settings import LARGEST_PART, MIB, Settings
 from transfer.server.store.blobs import StoredUpload
+from transfer.server.tokens import make_token, read_token
 
 TOO_LARGE = (
     "Invalid parameter at 'layerPartBlob' failed to satisfy constraint: "

@@ -1,4 +1,4 @@
-"""`transfer copy`: one image from one end to another. Knows neither end; the engine opens both."""
+"""`transfer push`, `transfer copy` and `transfer pull`: one image from a source to its targets."""
 
 import click
 
@@ -33,3 +33,47 @@ def copy(options: CopyCommandOptions, *, source: str, target: str, more: tuple[s
       transfer copy "$REGISTRY/app:v1" other.example/app:v1 --to third.example/app:v1 --referrers
     """
     return move(source, [target, *more], options)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@copy_command_options
+def push(options: CopyCommandOptions, *, source: str, target: str) -> int:
+    """Push an image from an OCI image layout into a registry.
+
+    SOURCE is oci:DIR, oci:DIR:TAG or oci:DIR@DIGEST; a multi-platform index is pushed whole. TARGET is
+    HOST/REPOSITORY:TAG, the tag being latest if it is left out; HOST names account and region.
+
+    What the registry has is not sent. A push that was killed, run again, continues inside each
+    layer. The reference by digest is printed on stdout, all else on stderr.
+
+    \b
+    Examples:
+      transfer push oci:build/image 123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1
+      transfer push oci:build/image:v1 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:v1 --create-repository
+      digest=$(transfer push -q oci:build/image "$REGISTRY/app:v1")
+      transfer push --progress json oci:build/image "$REGISTRY/app:v1" 2>events.jsonl
+    """
+    return move(source, [target], options)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@copy_command_options
+def pull(options: CopyCommandOptions, *, source: str, target: str) -> int:
+    """Copy an image of a registry onto this machine.
+
+    SOURCE is spelled as for transfer copy. TARGET is an OCI image layout, oci:DIR or oci:DIR:TAG, or an
+    archive of one, oci-archive:FILE.tar:TAG. What has images keeps them, and a layer that is there is
+    not fetched again.
+
+    \b
+    Examples:
+      transfer pull alpine:3 oci:images:alpine
+      transfer pull "$REGISTRY/app:v1" oci:images:app --platform linux/arm64
+    """
+    if not target.startswith(("oci:", "ocidir://", "oci-archive:")):
+        raise click.UsageError(f"TARGET {target!r}: expected a layout or an archive, as in oci:DIR:TAG")
+    return move(source, [target], options)

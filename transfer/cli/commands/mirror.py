@@ -9,8 +9,8 @@ import click
 
 from transfer.cli.commands.config import format_options
 from transfer.cli.commands.mirror_watch import watch_mirror
-from transfer.cli.display.json_text import json_text
 from transfer.cli.display.mirror_report import image_line, report_document, report_lines, summary, write_report
+from transfer.cli.display.text import json_text
 from transfer.cli.event_loop import handle, run
 from transfer.cli.main import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
 from transfer.cli.mirror_failures import read_failures, write_failures

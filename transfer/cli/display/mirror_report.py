@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from transfer.cli.display.json_text import json_text
-from transfer.cli.display.text import align, count, display, format_size
+from transfer.cli.display.text import align, count, display, format_size, json_text
 
 if TYPE_CHECKING:
     from transfer.mirror import ImageReport, MirrorReport

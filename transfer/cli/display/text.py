@@ -1,6 +1,4 @@
-"""
-Numbers and foreign text as people read and write them on a command line. Pure; knows no stream and no terminal.
-"""
+"""Numbers and foreign text as people read and write them on a command line. Pure; knows no stream and no terminal."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -66,3 +64,10 @@ def align(rows: Iterable[Sequence[object]]) -> list[str]:
     cells = [[display(cell) or "-" for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def json_text(document: object) -> str:
+    """Return a JSON document, indented."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from transfer.cli.display.choose import Form, choose_form, observing
-from transfer.cli.display.json_text import json_text
-from transfer.cli.display.text import count, display, format_size
+from transfer.cli.display.text import count, display, format_size, json_text
 from transfer.cli.event_loop import run
 from transfer.cli.main import DONE, Terminated, exit_code, explain
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options

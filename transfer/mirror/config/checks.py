@@ -1,6 +1,4 @@
-"""
-What typed settings cannot say together. Pure: looks at no file, no registry and no environment.
-"""
+"""What typed settings cannot say together. Pure: looks at no file, no registry and no environment."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any

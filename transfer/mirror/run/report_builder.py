@@ -10,7 +10,7 @@ from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.mirror.config.settings import MirrorRule
 from transfer.mirror.run.report import ImageReport, MirrorReport
-from transfer.registry.ecr.quotas import quota_seconds
+from transfer.registry.ecr.upload_decisions import quota_seconds
 
 
 class Subject(Protocol):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from transfer.api import Engine
 from transfer.concurrency.tasks import gather, task_group
-from transfer.engine.planned_content import PlannedContent
+from transfer.engine.plan import PlannedContent
 from transfer.engine.result import Preview
 from transfer.errors import InvalidConfig, TransferError
 from transfer.http.headers import is_repository_missing

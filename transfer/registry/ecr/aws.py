@@ -41,7 +41,7 @@ from botocore.exceptions import (
 from botocore.model import ServiceModel
 
 from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
-from transfer.http.request_body import RequestBody
+from transfer.http.bodies import RequestBody
 from transfer.http.transport import HttpRequest
 from transfer.registry.ecr.credentials import AwsCredentials
 

@@ -1,13 +1,9 @@
-"""
-AWS JSON 1.1 as ECR speaks it: from parameters to a request, from a reply to the API's own shape of answer.
+"""AWS JSON 1.1 as ECR speaks it: requests, replies and pages of lists."""
 
-botocore's model, serializer and parser do the work. Pure but for the processor time. Does not know where a request
-goes, how it is signed, or whether it is sent again.
-"""
-
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from botocore.exceptions import ParamValidationError
@@ -16,7 +12,7 @@ from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
 from transfer.errors import InvalidConfig, RegistryError
-from transfer.http.request_body import RequestBody
+from transfer.http.bodies import RequestBody
 from transfer.http.transport import HttpResponse
 from transfer.registry.ecr.errors import error_of
 
@@ -86,3 +82,67 @@ class AwsJsonProtocol:
             return self._model.operation_model(name)
         except OperationNotFoundError:
             raise InvalidConfig(f"{name!r} is not an operation of the ECR API") from None
+
+
+R = TypeVar("R")
+Page = dict[str, Any]
+
+
+class Pages(AsyncIterator[Page]):
+    """
+    Every page, whole.
+
+    Args:
+        ask: fetches the page of these parameters.
+        params: those of the first page.
+        paginator: botocore's model of how the pages hang together.
+        what: the list, for an error.
+
+    Raises (on iteration):
+        RegistryError: a page names one that was already read, so that there is no end.
+    """
+
+    def __init__(
+        self, ask: Callable[[Mapping[str, Any]], Awaitable[Page]], params: Mapping[str, Any], paginator: Any, what: str
+    ) -> None:
+        self._ask = ask
+        self._params: dict[str, Any] | None = dict(params)
+        self._input: str = paginator["input_token"]
+        self._output: str = paginator["output_token"]
+        self._what = what
+        self._seen: set[str] = set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page:
+        if self._params is None:
+            raise StopAsyncIteration
+        page = await self._ask(self._params)
+        token: str = page.get(self._output) or ""
+        if token in self._seen:
+            raise RegistryError(
+                f"{self._what}: the registry repeats a page token, so its pages never end; try again",
+                status=200,
+                code="RepeatedPageToken",
+            )
+        self._seen.add(token)
+        self._params = {**self._params, self._input: token} if token else None
+        return page
+
+
+class Items(AsyncIterator[R], Generic[R]):
+    """Every entry under `key`, over all pages."""
+
+    def __init__(self, pages: Pages, key: str) -> None:
+        self._pages = pages
+        self._key = key
+        self._held: deque[R] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> R:
+        while not self._held:
+            self._held.extend((await anext(self._pages)).get(self._key, ()))
+        return self._held.popleft()

@@ -17,15 +17,14 @@ from transfer.concurrency.retry import Retrier
 from transfer.config import UNPACED, Pace, TransferConfig
 from transfer.errors import InvalidConfig
 from transfer.events import Observer, Requested
+from transfer.http.bodies import RequestBody
 from transfer.http.ranges import Ranges
-from transfer.http.request_body import RequestBody
 from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.transport import HttpRequest, Transport, origin
 from transfer.registry.ecr.aws import AwsSession
-from transfer.registry.ecr.aws_json import AwsJsonProtocol
+from transfer.registry.ecr.aws_json import AwsJsonProtocol, Items, Pages
 from transfer.registry.ecr.credentials import AwsCredentials
-from transfer.registry.ecr.pages import Items, Pages
-from transfer.registry.ecr.quotas import QUOTAS
+from transfer.registry.ecr.upload_decisions import QUOTAS
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from transfer.concurrency.limits import SingleFlight
 from transfer.errors import NotFound, RegistryError, TransferError
-from transfer.registry.ecr.names import RepositoryNames, registry_of
+from transfer.registry.ecr.host import RepositoryNames, registry_of
 
 if TYPE_CHECKING:
     from transfer.registry.ecr.client import EcrClient

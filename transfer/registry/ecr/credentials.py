@@ -1,6 +1,4 @@
-"""
-Who to be at AWS, as a value. Does not know how credentials are found, nor botocore.
-"""
+"""Who to be at AWS, as a value. Does not know how credentials are found, nor botocore."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,11 +1,12 @@
 """
-The host names of ECR registries: which account in which region, and by which endpoint.
+The names of ECR's registries: hosts, and how a call of the API names a registry or repository.
 
-Forms: AWS's documentation of ECR endpoints, and the suffixes in botocore's partition data. Strict, because
-credentials are sent on the strength of a name: nothing that merely looks like one is taken. Does no I/O.
+Forms of hosts: AWS's documentation of ECR endpoints, and the suffixes in botocore's partition data. Strict, because
+credentials are sent on the strength of a name: a lookalike is no ECR host. No I/O.
 """
 
 import re
+from typing import NotRequired, TypedDict
 
 import msgspec
 
@@ -57,3 +58,26 @@ def parse_ecr_host(registry: str) -> EcrHost | None:
         if regions is not None and regions.fullmatch(region):
             return EcrHost(account, region, fips is not None, suffixes is _DUAL_STACK)
     return None
+
+
+class RepositoryNames(TypedDict):
+    """A repository's name, and the account that owns its registry; without one it is the caller's own."""
+
+    repositoryName: str
+    registryId: NotRequired[str]
+
+
+class RegistryNames(TypedDict):
+    """The account that owns a registry; without one it is the caller's own."""
+
+    registryId: NotRequired[str]
+
+
+def registry_of(registry_id: str | None) -> RegistryNames:
+    """The name of a registry, by the API's own word."""
+    return {} if registry_id is None else {"registryId": registry_id}
+
+
+def names_of(registry_id: str | None, repository: str) -> RepositoryNames:
+    """The names of a repository, by the API's own words."""
+    return {**registry_of(registry_id), "repositoryName": repository}

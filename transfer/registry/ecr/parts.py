@@ -25,10 +25,10 @@ from transfer.concurrency import worker_threads
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.engine.protocols import BlobSource
 from transfer.errors import ContentMismatch
-from transfer.http.request_body import Base64Text, RequestBody
+from transfer.http.bodies import Base64Text, RequestBody
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
-from transfer.registry.ecr.names import RepositoryNames
+from transfer.registry.ecr.host import RepositoryNames
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from transfer.errors import NotFound, RegistryError, TransferError
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES
 from transfer.model.digest import Digest
 from transfer.registry.ecr.client import EcrClient
-from transfer.registry.ecr.names import names_of
+from transfer.registry.ecr.host import names_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef

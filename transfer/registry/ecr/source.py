@@ -24,7 +24,7 @@ from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 from transfer.registry.ecr.client import EcrClient
-from transfer.registry.ecr.names import names_of
+from transfer.registry.ecr.host import names_of
 from transfer.registry.ecr.repository import REFERRERS_PAGE, EcrRepository
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from transfer.events import BlobProgress, BlobStarted, Notice
 from transfer.model.digest import Digest
 from transfer.registry.ecr import upload_decisions
 from transfer.registry.ecr.client import EcrClient
-from transfer.registry.ecr.names import RepositoryNames, names_of
+from transfer.registry.ecr.host import RepositoryNames, names_of
 from transfer.registry.ecr.parts import EcrUploadSession, LayerPart, LayerReader
 from transfer.state.journal import Journal, UploadState
 

@@ -1,12 +1,12 @@
 """
-Steps: what ECR's answers mean for an upload, as pure functions.
+Decisions about uploads to ECR, as pure functions: offsets, sessions, numbers of requests, and ECR's quotas.
 
-Sources: API_UploadLayerPart, API_CompleteLayerUpload, and public reports of what the live service answers.
-Knows neither the network nor the journal.
+Sources: API_UploadLayerPart, API_CompleteLayerUpload, public reports of the live service's answers, and "Amazon ECR
+service quotas", which publishes eight rates. An operation without a published rate is limited by its refusals alone.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from transfer.config import MIB
 from transfer.errors import RegistryError
@@ -57,3 +57,32 @@ def is_size_refused(error: RegistryError, first: int) -> bool:
 def spoils_session(error: RegistryError) -> bool:
     """Whether a refused Complete is cured by sending all parts again under a new upload id."""
     return error.code in _SESSION_SPOILED
+
+
+QUOTAS: Mapping[str, float] = {
+    "BatchCheckLayerAvailability": 1000,
+    "BatchGetImage": 2000,
+    "CompleteLayerUpload": 100,
+    "GetAuthorizationToken": 500,
+    "GetDownloadUrlForLayer": 3000,
+    "InitiateLayerUpload": 100,
+    "PutImage": 10,
+    "UploadLayerPart": 500,
+}
+
+# The Docker endpoint is a proxy over the same operations (service model: "used by the Amazon ECR proxy").
+DOCKER_QUOTAS: Mapping[str, float] = {
+    "GET blob": QUOTAS["GetDownloadUrlForLayer"],
+    "GET manifest": QUOTAS["BatchGetImage"],
+    "HEAD blob": QUOTAS["BatchCheckLayerAvailability"],
+    "HEAD manifest": QUOTAS["BatchGetImage"],
+    "PATCH upload": QUOTAS["UploadLayerPart"],
+    "POST upload": QUOTAS["InitiateLayerUpload"],
+    "PUT manifest": QUOTAS["PutImage"],
+    "PUT upload": QUOTAS["CompleteLayerUpload"],
+}
+
+
+def quota_seconds(requests: Mapping[str, int]) -> float:
+    """How long the quotas of the API alone make so many requests of one registry, by operation, take."""
+    return max((count / QUOTAS[name] for name, count in requests.items() if name in QUOTAS), default=0.0)

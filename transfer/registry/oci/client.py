@@ -22,21 +22,27 @@ from transfer.config import UNPACED, Pace
 from transfer.errors import BlobUnknown, InvalidDigest, NotFound, RegistryError, Unauthorized, UploadLost
 from transfer.events import Observer, Requested
 from transfer.http.blob_stream import range_header
+from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.ranges import Ranges
-from transfer.http.request_body import BlobBody, RequestBody
 from transfer.http.transport import HttpResponse
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
-from transfer.registry.oci.empty_repositories import EmptyRepositories
-from transfer.registry.oci.mount_candidates import MountCandidates
 from transfer.registry.oci.pages import Page, has_tags, list_referrers, list_repositories, list_tags, read_referrers
 from transfer.registry.oci.pull_rate_limit import PullRateLimit
 from transfer.registry.oci.referrers_tag import Lists
 from transfer.registry.oci.registry_http import RegistryHttp, RegistryRequest, RegistryResponse
-from transfer.registry.oci.requests import RequestFactory
+from transfer.registry.oci.registry_state import EmptyRepositories, MountCandidates
+from transfer.registry.oci.requests import (
+    FetchedManifest,
+    RegistryCapabilities,
+    RequestFactory,
+    UploadSession,
+    moved,
+    opened,
+    stored,
+)
 from transfer.registry.oci.response_headers import held_bytes, with_query
-from transfer.registry.oci.sessions import FetchedManifest, RegistryCapabilities, UploadSession, moved, opened, stored
 
 T = TypeVar("T")
 

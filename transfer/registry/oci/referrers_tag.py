@@ -17,7 +17,7 @@ from transfer.model.descriptor import OCI_INDEX, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES, load
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
-from transfer.registry.oci.sessions import FetchedManifest
+from transfer.registry.oci.requests import FetchedManifest
 
 
 class Manifests(Protocol):

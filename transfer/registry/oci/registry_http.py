@@ -18,8 +18,8 @@ from transfer.auth.credentials import Anonymous, Login, Logins
 from transfer.auth.tokens import Authenticator, TokenScope
 from transfer.concurrency.limits import BandwidthLimiter
 from transfer.errors import ConnectionFailed, RegistryError
+from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.oci_errors import error_of, is_expired
-from transfer.http.request_body import BlobBody, RequestBody
 from transfer.http.settings import RegistrySettings, Tls
 from transfer.http.transport import HttpRequest, HttpResponse, StreamedResponse, Transport, origin
 from transfer.model.reference import DOCKER_HUB

@@ -1,11 +1,8 @@
-"""
-DistributionRepository: tags, what they hold, and deletion, for one repository of one registry.
+"""One repository of an OCI registry: its tags, what they hold, deletion, and the check of a login."""
 
-Knows nothing of blobs, nor of how an image is moved.
-"""
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from collections.abc import AsyncIterator, Sequence
-
+from transfer.auth.login_status import ANONYMOUS, LoginStatus, Permission, try_each
 from transfer.concurrency.tasks import gather
 from transfer.errors import TransferError
 from transfer.model.digest import Digest
@@ -47,3 +44,29 @@ class DistributionRepository:
             NotFound: there is none.
         """
         await self._client.delete_manifest(self._repository, name)
+
+
+async def check_registry(client: DistributionClient, repository: str) -> LoginStatus:
+    """
+    Ask for `/v2/` and, in a repository, for a manifest, which need not be there.
+
+    A token server may hand out a token that allows nothing, so that only a request tells.
+
+    Args:
+        client: the registry.
+        repository: empty for the registry alone.
+    """
+    questions: dict[Permission, Callable[[], Awaitable[object]]] = {"login": lambda: client.ping(repository)}
+    if repository:
+        questions["pull"] = lambda: client.head_manifest(repository, "latest")
+    tried = await try_each(questions)
+    login = client.shown_login(repository)
+    return LoginStatus(
+        registry=client.registry,
+        repository=repository or None,
+        state=tried.state(somebody=login is not None),
+        user=(login.username or "<token>") if login else None,
+        source=login.origin if login else ANONYMOUS,
+        permission=tried.permission,
+        detail=tried.detail,
+    )

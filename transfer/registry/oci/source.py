@@ -16,7 +16,7 @@ from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 from transfer.registry.oci.client import DistributionClient
-from transfer.registry.oci.sessions import FetchedManifest
+from transfer.registry.oci.requests import FetchedManifest
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 

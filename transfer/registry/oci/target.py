@@ -18,8 +18,8 @@ from transfer.errors import TagImmutable, TransferError, attributed_to
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
-from transfer.registry.oci.empty_repositories import cheap
-from transfer.registry.oci.sessions import UploadSession
+from transfer.registry.oci.registry_state import cheap
+from transfer.registry.oci.requests import UploadSession
 from transfer.registry.oci.upload import BlobUpload, UploadSite
 from transfer.state.presence_cache import settle_known
 

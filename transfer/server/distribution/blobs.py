@@ -5,8 +5,8 @@ from aiohttp import web
 from transfer.model.digest import Digest
 from transfer.server.distribution import errors
 from transfer.server.distribution.exchange import Exchange, existing
+from transfer.server.download import BlobFile
 from transfer.server.ecr.session import Session
-from transfer.server.served import BlobFile
 from transfer.server.store import blobs
 
 

@@ -17,9 +17,9 @@ from transfer.server.distribution import auth, errors
 from transfer.server.distribution.errors import Refusal
 from transfer.server.distribution.exchange import Dialect, Exchange
 from transfer.server.distribution.routes import Route, find_route
+from transfer.server.download import BlobFile
 from transfer.server.ecr.operations import Registry
 from transfer.server.log import CLIENT_GONE, RequestLog
-from transfer.server.served import BlobFile
 
 _LOGGER = logging.getLogger(__name__)
 PATH = "/v2{path:(/.*)?}"

@@ -9,7 +9,7 @@ from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.server.distribution import errors
 from transfer.server.distribution.documents import Pushed, read_pushed
 from transfer.server.distribution.exchange import Exchange, existing, writable
-from transfer.server.ecr.mutability import is_immutable
+from transfer.server.ecr.images import is_immutable
 from transfer.server.ecr.session import Session
 from transfer.server.store import blobs, images
 from transfer.server.store.images import StoredImage

@@ -1,5 +1,7 @@
 """PutImage: what may be pushed, and what it does to the tags. Does not know how images are read or deleted."""
 
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -8,7 +10,6 @@ from transfer.errors import InvalidManifest
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 from transfer.server.ecr import refusals
-from transfer.server.ecr.mutability import is_immutable
 from transfer.server.ecr.requests import PutImage
 from transfer.server.ecr.session import Session
 from transfer.server.errors import invalid_parameter
@@ -110,3 +111,16 @@ def _store(session: Session, repository: Repository, manifest: Manifest, size: i
     )
     contents = [(entry.digest, entry.media_type) for entry in (*manifest.blobs, *manifest.manifests)]
     images.add(session.connection, repository.id, image, contents)
+
+
+def matches(wildcard: str, tag: str) -> bool:
+    """Whether a tag is of a wildcard's kind."""
+    # A filter's alphabet has no other character that fnmatch takes for special.
+    return fnmatchcase(tag, wildcard)
+
+
+def is_immutable(settings: Mapping[str, Any], tag: str) -> bool:
+    """Whether a repository with these settings keeps a tag where it is."""
+    filters = settings.get("imageTagMutabilityExclusionFilters", ())
+    excluded = any(matches(item["filter"], tag) for item in filters)
+    return bool(settings["imageTagMutability"].startswith("IMMUTABLE")) != excluded

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from transfer.server.ecr import images, layers, reading, referrers, repositories, requests
+from transfer.server.ecr import images, layers, reading, repositories, requests
 from transfer.server.ecr.rules import read_request
 from transfer.server.ecr.session import Session
 from transfer.server.ecr.uploads import OpenSession, ReceivedPart, Uploads
@@ -131,7 +131,7 @@ OPERATIONS: dict[str, Operation] = {
     "GetLifecyclePolicy": _on_metadata(requests.RepositoryRequest, repositories.get_lifecycle_policy),
     "GetRepositoryPolicy": _on_metadata(requests.RepositoryRequest, repositories.get_repository_policy),
     "InitiateLayerUpload": _initiate,
-    "ListImageReferrers": _on_metadata(requests.ListImageReferrers, referrers.list_image_referrers),
+    "ListImageReferrers": _on_metadata(requests.ListImageReferrers, reading.list_image_referrers),
     "ListImages": _on_metadata(requests.ListImages, reading.list_images),
     "ListTagsForResource": _on_metadata(requests.ListTagsForResource, repositories.list_tags_for_resource),
     "PutImage": _on_metadata(requests.PutImage, images.put_image),

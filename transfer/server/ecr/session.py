@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from transfer.server.ecr import refusals
 from transfer.server.ecr.requests import RepositoryRequest, Request
-from transfer.server.pages import make_token, read_token
 from transfer.server.settings import Settings
 from transfer.server.store import repositories
 from transfer.server.store.repositories import Repository
+from transfer.server.tokens import make_token, read_token
 
 T = TypeVar("T")
 

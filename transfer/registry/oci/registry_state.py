@@ -1,15 +1,32 @@
-"""
-Vacancies: repositories without a tag when a registry was first asked, so that small blobs need not be asked for.
-
-A repository without tags may yet hold something, of somebody's push that was broken off say. What is taken not to be
-there is therefore only what costs no more to send than to ask for.
-"""
+"""What is known of one registry's repositories: which blobs can be mounted from where, and which were empty."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
 from transfer.concurrency.limits import SingleFlight
 from transfer.errors import TransferError
 from transfer.model.descriptor import Descriptor
+from transfer.model.digest import Digest
+
+
+class MountCandidates:
+    """What is known of one registry."""
+
+    def __init__(self) -> None:
+        # Insertion is the order in which repositories were heard of; the first one is asked first.
+        self._repositories: dict[Digest, dict[str, None]] = {}
+
+    def note(self, repository: str, digest: Digest) -> None:
+        """A repository has a blob."""
+        self._repositories.setdefault(digest, {})[repository] = None
+
+    def forget(self, repository: str, digest: Digest) -> None:
+        """It does not, or it may not be taken from there."""
+        self._repositories.get(digest, {}).pop(repository, None)
+
+    def elsewhere(self, digest: Digest, *, but: str) -> str | None:
+        """Another repository that has the blob."""
+        return next((one for one in self._repositories.get(digest, ()) if one != but), None)
+
 
 # Asking costs a round trip whatever the size, sending so much not another one.
 _CHEAPLY_SENT_BYTES = 64 * 1024
