@@ -27,7 +27,7 @@ from transfer.engine.referrers import attached
 from transfer.engine.result import Preview, PushResult, Total
 from transfer.errors import ContentMismatch, InvalidConfig, NotFound, TransferError
 from transfer.events import At, Event, Observer
-from transfer.http.headers import is_repository_missing
+from transfer.http.messages import is_repository_missing
 from transfer.local.reference import LocalReference
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform

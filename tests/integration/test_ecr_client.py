@@ -13,7 +13,8 @@ import pytest_asyncio
 from transfer.config import TransferConfig
 from transfer.errors import NotFound, RegistryError, TagImmutable, Unauthorized, UploadLost
 from transfer.http.bodies import RequestBody
-from transfer.http.transport import HttpRequest, Transport
+from transfer.http.messages import HttpRequest
+from transfer.http.transport import Transport
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.registry.ecr.client import EcrClient, open_ecr
 from transfer.registry.ecr.credentials import AwsCredentials

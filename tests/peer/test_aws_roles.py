@@ -14,7 +14,7 @@ from tests.support.scripted import Peer, Step, answer, scripted
 from transfer import AwsCredentials, CredentialsMissing, Engine, InvalidConfig, Server, TransferConfig, Unauthorized
 from transfer.api import CopyOptions
 from transfer.endpoints.registry_access import RegistryAccess
-from transfer.http.transport import HttpRequest
+from transfer.http.messages import HttpRequest
 from transfer.registry.ecr.aws import AwsSession
 
 ROLE = "arn:aws:iam::210987654321:role/team/pusher"

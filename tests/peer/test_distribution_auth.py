@@ -16,8 +16,9 @@ from transfer.auth.credentials import Anonymous, FixedLogin, Login, Logins
 from transfer.auth.tokens import Authenticator, TokenScope
 from transfer.concurrency.tasks import gather
 from transfer.errors import ConnectionFailed, RegistryError, TransferError, Unauthorized
+from transfer.http.messages import HttpRequest
 from transfer.http.settings import RegistrySettings, Tls
-from transfer.http.transport import HttpRequest, Transport
+from transfer.http.transport import Transport
 from transfer.registry.oci.registry_http import is_loopback
 
 SECRET = "canary-5e0b"

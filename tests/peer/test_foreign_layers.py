@@ -16,7 +16,8 @@ from tests.support.images import ImageBuilder, blob_file
 from tests.support.quirky import quirky
 from tests.support.scripted import Arrived, Peer, Step, answer, broken_off, scripted
 from transfer.auth.credentials import FixedLogin, Login
-from transfer.concurrency.limits import BandwidthLimiter, Limits
+from transfer.concurrency.limiters import BandwidthLimiter
+from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig
 from transfer.engine.protocols import BlobContext, Source

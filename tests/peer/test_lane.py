@@ -20,9 +20,10 @@ from transfer.engine.blob_reader import BlobReader
 from transfer.errors import ConnectionFailed
 from transfer.events import BlobProgress, Event
 from transfer.http.bodies import BlobBody
+from transfer.http.messages import HttpRequest, HttpResponse
 from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.thread_client import BUFFER, next_size
-from transfer.http.transport import HttpRequest, HttpResponse, Transport
+from transfer.http.transport import Transport
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_LAYER_GZIP
 from transfer.testing.memory import MemorySource

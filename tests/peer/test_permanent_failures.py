@@ -10,8 +10,9 @@ from tests.support.distribution_ends import CONFIG, opened
 from tests.support.scripted import Arrived, Step, answer, broken_off, drop, gibberish, scripted, stall
 from transfer.concurrency.retry import Retrier
 from transfer.errors import ConnectionFailed
+from transfer.http.messages import HttpRequest
 from transfer.http.settings import RegistrySettings, Tls
-from transfer.http.transport import HttpRequest, Transport
+from transfer.http.transport import Transport
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 QUICK = replace(CONFIG, read_timeout=0.2)

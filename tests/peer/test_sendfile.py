@@ -18,14 +18,15 @@ from tests.support.images import ImageBuilder
 from tests.support.quirky import quirky
 from tests.support.scripted import Arrived, Step, answer, cut, deaf, early, hasty, scripted, slow
 from tests.support.uploads import push
-from transfer.concurrency.limits import BandwidthLimiter, TokenBucket
+from transfer.concurrency.limiters import BandwidthLimiter, TokenBucket
 from transfer.concurrency.retry import pause
 from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidLayout
 from transfer.http.bodies import BlobBody
+from transfer.http.messages import HttpRequest, HttpResponse
 from transfer.http.settings import SYSTEM_TLS, Tls
-from transfer.http.transport import HttpRequest, HttpResponse, Transport
+from transfer.http.transport import Transport
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.scripted import Arrived, Step, answer, deaf, drop, early, hasty, scripted, slow
-from transfer.concurrency.limits import BandwidthLimiter, TokenBucket
+from transfer.concurrency.limiters import BandwidthLimiter, TokenBucket
 from transfer.concurrency.retry import pause
 from transfer.config import TransferConfig
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidConfig
 from transfer.http.bodies import BlobBody, BodyStream, RequestBody
+from transfer.http.messages import HttpRequest, HttpResponse
 from transfer.http.route import is_public
 from transfer.http.settings import Tls
-from transfer.http.transport import HttpRequest, HttpResponse, Transport
+from transfer.http.transport import Transport
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 

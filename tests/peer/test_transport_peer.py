@@ -30,8 +30,9 @@ from transfer.concurrency.tasks import gather
 from transfer.config import TransferConfig
 from transfer.errors import ConnectionFailed, InvalidConfig
 from transfer.http.bodies import RequestBody
+from transfer.http.messages import HttpRequest, HttpResponse
 from transfer.http.settings import Tls
-from transfer.http.transport import HttpRequest, HttpResponse, Transport
+from transfer.http.transport import Transport
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.2)
 MIB = 1024 * 1024

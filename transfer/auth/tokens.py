@@ -19,12 +19,13 @@ from msgspec.structs import replace
 
 from transfer.auth.challenge import Challenge, Realm, choose, judge_realm, parse_challenges, refused, token_url
 from transfer.auth.credentials import Login, Logins
-from transfer.concurrency.limits import SingleFlight
+from transfer.concurrency.limiters import SingleFlight
 from transfer.errors import Unauthorized
 from transfer.http.bodies import RequestBody
+from transfer.http.messages import HttpRequest, HttpResponse
 from transfer.http.oci_errors import error_of
 from transfer.http.settings import SYSTEM_TLS, Tls
-from transfer.http.transport import HttpRequest, HttpResponse, Transport
+from transfer.http.transport import Transport
 
 # The specification's own minimum, and what a token without `expires_in` lives.
 _SHORTEST_LIFE = 60.0

@@ -27,8 +27,7 @@ from transfer.registry.ecr.create_repository import RepositoryCreation, Reposito
 from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.registry.ecr.host import EcrHost, names_of, parse_ecr_host, registry_of
 from transfer.registry.ecr.login import EcrLoginCheck, EcrLogins
-from transfer.registry.ecr.repository import EcrRepository
-from transfer.registry.ecr.source import EcrSource
+from transfer.registry.ecr.source import EcrRepository, EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
 from transfer.registry.ecr.upload_decisions import DOCKER_QUOTAS

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from transfer.concurrency.limits import InFlightCall, Lease, Limits, SingleFlight
+from transfer.concurrency.limiters import InFlightCall, Lease, SingleFlight
+from transfer.concurrency.limits import Limits
 from transfer.concurrency.tasks import task_group
 from transfer.engine.fanout import Fanout, FanoutReader
 from transfer.engine.protocols import BlobContext, BlobSent, BlobSource, Mountable, Target

@@ -14,7 +14,7 @@ from transfer.concurrency import worker_threads
 from transfer.config import MIB
 from transfer.errors import ConnectionFailed, ContentMismatch, RegistryError, attributed_to
 from transfer.http.bodies import Download
-from transfer.http.headers import is_exact_range, length_of, strong_etag, total_of
+from transfer.http.messages import is_exact_range, length_of, strong_etag, total_of
 from transfer.model.descriptor import Descriptor
 
 T = TypeVar("T")

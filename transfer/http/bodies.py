@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
@@ -11,7 +12,7 @@ from typing import Self
 import pybase64
 
 from transfer.concurrency import worker_threads
-from transfer.concurrency.limits import BandwidthLimiter
+from transfer.concurrency.limiters import BandwidthLimiter
 from transfer.engine.blob_reader import BlobReader, Pieces
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.http.blocking_socket import BlockingSocket, can_splice
@@ -280,3 +281,31 @@ class Download(Pieces):
         if release is not None:
             release()
             self._response.close()
+
+
+class Buffers:
+    """
+    Buffers of `size` bytes each, used again and again by all that is read from one registry.
+
+    Memory maps of their own: freed, they go back to the system at once, while the C library's heaps (one a thread)
+    would keep tens of megabytes of them.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free: list[memoryview] = []
+
+    def take(self) -> memoryview:
+        """A buffer, whatever is in it."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return memoryview(mmap.mmap(-1, self._size, access=mmap.ACCESS_COPY))
+
+    def give_back(self, buffer: memoryview) -> None:
+        """Let others use it."""
+        self._free.append(buffer)
+
+    def clear(self) -> None:
+        """Give the memory of those that are free back to the system."""
+        self._free.clear()

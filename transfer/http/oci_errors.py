@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from transfer.errors import BlobUnknown, NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
-from transfer.http.headers import printable, retry_after
-from transfer.http.transport import HttpResponse
+from transfer.http.messages import HttpResponse, printable, retry_after
 
 _LOGIN_ADVICE = "check the credentials for this registry, and that they may do this"
 _RATE_ADVICE = "try again later, or move less at once"

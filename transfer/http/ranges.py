@@ -8,7 +8,6 @@ its end. Does not know how bytes are asked for, nor how a stream that breaks is 
 """
 
 import asyncio
-import mmap
 import threading
 import time
 from collections import deque
@@ -18,11 +17,12 @@ from functools import partial
 from typing import Self
 
 from transfer.concurrency import worker_threads
-from transfer.concurrency.limits import ByteBudget
+from transfer.concurrency.limiters import ByteBudget
 from transfer.config import MIB
 from transfer.engine.blob_reader import Pieces
 from transfer.errors import attributed_to
 from transfer.http.blob_stream import BlobStream
+from transfer.http.bodies import Buffers
 
 # Long enough for a round trip to be little beside it, short enough for many to fit into the budget.
 RANGE = 4 * MIB
@@ -69,33 +69,6 @@ def is_slow(received: int, waited: float, blobs: int) -> bool:
     return is_known and waited > _GRACE + received * blobs / ENOUGH
 
 
-class Buffers:
-    """
-    Buffers of a piece each, used again and again by all that is read from one registry.
-
-    Memory maps of their own: freed, they go back to the system at once, while the C library's heaps (one a thread)
-    would keep tens of megabytes of them.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[memoryview] = []
-
-    def take(self) -> memoryview:
-        """A buffer, whatever is in it."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return memoryview(mmap.mmap(-1, PIECE, access=mmap.ACCESS_COPY))
-
-    def give_back(self, buffer: memoryview) -> None:
-        """Let others use it."""
-        self._free.append(buffer)
-
-    def clear(self) -> None:
-        """Give the memory of those that are free back to the system."""
-        self._free.clear()
-
-
 class Ranges:
     """
     What all that is read from one registry shares.
@@ -110,7 +83,7 @@ class Ranges:
 
     def __init__(self, read_ahead: ByteBudget) -> None:
         self.read_ahead = read_ahead
-        self.buffers = Buffers()
+        self.buffers = Buffers(PIECE)
         self.blobs = 0
         self.sends_ranges = True
 

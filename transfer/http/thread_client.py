@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 
 from transfer.concurrency import worker_threads
-from transfer.concurrency.limits import BandwidthLimiter
+from transfer.concurrency.limiters import BandwidthLimiter
 from transfer.engine.blob_reader import SourceFailed
 from transfer.http.blocking_socket import BlockingSocket, Pipe, can_splice
 from transfer.http.bodies import BlobBody, Download, RequestBody

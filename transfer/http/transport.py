@@ -8,21 +8,19 @@ any registry's protocol: every status is an answer.
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
-import msgspec
 from yarl import URL
 
-from transfer.concurrency.limits import BandwidthLimiter
 from transfer.concurrency.tasks import gather
 from transfer.config import TransferConfig
 from transfer.errors import ConnectionFailed
 from transfer.http.blocking_socket import Address
-from transfer.http.bodies import BlobBody, BodyStream, Download, RequestBody, watching
+from transfer.http.bodies import BlobBody, BodyStream, Download, watching
 from transfer.http.connections import Timeouts, key_of
 from transfer.http.failures import (
     LARGEST_REPLY,
@@ -34,6 +32,7 @@ from transfer.http.failures import (
     may_pass,
     reason,
 )
+from transfer.http.messages import HttpRequest, HttpResponse, StreamedResponse, origin
 from transfer.http.resolver import Resolver
 from transfer.http.route import Route, find_route, is_public
 from transfer.http.settings import SYSTEM_TLS, Tls
@@ -41,58 +40,6 @@ from transfer.http.thread_client import ThreadClient, ThreadRequest
 
 _LARGEST_ERROR = 64 * 1024
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "layer-transfer"}
-
-
-class HttpRequest(msgspec.Struct, frozen=True):
-    """
-    One request.
-
-    Attributes:
-        public_only: reach no address of a private network, where no proxy lies between.
-        meter: counts the bytes of the blob that is its body, or else the answer's.
-        large: sent in the lane, since it carries the bytes of a large blob, or its answer does.
-        progress: told in the event loop how many bytes of the blob are on the wire; of what the lane sends.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: RequestBody | BlobBody | None = None
-    tls: Tls = SYSTEM_TLS
-    public_only: bool = False
-    meter: BandwidthLimiter | None = None
-    large: bool = False
-    progress: Callable[[int], None] | None = None
-
-    def __repr__(self) -> str:
-        return f"Request({self.method} {origin(self.url)})"
-
-
-class HttpResponse(msgspec.Struct, frozen=True):
-    """A status, headers (names in lower case) and the whole body, cut at 64 KiB when it is an error's."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Reply({self.status}, {len(self.body)} bytes)"
-
-
-class StreamedResponse(msgspec.Struct, frozen=True):
-    """A status, headers (names in lower case) and the body as it arrives: a Download, where the lane brought it."""
-
-    status: int
-    headers: Mapping[str, str]
-    chunks: AsyncIterator[bytes]
-
-
-def origin(url: str) -> str:
-    """`host:port` of a URL: what may be shown of it."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

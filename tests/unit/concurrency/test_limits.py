@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from transfer.concurrency.limits import Lease, SingleFlight, WeightedSemaphore
+from transfer.concurrency.limiters import Lease, SingleFlight, WeightedSemaphore
 from transfer.errors import ConnectionFailed
 
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 import pytest
 
 from tests.support.clock import Time
-from transfer.concurrency.limits import AimdLimiter, BandwidthLimiter, Limits, TokenBucket
+from transfer.concurrency.limiters import AimdLimiter, BandwidthLimiter, TokenBucket
+from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.config import UNPACED, Pace, TransferConfig
 from transfer.errors import ConnectionFailed, RateLimited

@@ -6,8 +6,8 @@ import pytest
 
 from transfer.concurrency.retry import retryable
 from transfer.errors import BlobUnknown, NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
+from transfer.http.messages import HttpResponse
 from transfer.http.oci_errors import error_of, is_expired
-from transfer.http.transport import HttpResponse
 
 WHAT = "PUT manifest v1 of r.example/app"
 

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from transfer.concurrency.limits import ByteBudget
+from transfer.concurrency.limiters import ByteBudget
 from transfer.config import TransferConfig
-from transfer.http.headers import strong_etag, total_of
+from transfer.http.messages import strong_etag, total_of
 from transfer.http.ranges import ENOUGH, LONE_RANGE, MOST_STREAMS, RANGE, Ranges, is_slow, range_end, streams_each
 
 

@@ -15,7 +15,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from transfer.errors import CredentialsMissing, InvalidConfig
 from transfer.http.bodies import RequestBody
-from transfer.http.transport import HttpRequest
+from transfer.http.messages import HttpRequest
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.credentials import AwsCredentials
 

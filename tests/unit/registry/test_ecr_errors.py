@@ -7,8 +7,7 @@ import pytest
 
 from transfer.concurrency.retry import retryable
 from transfer.errors import NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
-from transfer.http.headers import retry_after
-from transfer.http.transport import HttpResponse
+from transfer.http.messages import HttpResponse, retry_after
 from transfer.registry.ecr.errors import error_of
 
 WHAT = "PutImage app"

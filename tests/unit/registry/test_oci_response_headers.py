@@ -3,9 +3,10 @@
 import pytest
 
 from transfer.errors import RegistryError
-from transfer.http.headers import is_exact_range, length_of
-from transfer.registry.oci.response_headers import (
+from transfer.http.messages import (
     held_bytes,
+    is_exact_range,
+    length_of,
     next_link,
     origin_of,
     resolve_url,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from transfer.api import Engine
-from transfer.concurrency.limits import SingleFlight
+from transfer.concurrency.limiters import SingleFlight
 from transfer.concurrency.tasks import gather, task_group
 from transfer.errors import NotFound, Side, TransferError
 from transfer.mirror.config.references import SourceSpec

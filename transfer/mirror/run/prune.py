@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from transfer.api import Engine
 from transfer.concurrency.tasks import gather
 from transfer.errors import NotFound, RegistryError, TransferError
-from transfer.http.headers import is_repository_missing
+from transfer.http.messages import is_repository_missing
 from transfer.mirror.config.references import TargetTemplate
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.discovery import Discovery

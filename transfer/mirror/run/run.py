@@ -19,7 +19,7 @@ from transfer.concurrency.tasks import gather, task_group
 from transfer.engine.plan import PlannedContent
 from transfer.engine.result import Preview
 from transfer.errors import InvalidConfig, TransferError
-from transfer.http.headers import is_repository_missing
+from transfer.http.messages import is_repository_missing
 from transfer.job import Destination, Job, Outcome
 from transfer.mirror.config.references import SourceSpec, TargetTemplate, backup_tag, parse_source, parse_target
 from transfer.mirror.config.settings import MirrorConfig

@@ -42,7 +42,7 @@ from botocore.model import ServiceModel
 
 from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig, TransferError
 from transfer.http.bodies import RequestBody
-from transfer.http.transport import HttpRequest
+from transfer.http.messages import HttpRequest
 from transfer.registry.ecr.credentials import AwsCredentials
 
 # botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.

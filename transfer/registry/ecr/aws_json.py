@@ -13,7 +13,7 @@ from botocore.serialize import create_serializer
 
 from transfer.errors import InvalidConfig, RegistryError
 from transfer.http.bodies import RequestBody
-from transfer.http.transport import HttpResponse
+from transfer.http.messages import HttpResponse
 from transfer.registry.ecr.errors import error_of
 
 Headers = dict[str, str]

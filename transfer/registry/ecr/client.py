@@ -12,15 +12,17 @@ from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from transfer.concurrency.limits import BandwidthLimiter, Limits, RegistryLimits
+from transfer.concurrency.limiters import BandwidthLimiter
+from transfer.concurrency.limits import Limits, RegistryLimits
 from transfer.concurrency.retry import Retrier
 from transfer.config import UNPACED, Pace, TransferConfig
 from transfer.errors import InvalidConfig
 from transfer.events import Observer, Requested
 from transfer.http.bodies import RequestBody
+from transfer.http.messages import HttpRequest, origin
 from transfer.http.ranges import Ranges
 from transfer.http.settings import SYSTEM_TLS, Tls
-from transfer.http.transport import HttpRequest, Transport, origin
+from transfer.http.transport import Transport
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.aws_json import AwsJsonProtocol, Items, Pages
 from transfer.registry.ecr.credentials import AwsCredentials

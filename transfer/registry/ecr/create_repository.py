@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from transfer.concurrency.limits import SingleFlight
+from transfer.concurrency.limiters import SingleFlight
 from transfer.errors import NotFound, RegistryError, TransferError
 from transfer.registry.ecr.host import RepositoryNames, registry_of
 

@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 
 from transfer.errors import NotFound, RateLimited, RegistryError, TagImmutable, Unauthorized, UploadLost
-from transfer.http.headers import printable, retry_after
-from transfer.http.transport import HttpResponse
+from transfer.http.messages import HttpResponse, printable, retry_after
 
 _SIGNATURE_ADVICE = "check the secret access key, the region and this machine's clock"
 _KEY_ADVICE = "check the access key, AWS_PROFILE, and that the account has this region"

@@ -1,9 +1,6 @@
 """
-EcrSource: one repository of one ECR registry as a Source.
+Reading one repository of an ECR registry: `EcrSource` reads images, `EcrRepository` lists and deletes tags.
 
-Manifests come from BatchGetImage, layers from the addresses that GetDownloadUrlForLayer hands out. An address is its
-own permission: it is fetched without credentials, asked for again when it has expired, and never shown. Knows nothing
-of other repositories.
 """
 
 import time
@@ -12,23 +9,99 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-from transfer.concurrency.limits import SingleFlight
+from transfer.concurrency.limiters import SingleFlight
 from transfer.concurrency.retry import Retrier
+from transfer.concurrency.tasks import gather
 from transfer.engine.protocols import Source
-from transfer.errors import InvalidManifest, NotFound, RateLimited, RegistryError, Unauthorized, attributed_to
+from transfer.errors import (
+    InvalidManifest,
+    NotFound,
+    RateLimited,
+    RegistryError,
+    TransferError,
+    Unauthorized,
+    attributed_to,
+)
 from transfer.events import Observer, Requested
 from transfer.http.blob_stream import BlobStream, range_header
-from transfer.http.headers import retry_after
-from transfer.http.transport import HttpRequest, StreamedResponse, Transport
+from transfer.http.messages import HttpRequest, StreamedResponse, retry_after
+from transfer.http.transport import Transport
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.host import names_of
-from transfer.registry.ecr.repository import REFERRERS_PAGE, EcrRepository
 
 if TYPE_CHECKING:
+    from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef, ImageReferrerTypeDef
+
+
+# BatchGetImage takes at most 100 images (service model).
+_BATCH = 100
+# ListImageReferrers lists at most so many (service model).
+REFERRERS_PAGE = 50
+
+
+class EcrRepository:
+    """One repository of one registry."""
+
+    def __init__(self, client: EcrClient, *, registry_id: str | None, repository: str) -> None:
+        self._client = client
+        self._names = names_of(registry_id, repository)
+
+    async def tags(self) -> AsyncIterator[str]:
+        """Every tag, over all pages, in the registry's order."""
+        images = self._client.list_images(**self._names, filter={"tagStatus": "TAGGED"})
+        async for image in images:
+            tag = image.get("imageTag")
+            if tag is not None:
+                yield tag
+
+    async def digests(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
+        """What tags hold, a hundred a call, or why that cannot be told; those that are not there are left out."""
+        batches = [tags[start : start + _BATCH] for start in range(0, len(tags), _BATCH)]
+        answers = await gather(map(self._ask, batches))
+        return {tag: one for answer in answers for tag, one in answer.items()}
+
+    async def _ask(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
+        try:
+            reply = await self._client.batch_get_image(
+                **self._names,
+                imageIds=[{"imageTag": tag} for tag in tags],
+                acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES),
+            )
+        except TransferError as error:
+            return dict.fromkeys(tags, error)
+        ids = [image["imageId"] for image in reply["images"]]
+        return {one["imageTag"]: Digest(one["imageDigest"]) for one in ids if "imageTag" in one}
+
+    async def referrers(self, digest: Digest) -> frozenset[Digest]:
+        """What refers to an image."""
+        listed = self._client.list_image_referrers(
+            **self._names, subjectId={"imageDigest": digest}, maxResults=REFERRERS_PAGE
+        )
+        return frozenset([Digest(one["digest"]) async for one in listed])
+
+    async def delete(self, name: str) -> None:
+        """
+        Remove a tag, and the image with its last one; or an image by digest, with all its tags.
+
+        Raises:
+            NotFound: there is no such image.
+            RegistryError: it cannot be deleted, as the child of an index.
+        """
+        wanted: ImageIdentifierTypeDef = {"imageDigest": name} if ":" in name else {"imageTag": name}
+        reply = await self._client.batch_delete_image(**self._names, imageIds=[wanted])
+        for failure in reply["failures"]:
+            code = failure.get("failureCode", "")
+            kind, status = (NotFound, 404) if code == "ImageNotFound" else (RegistryError, 400)
+            reason = failure.get("failureReason", code)
+            raise kind(
+                f"delete {name} of {self._names['repositoryName']}: {reason}", status=status, code=code, side="target"
+            )
+
 
 # S3 answers 403 for an address that has expired.
 _EXPIRED = frozenset({401, 403})

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfer.concurrency.limits import Lease, WeightedSemaphore
+from transfer.concurrency.limiters import Lease, WeightedSemaphore
 from transfer.concurrency.tasks import task_group
 from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ContentMismatch, InvalidManifest, RegistryError, UploadLost

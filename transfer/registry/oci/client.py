@@ -1,157 +1,46 @@
 """
-One Distribution registry as typed async calls: manifests, blobs, upload sessions, tags, referrers.
+One OCI registry as typed async calls: manifests, blobs, upload sessions, tags, referrers.
 
-Every call is one run of the retry loop around one slot of the limits around one exchange; the calls that carry a
-blob's bytes are not tried again here, since what the registry has of them by then their caller must ask. Does not
-know what a copy is, nor which way bytes go.
+The calls that carry a blob's bytes are not retried here: their caller must first ask what the registry has of them.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from copy import copy
-from types import MappingProxyType
-from typing import Self, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
 from msgspec.structs import replace
 
-from transfer.auth.credentials import Login
 from transfer.auth.tokens import TokenScope
-from transfer.concurrency.limits import Limits
-from transfer.concurrency.retry import Retrier, retryable
-from transfer.config import UNPACED, Pace
+from transfer.concurrency.retry import retryable
 from transfer.errors import BlobUnknown, InvalidDigest, NotFound, RegistryError, Unauthorized, UploadLost
-from transfer.events import Observer, Requested
 from transfer.http.blob_stream import range_header
 from transfer.http.bodies import BlobBody, RequestBody
-from transfer.http.ranges import Ranges
-from transfer.http.transport import HttpResponse
+from transfer.http.messages import HttpResponse, held_bytes, with_query
 from transfer.model.descriptor import MANIFEST_MEDIA_TYPES, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.registry.oci.pages import Page, has_tags, list_referrers, list_repositories, list_tags, read_referrers
-from transfer.registry.oci.pull_rate_limit import PullRateLimit
-from transfer.registry.oci.referrers_tag import Lists
-from transfer.registry.oci.registry_http import RegistryHttp, RegistryRequest, RegistryResponse
-from transfer.registry.oci.registry_state import EmptyRepositories, MountCandidates
-from transfer.registry.oci.requests import (
-    FetchedManifest,
-    RegistryCapabilities,
-    RequestFactory,
-    UploadSession,
-    moved,
-    opened,
-    stored,
-)
-from transfer.registry.oci.response_headers import held_bytes, with_query
+from transfer.registry.oci.registry_client import OK, RegistryClient, nothing
+from transfer.registry.oci.registry_http import RegistryRequest, RegistryResponse
+from transfer.registry.oci.requests import FetchedManifest, UploadSession, moved, opened, stored
 
 T = TypeVar("T")
 
 # Everything that can be transferred, then anything: the registry shall convert nothing, and an error is clearer than
 # the 404 that some answer when they hold another kind.
 ACCEPT = ", ".join((*sorted(MANIFEST_MEDIA_TYPES), "*/*;q=0.1"))
-_OK = frozenset({200})
 # What registries that have never heard of the referrers API say of it, besides the 404 that they should.
 _NO_SUCH_API = frozenset({400, 405, 406, 415})
 _CATALOG = TokenScope("", "catalog")
 _LARGEST_ERROR = 64 * 1024
-NO_QUOTAS: Mapping[str, float] = MappingProxyType({})
 
 
-class DistributionClient:
-    """
-    One registry.
-
-    Args:
-        quotas: requests a second that it is known to take, by their action.
-        pace: what else it may be asked.
-        reserve: of what it lets one pull, how much is to be left.
-
-    Every call raises RegistryError or one of its kinds for what the registry refuses, ConnectionFailed when no answer
-    is to be had, and CredentialsMissing or InvalidConfig when no login can be found out.
-    """
-
-    def __init__(
-        self,
-        exchange: RegistryHttp,
-        *,
-        retrier: Retrier,
-        limits: Limits,
-        quotas: Mapping[str, float] = NO_QUOTAS,
-        pace: Pace = UNPACED,
-        reserve: int = 0,
-    ) -> None:
-        self.large_blob_bytes = limits.large_blob_bytes
-        self._exchange = exchange
-        self._retrier = retrier
-        self._limits = limits.registry(exchange.registry, pace)
-        self._quotas = quotas
-        self._calls = RequestFactory(exchange.registry, self._limits.meter)
-        self._observe: Observer | None = None
-        self._tries_once = False
-        self.habits = RegistryCapabilities()
-        self.holdings = MountCandidates()
-        self.ranges = Ranges(limits.read_ahead)
-        self.lists = Lists()
-        self.pulls = PullRateLimit(reserve)
-        self.vacancies = EmptyRepositories()
-
-    def __repr__(self) -> str:
-        return f"DistributionClient({self.registry!r})"
-
-    @property
-    def registry(self) -> str:
-        """The registry's name."""
-        return self._exchange.registry
-
-    def reporting(self, observe: Observer) -> Self:
-        """The same client, telling somebody of its requests and retries."""
-        client = copy(self)
-        client._observe = observe  # noqa: SLF001 - of the copy made here
-        return client
-
-    def single(self) -> Self:
-        """The same client, trying everything once: for the steps of an attempt that is tried again as a whole."""
-        client = copy(self)
-        client._tries_once = True  # noqa: SLF001 - of the copy made here
-        return client
-
-    def before_push(self) -> Self:
-        """The same client for a repository that is written to: what it asks brings the token for that along."""
-        client = copy(self)
-        client._calls = replace(self._calls, before_push=True)  # noqa: SLF001 - of the copy made here
-        return client
-
-    async def retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Run attempts in the one retry loop, telling of it whom this client tells."""
-        if self._tries_once:
-            return await attempt()
-        return await self._retrier.run(what, attempt, on_retry=self._observe)
-
-    def shown_login(self, repository: str) -> Login | None:
-        """Who the registry has been told so far for a repository; None for nobody."""
-        return self._exchange.shown_login(repository)
-
-    async def ping(self, repository: str) -> None:
-        """Be let in at all, with what a pull from the repository needs; it may be empty."""
-        await self._call(self._base(repository), _nothing)
-
-    async def warm_up(self, repository: str) -> None:
-        """Reach the registry, so that what all requests need is known by the time of the first; tried once."""
-        call = self._base(repository)
-        async with self._slot(call):
-            await self._exchange.warm_up(call)
-
-    async def connect(self, count: int) -> None:
-        """Have connections for so many uploads, or for as many as there may be at once, besides the one in use."""
-        most = int(min(count, self._limits.most_writes))
-        await self._exchange.connect(most - 1, what=f"connect to {self.registry}")
-
-    def _base(self, repository: str) -> RegistryRequest:
-        return RegistryRequest("GET base", "/v2/", f"GET /v2/ of {self.registry}", self._calls.reading(repository), _OK)
+class DistributionClient(RegistryClient):
+    """The calls to one registry."""
 
     async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
         """A manifest by tag or digest, at most 4 MiB; not verified against anything."""
-        call = self._calls.manifest("GET", repository, reference, _OK, headers={"Accept": ACCEPT})
+        call = self._calls.manifest("GET", repository, reference, OK, headers={"Accept": ACCEPT})
 
         async def take(answer: RegistryResponse) -> FetchedManifest:
             kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -209,7 +98,7 @@ class DistributionClient:
 
     async def delete_manifest(self, repository: str, reference: str) -> None:
         """Delete a manifest by digest, or a tag where the registry can do that; NotFound where there is none."""
-        await self._call(self._calls.manifest("DELETE", repository, reference, frozenset({200, 202, 204})), _nothing)
+        await self._call(self._calls.manifest("DELETE", repository, reference, frozenset({200, 202, 204})), nothing)
 
     async def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether the repository has a blob."""
@@ -236,7 +125,7 @@ class DistributionClient:
 
     async def delete_blob(self, repository: str, digest: Digest) -> None:
         """Delete a blob; NotFound where there is none."""
-        await self._call(self._calls.blob("DELETE", repository, digest, frozenset({200, 202, 204})), _nothing)
+        await self._call(self._calls.blob("DELETE", repository, digest, frozenset({200, 202, 204})), nothing)
 
     async def start_upload(self, repository: str) -> UploadSession:
         """A new upload session."""
@@ -371,22 +260,3 @@ class DistributionClient:
             return Page(HttpResponse(answer.status, answer.headers, body), answer.url)
 
         return await self._call(call, take)
-
-    def _slot(self, call: RegistryRequest) -> AbstractAsyncContextManager[None]:
-        if self._observe is not None:
-            self._observe(Requested(call.action))
-        reads = call.method in {"GET", "HEAD"}
-        return self._limits.slot(call.action, rate=self._quotas.get(call.action), reads=reads)
-
-    async def _call(self, call: RegistryRequest, take: Callable[[RegistryResponse], Awaitable[T]]) -> T:
-        async def once() -> T:
-            with self.pulls.counted(call.action, call.what):
-                async with self._slot(call), self._exchange.open(call) as answer:
-                    self.pulls.note(answer.headers)
-                    return await take(answer)
-
-        return await self.retry(call.what, once)
-
-
-async def _nothing(answer: RegistryResponse) -> None:
-    """What is said with a success is of no interest."""

@@ -14,19 +14,18 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from transfer.auth.challenge import is_private
-from transfer.concurrency.limits import BandwidthLimiter
+from transfer.concurrency.limiters import BandwidthLimiter
 from transfer.concurrency.retry import Retrier
 from transfer.engine.protocols import Source
 from transfer.errors import InvalidLayout, NotFound, RateLimited, RegistryError, TransferError
 from transfer.events import Observer
 from transfer.http.blob_stream import BlobStream, range_header
-from transfer.http.headers import retry_after
-from transfer.http.transport import HttpRequest, StreamedResponse, Transport, origin
+from transfer.http.messages import HttpRequest, StreamedResponse, origin, resolve_url, retry_after
+from transfer.http.transport import Transport
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest
 from transfer.registry.oci.registry_http import host_of
-from transfer.registry.oci.response_headers import resolve_url
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_HOPS = 5

@@ -14,12 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from transfer.errors import InvalidManifest, RegistryError
+from transfer.http.messages import HttpResponse, next_link, origin_of, resolve_url
 from transfer.http.oci_errors import error_of
-from transfer.http.transport import HttpResponse
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import DocumentError, convert, load
-from transfer.registry.oci.response_headers import next_link, origin_of, resolve_url
 
 # The most that ECR takes; others cut it to their own.
 _PAGE_SIZE = 1000

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from transfer.errors import PULLS_RESERVED, RateLimited
-from transfer.http.headers import printable
+from transfer.http.messages import printable
 
 _COUNTED = "GET manifest"
 _TOLD = re.compile(r"([0-9]{1,9});w=([0-9]{1,9})")

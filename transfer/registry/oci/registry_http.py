@@ -16,14 +16,14 @@ import msgspec
 
 from transfer.auth.credentials import Anonymous, Login, Logins
 from transfer.auth.tokens import Authenticator, TokenScope
-from transfer.concurrency.limits import BandwidthLimiter
+from transfer.concurrency.limiters import BandwidthLimiter
 from transfer.errors import ConnectionFailed, RegistryError
 from transfer.http.bodies import BlobBody, RequestBody
+from transfer.http.messages import HttpRequest, HttpResponse, StreamedResponse, origin, origin_of, resolve_url
 from transfer.http.oci_errors import error_of, is_expired
 from transfer.http.settings import RegistrySettings, Tls
-from transfer.http.transport import HttpRequest, HttpResponse, StreamedResponse, Transport, origin
+from transfer.http.transport import Transport
 from transfer.model.reference import DOCKER_HUB
-from transfer.registry.oci.response_headers import origin_of, resolve_url
 
 _DOCKER_HUB_HOST = "registry-1.docker.io"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from transfer.concurrency.limits import SingleFlight
+from transfer.concurrency.limiters import SingleFlight
 from transfer.errors import TransferError
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest

@@ -11,13 +11,13 @@ from urllib.parse import quote
 import msgspec
 
 from transfer.auth.tokens import PUSH, TokenScope
-from transfer.concurrency.limits import BandwidthLimiter
+from transfer.concurrency.limiters import BandwidthLimiter
 from transfer.config import TransferConfig
 from transfer.errors import ContentMismatch
 from transfer.http.bodies import BlobBody, RequestBody
+from transfer.http.messages import resolve_url, smallest_chunk, with_query
 from transfer.model.digest import Digest
 from transfer.registry.oci.registry_http import RegistryRequest, RegistryResponse
-from transfer.registry.oci.response_headers import resolve_url, smallest_chunk, with_query
 
 
 class UploadSession(msgspec.Struct, frozen=True):

@@ -13,15 +13,15 @@ from contextlib import suppress
 
 import msgspec
 
-from transfer.concurrency.limits import Lease, WeightedSemaphore
+from transfer.concurrency.limiters import Lease, WeightedSemaphore
 from transfer.engine.blob_reader import HELD_BYTES, BlobReader, SourceFailed
 from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ContentMismatch, NotFound, RegistryError, TransferError, UploadLost
 from transfer.events import BlobProgress, BlobStarted, Notice
 from transfer.http.bodies import BlobBody, RequestBody
+from transfer.http.messages import held_bytes
 from transfer.registry.oci.client import DistributionClient
 from transfer.registry.oci.requests import UploadSession
-from transfer.registry.oci.response_headers import held_bytes
 from transfer.state.journal import Journal, UploadState
 
 # A session is lost by expiry or to another writer; losing it three times in one run has some other cause.

@@ -22,7 +22,8 @@ from transfer.cli.commands.demo.machine import trees
 from transfer.cli.commands.demo.process import Command, surrounded
 from transfer.cli.commands.demo.table import Narrator, Step
 from transfer.cli.display.text import count, format_size
-from transfer.http.transport import HttpRequest, Transport
+from transfer.http.messages import HttpRequest
+from transfer.http.transport import Transport
 from transfer.model.descriptor import Descriptor
 from transfer.registry.ecr.client import EcrClient, open_ecr
 from transfer.server import RequestRecord, Server
