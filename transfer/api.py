@@ -16,9 +16,11 @@ import platformdirs
 
 from transfer.auth.login_status import LoginStatus
 from transfer.concurrency.limits import Limits
+from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig
-from transfer.endpoints.locations import read_login, read_named, read_repository, read_source
-from transfer.endpoints.opener import EcrProtocol, Endpoints
+from transfer.endpoints.endpoints import Endpoints
+from transfer.endpoints.locations import locate_image, locate_login, locate_repository, locate_source
+from transfer.endpoints.provider import EcrProtocol, Shared
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import CountingObserver
 from transfer.engine.deduplication import BlobDeduplicator
@@ -27,6 +29,7 @@ from transfer.engine.referrers import Inspected, inspect
 from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.events import Notice, Observer
+from transfer.http.transport import Transport
 from transfer.job import Destination, Job, JobRun, Outcome
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
@@ -34,6 +37,7 @@ from transfer.registry.ecr.create_repository import RepositorySettings
 from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
 from transfer.state.journal import Journal, Memory, NoJournal, NoMemory
+from transfer.state.presence_cache import KnownBlobs
 from transfer.state.sqlite_journal import SqliteJournal
 from transfer.state.trimmed_images import recall_trimmed
 
@@ -143,8 +147,16 @@ class Engine:
             path = self._config.state_path or default_state_path()
             journal = self._memory = kept = SqliteJournal(path, on_failure=self._notices.append)
             self._exit.push_async_callback(kept.close)
-        ends = Endpoints(self._config, self._credentials, limits=self._limits, journal=journal, memory=self._memory)
-        self._opened = await self._exit.enter_async_context(ends)
+        shared = Shared(
+            config=self._config,
+            credentials=self._credentials,
+            limits=self._limits,
+            retrier=Retrier(self._config),
+            transport=Transport(self._config),
+            journal=journal,
+            known=KnownBlobs(self._memory),
+        )
+        self._opened = await self._exit.enter_async_context(Endpoints(shared))
         return self
 
     async def __aexit__(
@@ -247,7 +259,7 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`.
         """
-        place = read_source(source)
+        place = locate_source(source)
         async with self._ends.source(place, CountingObserver(None), access) as origin:
             return await inspect(origin, await origin.resolve(place.choice), referrers=referrers)
 
@@ -258,7 +270,7 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`.
         """
-        async for name in self._ends.repositories(read_login(registry), access):
+        async for name in self._ends.repositories(locate_login(registry), access):
             yield name
 
     async def warm_up(
@@ -273,7 +285,7 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`; what is asked next will tell the same.
         """
-        await self._ends.warm_up(read_repository(repository), access, before_push=before_push)
+        await self._ends.warm_up(locate_repository(repository), access, before_push=before_push)
 
     async def digests(
         self,
@@ -292,7 +304,7 @@ class Engine:
         Returns:
             By tag the digest, or why it cannot be told; tags that are not there are left out.
         """
-        place = read_repository(repository)
+        place = locate_repository(repository)
         return await (await self._ends.repository(place, access, before_push=before_push)).digests(tags)
 
     async def referrers(
@@ -312,7 +324,7 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`.
         """
-        place = read_repository(repository)
+        place = locate_repository(repository)
         return await (await self._ends.repository(place, access, before_push=before_push)).referrers(digest)
 
     async def trimmed(self, digest: Digest, platforms: Sequence[str]) -> Digest | None:
@@ -331,7 +343,7 @@ class Engine:
         Raises:
             TransferError: as of `copy_image`.
         """
-        async for tag in (await self._ends.repository(read_repository(repository), access)).tags():
+        async for tag in (await self._ends.repository(locate_repository(repository), access)).tags():
             yield tag
 
     async def check_login(self, place: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> LoginStatus:
@@ -342,7 +354,7 @@ class Engine:
             InvalidReference: it is neither of these.
             InvalidConfig: a setting or a file of logins cannot be read.
         """
-        return await self._ends.check_login(read_login(place), access)
+        return await self._ends.check_login(locate_login(place), access)
 
     def pull_quotas(self) -> dict[str, RateLimitHeaders]:
         """What registries, Docker Hub above all, have said in this engine's time of how much may be pulled, by name."""
@@ -356,7 +368,7 @@ class Engine:
             InvalidReference: neither a tag nor a digest is named.
             NotFound: there is no such image.
         """
-        place = read_named(reference)
+        place = locate_image(reference)
         await (await self._ends.repository(place, access)).delete(place.choice or "")
 
 

@@ -15,8 +15,9 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from transfer.concurrency.tasks import Barrier, gather
-from transfer.endpoints.locations import Place, check_apart, mount_source, named, read_source, read_target, spelled
-from transfer.endpoints.opener import EcrProtocol, Endpoints, TargetOptions
+from transfer.endpoints.endpoints import Endpoints
+from transfer.endpoints.locations import RemoteLocation, check_apart, locate_source, locate_target, mount_source
+from transfer.endpoints.provider import EcrProtocol, TargetPlan
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import Copied, CountingObserver, ImageCopy, Pending
 from transfer.engine.deduplication import BlobDeduplicator
@@ -28,9 +29,9 @@ from transfer.engine.result import Preview, PushResult, Total
 from transfer.errors import ContentMismatch, InvalidConfig, NotFound, TransferError
 from transfer.events import At, Event, Observer
 from transfer.http.messages import is_repository_missing
-from transfer.local.reference import LocalReference
 from transfer.model.digest import Digest
 from transfer.model.platform import parse_platform
+from transfer.model.reference import Reference
 from transfer.registry.ecr.create_repository import RepositorySettings, calls_to_create
 from transfer.state.journal import Memory
 from transfer.state.trimmed_images import remember_trimmed
@@ -49,7 +50,7 @@ class Destination(msgspec.Struct, frozen=True):
         tagged: the digest that the tag has just been seen to hold, None where there was none: saves asking for it.
     """
 
-    reference: str
+    reference: str | Reference
     access: RegistryAccess = DEFAULT_ACCESS
     ecr_protocol: EcrProtocol = "auto"
     create_repository: bool | RepositorySettings = False
@@ -76,7 +77,7 @@ class Job(msgspec.Struct, frozen=True):
         access: how the source's registry is reached, and as whom.
     """
 
-    source: str
+    source: str | Reference
     targets: tuple[Destination, ...]
     platforms: tuple[str, ...] = ()
     access: RegistryAccess = DEFAULT_ACCESS
@@ -121,13 +122,14 @@ class JobRun:
         self._reading = CountingObserver(observer)
         self._began = time.monotonic()
         self._platforms = [parse_platform(text) for text in job.platforms]
-        self._from = read_source(job.source)
-        self._to = [read_target(target.reference) for target in job.targets]
-        for place in self._to:
-            check_apart(self._from, place)
-        if len(set(self._to)) < len(self._to):
+        self._from = locate_source(job.source)
+        self._plans = _plan_targets(job)
+        located = [plan.location for plan in self._plans]
+        for location in located:
+            check_apart(self._from, location)
+        if len(set(located)) < len(located):
             raise InvalidConfig("a target is named twice: name each once")
-        if self._platforms and any(named(place)[1] for place in self._to):
+        if self._platforms and any(location.named[1] for location in located):
             raise InvalidConfig("a target by digest and a choice of platforms exclude each other: name a tag")
 
     async def run(self) -> list[Outcome]:
@@ -138,10 +140,7 @@ class JobRun:
             TransferError: the source cannot be read; nothing was sent.
         """
         async with self._opened() as (source, images):
-            return await gather(
-                self._settle(source, images, place, target)
-                for place, target in zip(self._to, self._job.targets, strict=True)
-            )
+            return await gather(self._settle(source, images, plan) for plan in self._plans)
 
     async def preview(self, coming: PlannedContent) -> list[Preview | TransferError]:
         """
@@ -153,16 +152,11 @@ class JobRun:
         Raises:
             TransferError: the source cannot be read, or a target is not in a registry.
         """
-        for place in self._to:
-            if isinstance(place, LocalReference):
-                raise InvalidConfig(
-                    f"target {place.kind}:{place.path}: only what goes into a registry can be previewed"
-                )
+        for plan in self._plans:
+            if not isinstance(plan.location, RemoteLocation):
+                raise InvalidConfig(f"target {plan.location.origin}: only a push to a registry can be previewed")
         async with self._opened() as (source, images):
-            return await gather(
-                self._foresee(source, images, place, target, coming)
-                for place, target in zip(self._to, self._job.targets, strict=True)
-            )
+            return await gather(self._foresee(source, images, plan, coming) for plan in self._plans)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[tuple[Source, list[_Image]]]:
@@ -181,24 +175,24 @@ class JobRun:
         return [_Image(one, tag, self._gathering()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]
 
     def _gathering(self) -> Barrier:
-        return Barrier(len(self._to), patience=self._sharing.patience)
+        return Barrier(len(self._plans), patience=self._sharing.patience)
 
-    async def _settle(self, source: Source, images: Sequence[_Image], place: Place, target: Destination) -> Outcome:
-        tally = CountingObserver(self._observer_of(target))
+    async def _settle(self, source: Source, images: Sequence[_Image], plan: TargetPlan) -> Outcome:
+        tally = CountingObserver(self._observer_of(plan))
         try:
-            async with self._ends.target(place, tally, target.access, self._options(target)) as end:
-                copied = await self._copy(source, images, place, end, tally, target)
+            async with self._ends.target(plan, tally) as end:
+                copied = await self._copy(source, images, plan, end, tally)
         except TransferError as error:
             return error
         finally:
             for image in images:
-                image.beside.leave(target)
+                image.beside.leave(plan)
         # What is read for several targets is nobody's alone.
-        reading = self._reading if len(self._to) == 1 else CountingObserver(None)
+        reading = self._reading if len(self._plans) == 1 else CountingObserver(None)
         blobs = {blob.digest: blob for one in reversed(copied) for blob in one.blobs}
         return PushResult(
             digest=copied[0].digest,
-            reference=spelled(place, copied[0].digest),
+            reference=plan.location.spelled(copied[0].digest),
             blobs=tuple(blobs.values()),
             attached=tuple(one.digest for one in copied[1:]),
             manifests=copied[-1].manifests,
@@ -208,87 +202,96 @@ class JobRun:
         )
 
     async def _foresee(
-        self, source: Source, images: Sequence[_Image], place: Place, target: Destination, coming: PlannedContent
+        self, source: Source, images: Sequence[_Image], plan: TargetPlan, coming: PlannedContent
     ) -> Preview | TransferError:
-        tally, options, creates = CountingObserver(None), replace(self._options(target), create=None), False
+        tally, creates = CountingObserver(None), False
         try:
-            async with self._ends.target(place, tally, target.access, options) as end:
-                copying = self._copying(source, place, end, tally, target)
+            async with self._ends.target(replace(plan, create=None), tally) as end:
+                copying = self._copying(source, plan, end, tally)
                 try:
-                    pending = await self._pending(copying, images, place, coming, empty=False)
+                    pending = await self._pending(copying, images, plan, coming, empty=False)
                 except NotFound as error:
-                    if target.creation is None or not is_repository_missing(error):
+                    if plan.create is None or not is_repository_missing(error):
                         raise
                     creates = not coming.to(end)
-                    pending = await self._pending(copying, images, place, coming, empty=True)
+                    pending = await self._pending(copying, images, plan, coming, empty=True)
         except TransferError as error:
             return error
-        requests = self._ends.requests_to_push(place, options, pending)
+        requests = self._ends.requests_to_push(plan, pending)
         return Preview(
             digest=pending[0].digest,
-            reference=spelled(place, pending[0].digest),
+            reference=plan.location.spelled(pending[0].digest),
             uploaded=Total.of(blob for one in pending for blob in one.uploads),
             mounted=Total.of(blob for one in pending for blob in one.mounts),
             present=Total.of(blob for one in pending for blob in one.present),
             manifests=sum(one.manifests for one in pending),
-            requests=requests + Counter(calls_to_create(target.creation) if creates and target.creation else ()),
+            requests=requests + Counter(calls_to_create(plan.create) if creates and plan.create else ()),
             creates=creates,
         )
 
     async def _pending(
-        self, copying: ImageCopy, images: Sequence[_Image], place: Place, coming: PlannedContent, *, empty: bool
+        self, copying: ImageCopy, images: Sequence[_Image], plan: TargetPlan, coming: PlannedContent, *, empty: bool
     ) -> list[Pending]:
-        tags = [self._tag(place, images[0].graph.root.digest), *(image.tag for image in images[1:])]
+        tags = [self._tag(plan, images[0].graph.root.digest), *(image.tag for image in images[1:])]
         return [
             await copying.preview(image.graph, tag=tag, coming=coming, empty=empty)
             for image, tag in zip(images, tags, strict=True)
         ]
 
-    def _tag(self, place: Place, root: Digest) -> str | None:
+    def _tag(self, plan: TargetPlan, root: Digest) -> str | None:
         """
         The tag to write.
 
         Raises:
             ContentMismatch: the target asks for another digest than the source has.
         """
-        tag, digest = named(place)
+        tag, digest = plan.location.named
         if digest not in (None, root):
             raise ContentMismatch(
                 f"{self._job.source}: its digest is {root}, and the target asks for {digest}", side="source"
             )
         return tag
 
-    def _copying(self, source: Source, place: Place, end: Target, notify: Observer, target: Destination) -> ImageCopy:
-        mounts = not self._options(target).by_ecr_api(place)
+    def _copying(self, source: Source, plan: TargetPlan, end: Target, notify: Observer) -> ImageCopy:
         return ImageCopy(
             source,
             end,
             sharing=self._sharing,
             notify=notify,
             place=(self._from.origin, self._job.access),
-            mount_from=mount_source(self._from, place) if mounts else None,
+            mount_from=None if plan.by_ecr_api else mount_source(self._from, plan.location),
         )
 
     async def _copy(
-        self, source: Source, images: Sequence[_Image], place: Place, end: Target, notify: Observer, target: Destination
+        self, source: Source, images: Sequence[_Image], plan: TargetPlan, end: Target, notify: Observer
     ) -> list[Copied]:
-        tag = self._tag(place, images[0].graph.root.digest)
-        copying = self._copying(source, place, end, notify, target)
-        copied = [await copying.run(images[0].graph, tag=tag, tagged=target.tagged, beside=images[0].beside)]
+        tag = self._tag(plan, images[0].graph.root.digest)
+        copying = self._copying(source, plan, end, notify)
+        copied = [await copying.run(images[0].graph, tag=tag, tagged=plan.tagged, beside=images[0].beside)]
         for image in images[1:]:
             copied.append(await copying.run(image.graph, tag=image.tag, beside=image.beside))
             await end.list_referrer(image.graph.root)
         return copied
 
-    def _options(self, target: Destination) -> TargetOptions:
-        return TargetOptions(
+    def _observer_of(self, plan: TargetPlan) -> Callable[[Event], None] | None:
+        observer = self._observer
+        if observer is None or len(self._plans) == 1:
+            return observer
+        return lambda event: observer(At(plan.name, event))
+
+
+def _plan_targets(job: Job) -> list[TargetPlan]:
+    located = [locate_target(target.reference) for target in job.targets]
+    among = len({location.origin for location in located})
+    return [
+        TargetPlan(
+            name=str(target.reference),
+            location=location,
+            access=target.access,
             ecr_protocol=target.ecr_protocol,
             create=target.creation,
-            among=len({place.origin for place in self._to}),
+            tagged=target.tagged,
+            among=among,
         )
-
-    def _observer_of(self, target: Destination) -> Callable[[Event], None] | None:
-        observer = self._observer
-        if observer is None or len(self._to) == 1:
-            return observer
-        return lambda event: observer(At(target.reference, event))
+        for location, target in zip(located, job.targets, strict=True)
+    ]

@@ -140,7 +140,7 @@ async def test_chunks_are_counted_as_they_are_sent(server: Server, layout: Image
 
 async def test_only_what_goes_into_a_registry_can_be_previewed(layout: ImageBuilder, tmp_path: Path) -> None:
     async with Engine(TransferConfig(journal=False)) as engine:
-        with pytest.raises(InvalidConfig, match="only what goes into a registry"):
+        with pytest.raises(InvalidConfig, match="only a push to a registry"):
             await engine.preview(Job(layout.image().source, (Destination(f"oci-archive:{tmp_path / 'x.tar'}"),)))
     assert not (tmp_path / "x.tar").exists()
 

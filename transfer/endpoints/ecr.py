@@ -1,12 +1,13 @@
 """
-Ends in ECR: by its API, or by its Docker endpoint with the API's token.
+Endpoints in ECR: by its API, or by its Docker endpoint with the API's token.
 
-Holds the clients of one engine's ECR ends. This is the way to botocore, so `ends` imports it with the first place that
-needs it. Does not know what is done between two ends.
+This module imports botocore, so `endpoints` imports it with the first location in ECR.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
@@ -14,13 +15,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from transfer.auth.login_status import LoginStatus
-from transfer.concurrency.limits import Limits
-from transfer.concurrency.retry import Retrier
 from transfer.endpoints.locations import EcrLocation
+from transfer.endpoints.oci import distribution_requests, distribution_target
+from transfer.endpoints.provider import RepositoryClient, Shared, TargetPlan, blob_sizes
 from transfer.endpoints.registry_access import RegistryAccess
-from transfer.engine.copy import CountingObserver
+from transfer.engine.copy import CountingObserver, Pending
+from transfer.engine.protocols import Source, Target
 from transfer.errors import InvalidConfig
-from transfer.http.transport import Transport
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.create_repository import RepositoryCreation, RepositorySettings
@@ -30,153 +31,156 @@ from transfer.registry.ecr.login import EcrLoginCheck, EcrLogins
 from transfer.registry.ecr.source import EcrRepository, EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
-from transfer.registry.ecr.upload_decisions import DOCKER_QUOTAS
+from transfer.registry.ecr.upload_decisions import DOCKER_QUOTAS, requests_to_push
 from transfer.registry.oci.client import DistributionClient
+from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
 from transfer.registry.oci.registry_http import RegistryHttp, is_loopback
-from transfer.state.journal import Journal
-from transfer.state.presence_cache import KnownBlobs
 
 
-class EcrEndpoints:
-    """Opens the ends in ECR of one engine, with what that shares."""
+class EcrProvider:
+    """Opens repositories of ECR, with one client for each region, kind of endpoint and access."""
 
-    def __init__(
-        self,
-        credentials: AwsCredentials | None,
-        *,
-        transport: Transport,
-        retrier: Retrier,
-        limits: Limits,
-        journal: Journal,
-        known: KnownBlobs,
-    ) -> None:
-        self._credentials = credentials
-        self._transport = transport
-        self._retrier = retrier
-        self._limits = limits
-        self._journal = journal
-        self._known = known
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
         self._connecting = asyncio.Lock()
         self._clients: dict[tuple[EcrHost, RegistryAccess], EcrClient] = {}
         self._creations: dict[tuple[str, RegistryAccess, RepositorySettings], RepositoryCreation] = {}
         self._registries: dict[tuple[str, RegistryAccess], DistributionClient] = {}
 
-    async def source(self, place: EcrLocation, tally: CountingObserver, access: RegistryAccess) -> EcrSource:
-        """The repository, to read from."""
-        return EcrSource(
-            (await self._client(place, access)).reporting(tally),
-            self._transport,
-            self._retrier,
-            registry_id=place.host.account,
-            repository=place.reference.repository,
-            observe=tally,
+    @asynccontextmanager
+    async def source(
+        self, location: EcrLocation, observer: CountingObserver, access: RegistryAccess
+    ) -> AsyncIterator[Source]:
+        """Open a location to read from."""
+        yield EcrSource(
+            (await self._client(location, access)).reporting(observer),
+            self._shared.transport,
+            self._shared.retrier,
+            registry_id=location.host.account,
+            repository=location.reference.repository,
+            observe=observer,
         )
 
+    @asynccontextmanager
     async def target(
-        self,
-        place: EcrLocation,
-        tally: CountingObserver,
-        access: RegistryAccess,
-        *,
-        among: int,
-        create: RepositorySettings | None,
-    ) -> EcrTarget:
-        """The repository, to write to by the API; `among` targets share the bytes in flight."""
-        client = (await self._client(place, access)).reporting(tally)
-        key = _ecr_key(client, place)
+        self, location: EcrLocation, plan: TargetPlan, observer: CountingObserver
+    ) -> AsyncIterator[Target]:
+        """Open a location to write to, by the API or the Docker endpoint."""
+        if plan.by_ecr_api:
+            yield await self._api_target(location, plan, observer)
+        else:
+            client = await self._docker_endpoint(location, plan)
+            yield await distribution_target(self._shared, client, location, plan, observer)
+
+    async def repository(self, location: EcrLocation, access: RegistryAccess, *, before_push: bool) -> RepositoryClient:
+        """Open a repository."""
+        del before_push
+        client = await self._client(location, access)
+        return EcrRepository(client, registry_id=location.host.account, repository=location.reference.repository)
+
+    async def repositories(self, location: EcrLocation, access: RegistryAccess) -> AsyncGenerator[str]:
+        """Yield the name of every repository of a registry."""
+        client = await self._client(location, access)
+        async for repository in client.describe_repositories(**registry_of(location.host.account)):
+            yield repository["repositoryName"]
+
+    async def check_login(self, location: EcrLocation, access: RegistryAccess) -> LoginStatus:
+        """Find out whether the credentials work."""
+        check = EcrLoginCheck(partial(self._client, location, access), location.host, location.reference.repository)
+        return await check.run(location.origin)
+
+    async def warm_up(self, location: EcrLocation, access: RegistryAccess, *, before_push: bool) -> None:
+        """Find the credentials, so that the next request need not."""
+        await self.repository(location, access, before_push=before_push)
+
+    def requests_to_push(self, plan: TargetPlan, pending: Sequence[Pending]) -> Counter[str]:
+        """Return the number of requests that would push these images, by kind."""
+        if plan.by_ecr_api:
+            return requests_to_push(blob_sizes(pending), sum(one.manifests for one in pending))
+        return distribution_requests(self._shared, pending)
+
+    def pull_quotas(self) -> Sequence[tuple[str, RateLimitHeaders]]:
+        """Return nothing: ECR counts no pulls."""
+        return ()
+
+    async def _api_target(self, location: EcrLocation, plan: TargetPlan, observer: CountingObserver) -> EcrTarget:
+        shared = self._shared
+        client = (await self._client(location, plan.access)).reporting(observer)
+        key = _ecr_key(client, location)
         site = UploadSite(
             key=key,
             client=client,
-            registry_id=place.host.account,
-            repository=place.reference.repository,
-            journal=self._journal,
-            bytes_in_flight=self._limits.bytes_for(client.url, among=among),
+            registry_id=location.host.account,
+            repository=location.reference.repository,
+            journal=shared.journal,
+            bytes_in_flight=shared.limits.bytes_for(client.url, among=plan.among),
         )
-        creation = await self._creation(place, access, create)
-        return EcrTarget(site, known=await self._known.at(key, access.who), creation=creation)
+        creation = await self._creation(location, plan)
+        return EcrTarget(site, known=await shared.known.at(key, plan.access.who), creation=creation)
 
-    async def repository(self, place: EcrLocation, access: RegistryAccess) -> EcrRepository:
-        """The repository as its owner sees it."""
-        client = await self._client(place, access)
-        return EcrRepository(client, registry_id=place.host.account, repository=place.reference.repository)
-
-    async def repositories(self, place: EcrLocation, access: RegistryAccess) -> AsyncGenerator[str]:
-        """Every repository of the registry."""
-        client = await self._client(place, access)
-        async for repository in client.describe_repositories(**registry_of(place.host.account)):
-            yield repository["repositoryName"]
-
-    async def check_login(self, place: EcrLocation, access: RegistryAccess) -> LoginStatus:
-        """Whether one is let in, as whom, and to do what."""
-        check = EcrLoginCheck(partial(self._client, place, access), place.host, place.reference.repository)
-        return await check.run(place.reference.registry)
-
-    async def registry(
-        self, place: EcrLocation, access: RegistryAccess, *, create: RepositorySettings | None = None
-    ) -> DistributionClient:
-        """ECR's Docker endpoint: the host of the image, or where an endpoint that is not AWS's says that it is."""
-        if (creation := await self._creation(place, access, create)) is not None:
+    async def _docker_endpoint(self, location: EcrLocation, plan: TargetPlan) -> DistributionClient:
+        """Return a client of the image's host, or of the host that an API which is not AWS's names."""
+        if (creation := await self._creation(location, plan)) is not None:
             await creation.look()
-        key = (place.reference.registry, access)
+        key = (location.origin, plan.access)
         if key not in self._registries:
-            client = await self._client(place, access)
+            shared = self._shared
+            client = await self._client(location, plan.access)
             data = (await client.get_authorization_token())["authorizationData"]
             endpoint = urlsplit(data[0].get("proxyEndpoint", "") if data else "")
             at_aws = not endpoint.netloc or parse_ecr_host(endpoint.netloc) is not None
-            exchange = RegistryHttp(
-                place.reference.registry if at_aws else endpoint.netloc,
-                transport=self._transport,
+            http = RegistryHttp(
+                location.origin if at_aws else endpoint.netloc,
+                transport=shared.transport,
                 logins=EcrLogins(client),
-                settings=replace(access.settings(), plain_http=not at_aws and endpoint.scheme == "http"),
+                settings=replace(plan.access.settings(), plain_http=not at_aws and endpoint.scheme == "http"),
             )
             self._registries[key] = DistributionClient(
-                exchange, retrier=self._retrier, limits=self._limits, quotas=DOCKER_QUOTAS, pace=access.pace()
+                http, retrier=shared.retrier, limits=shared.limits, quotas=DOCKER_QUOTAS, pace=plan.access.pace()
             )
         return self._registries[key]
 
-    async def _creation(
-        self, place: EcrLocation, access: RegistryAccess, create: RepositorySettings | None
-    ) -> RepositoryCreation | None:
-        """How a repository is created, which those share who want it alike."""
-        if create is None:
+    async def _creation(self, location: EcrLocation, plan: TargetPlan) -> RepositoryCreation | None:
+        """Return how a missing repository is created; those that want the same share it."""
+        if plan.create is None:
             return None
-        client = await self._client(place, access)
-        key = (_ecr_key(client, place), access, create)
+        client = await self._client(location, plan.access)
+        key = (_ecr_key(client, location), plan.access, plan.create)
         if key not in self._creations:
-            names = names_of(place.host.account, place.reference.repository)
-            self._creations[key] = RepositoryCreation(client, names, create)
+            names = names_of(location.host.account, location.reference.repository)
+            self._creations[key] = RepositoryCreation(client, names, plan.create)
         return self._creations[key]
 
-    async def _client(self, place: EcrLocation, access: RegistryAccess) -> EcrClient:
-        """The client for a host's region and kind of endpoint, as one side reaches it; accounts share it."""
-        host = place.host
+    async def _client(self, location: EcrLocation, access: RegistryAccess) -> EcrClient:
+        """Return the client of a host's region and kind of endpoint; accounts share it."""
+        host, shared = location.host, self._shared
         key = (msgspec.structs.replace(host, account=None), access)
         async with self._connecting:
             if key not in self._clients:
                 session = await AwsSession.load(
-                    _credentials(self._credentials, host, access),
+                    _credentials(shared.credentials, host, access),
                     region=host.region,
                     fips=host.fips,
                     dual_stack=host.dual_stack,
                 )
                 self._clients[key] = EcrClient(
                     session,
-                    transport=self._transport,
-                    retrier=self._retrier,
-                    limits=self._limits,
+                    transport=shared.transport,
+                    retrier=shared.retrier,
+                    limits=shared.limits,
                     pace=access.pace(),
                     tls=access.settings().tls,
                 )
         return self._clients[key]
 
 
-def _ecr_key(client: EcrClient, place: EcrLocation) -> str:
-    """Names a repository, and the API that it is reached by."""
-    return f"{client.url} {place.host.account or ''}/{place.reference.repository}"
+def _ecr_key(client: EcrClient, location: EcrLocation) -> str:
+    """Return a key for a repository and the API that reaches it."""
+    return f"{client.url} {location.host.account or ''}/{location.reference.repository}"
 
 
 def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
-    """Whom to be at an ECR API, and where: what is said of the side, and its host spelled out, come before the rest."""
+    """Return the credentials for an ECR API: those of the side, and its host, come before those of the engine."""
     if access.anonymous:
         raise InvalidConfig("ECR answers nobody without credentials: leave out that there are none")
     wanted = given or AwsCredentials()

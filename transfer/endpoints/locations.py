@@ -16,39 +16,66 @@ from transfer.model.reference import Reference, parse_reference
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 
 
-class RegistryLocation(msgspec.Struct, frozen=True):
+class RemoteLocation(msgspec.Struct, frozen=True):
+    """An image, repository or registry that is reached over the network; `reference` names it."""
+
+    reference: Reference
+
+    @property
+    def choice(self) -> str | None:
+        """The digest or tag."""
+        return self.reference.digest or self.reference.tag
+
+    @property
+    def origin(self) -> str:
+        """The registry."""
+        return self.reference.registry
+
+    @property
+    def image(self) -> Reference:
+        """The image, the same whichever API reaches it, with the default port or without."""
+        return replace(self.reference, registry=self.reference.registry.removesuffix(":443"))
+
+    @property
+    def named(self) -> tuple[str | None, Digest | None]:
+        """The tag to write, and the digest that the image must have."""
+        return self.reference.tag, self.reference.digest
+
+    def spelled(self, digest: Digest) -> str:
+        """Return the reference by digest: what to pull, deploy or copy next."""
+        return str(self.reference.at(digest))
+
+
+class RegistryLocation(RemoteLocation, frozen=True):
     """An image of a registry that speaks OCI Distribution."""
 
-    reference: Reference
 
-    @property
-    def choice(self) -> str | None:
-        return self.reference.digest or self.reference.tag
-
-    @property
-    def origin(self) -> str:
-        """The registry."""
-        return self.reference.registry
-
-
-class EcrLocation(msgspec.Struct, frozen=True):
+class EcrLocation(RemoteLocation, frozen=True):
     """An image of an ECR registry, reached by its API."""
 
-    reference: Reference
     host: EcrHost
 
-    @property
-    def choice(self) -> str | None:
-        return self.reference.digest or self.reference.tag
-
-    @property
-    def origin(self) -> str:
-        """The registry."""
-        return self.reference.registry
+    def spelled(self, digest: Digest) -> str:
+        """Return the reference by digest, with its scheme where the host alone does not say that it is ECR."""
+        return f"{_ECR_SCHEME if self.host.address is not None else ''}{self.reference.at(digest)}"
 
 
-RemotePlace = RegistryLocation | EcrLocation
-Place = LocalReference | RemotePlace
+ImageLocation = LocalReference | RemoteLocation
+
+
+def _ecr(reference: Reference, *, by_api: bool) -> RemoteLocation | None:
+    host = parse_ecr_host(reference.registry)
+    if host is None and not by_api:
+        return None
+    return EcrLocation(reference, host or EcrHost(None, None, address=reference.registry))
+
+
+def _oci(reference: Reference, *, by_api: bool) -> RemoteLocation | None:
+    return None if by_api else RegistryLocation(reference)
+
+
+# The kinds of registries: the first one that takes a reference has it. `endpoints` maps each to its provider.
+_KINDS = (_ecr, _oci)
 
 # Words of other tools before a ':' that would else be taken for the name of an image on Docker Hub.
 _FOREIGN_KINDS = frozenset({"containers-storage", "dir", "docker-daemon", "ecr", "ostree", "sif", "tarball"})
@@ -58,24 +85,28 @@ _ECR_SCHEME = "ecr://"
 _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
 
-def read_source(text: str) -> Place:
+def locate_source(text: str | Reference) -> ImageLocation:
     """
     The place that a source's spelling names.
 
     Raises:
         InvalidReference: it is not spelled as a source.
     """
+    if isinstance(text, Reference):
+        return _or_latest(locate(text, "source"))
     local = parse_local_reference(text, side="source")
     return local or _or_latest(_remote(text, "source", short_names=True))
 
 
-def read_target(text: str) -> Place:
+def locate_target(text: str | Reference) -> ImageLocation:
     """
     The place that a target's spelling names.
 
     Raises:
         InvalidReference: it is not spelled as a target, or it can only be read from.
     """
+    if isinstance(text, Reference):
+        return _or_latest(locate(text, "target"))
     local = parse_local_reference(text, side="target")
     if local is None:
         return _or_latest(_remote(text, "target"))
@@ -87,7 +118,7 @@ def read_target(text: str) -> Place:
     return local
 
 
-def read_repository(text: str) -> RemotePlace:
+def locate_repository(text: str) -> RemoteLocation:
     """
     The repository that a spelling names.
 
@@ -100,7 +131,7 @@ def read_repository(text: str) -> RemotePlace:
     return place
 
 
-def read_named(text: str) -> RemotePlace:
+def locate_image(text: str) -> RemoteLocation:
     """
     The image that a spelling names by its tag or digest, without a default for either.
 
@@ -113,7 +144,7 @@ def read_named(text: str) -> RemotePlace:
     return place
 
 
-def read_login(text: str) -> RemotePlace:
+def locate_login(text: str) -> RemoteLocation:
     """
     The registry that a spelling names, its repository being empty, or a repository of one.
 
@@ -121,33 +152,26 @@ def read_login(text: str) -> RemotePlace:
         InvalidReference: it is neither.
     """
     if "/" in text.removeprefix(_ECR_SCHEME).removeprefix("docker://"):
-        return read_repository(text)
+        return locate_repository(text)
     try:
-        place = read_repository(f"{text}/any")
+        place = locate_repository(f"{text}/any")
     except InvalidReference:
         raise InvalidReference(f"registry {text!r}: expected a host, as in registry.example:5000") from None
     return replace(place, reference=replace(place.reference, repository=""))
 
 
-def check_apart(source: Place, target: Place) -> None:
+def check_apart(source: ImageLocation, target: ImageLocation) -> None:
     """
     Refuse a copy of an image onto itself.
 
     Raises:
         InvalidReference: both spellings name the same image.
     """
-    if source.choice and _image(source) == _image(target):
+    if source.choice and source.image == target.image:
         raise InvalidReference("the source and the target are the same image: name another tag or repository")
 
 
-def _image(place: Place) -> LocalReference | Reference:
-    """What a place is whichever way it is reached: by whose API, and with the default port or without."""
-    if isinstance(place, LocalReference):
-        return place
-    return replace(place.reference, registry=place.reference.registry.removesuffix(":443"))
-
-
-def _remote(text: str, side: Side, *, short_names: bool = False) -> RemotePlace:
+def _remote(text: str, side: Side, *, short_names: bool = False) -> RemoteLocation:
     """What is written to is named in full: nobody shall send an image to Docker Hub by leaving out a host."""
     by_api = text.startswith(_ECR_SCHEME)
     kind, colon, _ = text.partition(":")
@@ -163,42 +187,39 @@ def _remote(text: str, side: Side, *, short_names: bool = False) -> RemotePlace:
     except InvalidReference as error:
         error.side = side
         raise
-    host = parse_ecr_host(reference.registry)
-    if host is None and _LIKE_ECR.search(reference.registry):
-        raise InvalidReference(
-            f"{side} {text!r}: {reference.registry} is not an ECR registry, as in "
-            "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
-            side=side,
-        )
-    if host is None and not by_api:
-        return RegistryLocation(reference)
-    return EcrLocation(reference, host or EcrHost(None, None, address=reference.registry))
+    return locate(reference, side, by_api=by_api)
 
 
-def _or_latest(place: RemotePlace) -> RemotePlace:
+def locate(reference: Reference, side: Side, *, by_api: bool = False) -> RemoteLocation:
+    """
+    Return the location of a reference, by its host; `by_api` for the ECR API at any host.
+
+    Raises:
+        InvalidReference: the host looks like one of ECR's and is not.
+    """
+    for kind in _KINDS:
+        if (found := kind(reference, by_api=by_api)) is not None and not _is_trap(found):
+            return found
+    raise InvalidReference(
+        f"{side} {str(reference)!r}: {reference.registry} is not an ECR registry, as in "
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
+        side=side,
+    )
+
+
+def _is_trap(location: RemoteLocation) -> bool:
+    """Return whether a host looks like one of ECR's and is not."""
+    known = isinstance(location, EcrLocation) and location.host.address is None
+    return not known and _LIKE_ECR.search(location.origin) is not None
+
+
+def _or_latest(place: RemoteLocation) -> RemoteLocation:
     return replace(place, reference=place.reference.or_latest())
 
 
-def mount_source(source: Place, target: Place) -> str | None:
+def mount_source(source: ImageLocation, target: ImageLocation) -> str | None:
     """The source's repository, where the target's registry may take blobs from it; None where it cannot."""
-    if isinstance(source, LocalReference) or isinstance(target, LocalReference):
+    if not isinstance(source, RemoteLocation) or not isinstance(target, RemoteLocation):
         return None
     read, written = source.reference, target.reference
     return read.repository if read.registry == written.registry and read.repository != written.repository else None
-
-
-def named(place: Place) -> tuple[str | None, Digest | None]:
-    """The tag to write, and the digest that the image must have."""
-    if not isinstance(place, LocalReference):
-        return place.reference.tag, place.reference.digest
-    if place.choice and ":" in place.choice:
-        return None, Digest(place.choice)
-    return place.choice, None
-
-
-def spelled(place: Place, digest: Digest) -> str:
-    """What was written, by digest: what to pull, deploy or copy on."""
-    if isinstance(place, LocalReference):
-        return f"{place.kind}:{place.path}@{digest}"
-    by_api = isinstance(place, EcrLocation) and place.host.address is not None
-    return f"{_ECR_SCHEME if by_api else ''}{place.reference.at(digest)}"

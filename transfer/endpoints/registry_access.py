@@ -54,9 +54,7 @@ class RegistryAccess:
         if self.anonymous and (self.login, self.profile, self.role) != (None, None, None):
             raise InvalidConfig("credentials for a registry, and none at all, exclude each other")
         for host in self.token_hosts:
-            if not _HOST.fullmatch(host):
-                raise InvalidConfig(f"token host {host[:200]!a}: expected a host alone, in lower case, as auth.example")
-
+            check_token_host(host)
         self.pace()
 
     def pace(self) -> Pace:
@@ -95,6 +93,17 @@ class RegistryAccess:
         """How the registry is spoken to."""
         tls = Tls(extra_ca=self.ca, certificate=self.certificate, key=self.key, verify=self.verify)
         return RegistrySettings(tls=tls, plain_http=self.plain_http, token_hosts=self.token_hosts)
+
+
+def check_token_host(host: str) -> None:
+    """
+    Check the host of a token server.
+
+    Raises:
+        InvalidConfig: it is not a host alone.
+    """
+    if not _HOST.fullmatch(host):
+        raise InvalidConfig(f"token host {host[:200]!a}: expected a host alone, in lower case, as auth.example")
 
 
 DEFAULT_ACCESS = RegistryAccess()

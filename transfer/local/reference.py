@@ -12,6 +12,7 @@ import msgspec
 
 from transfer.errors import InvalidReference, Side
 from transfer.local.layout.source import parse_layout_reference
+from transfer.model.digest import Digest
 
 LocalKind = Literal["oci", "oci-archive", "docker-archive"]
 
@@ -38,6 +39,22 @@ class LocalReference(msgspec.Struct, frozen=True):
     def origin(self) -> str:
         """What holds the image."""
         return f"{self.kind}:{self.path}"
+
+    @property
+    def image(self) -> "LocalReference":
+        """The image itself."""
+        return self
+
+    @property
+    def named(self) -> tuple[str | None, Digest | None]:
+        """The tag to write, and the digest that the image must have."""
+        if self.choice and ":" in self.choice:
+            return None, Digest(self.choice)
+        return self.choice, None
+
+    def spelled(self, digest: Digest) -> str:
+        """Return the reference by digest."""
+        return f"{self.kind}:{self.path}@{digest}"
 
 
 def parse_local_reference(text: str, *, side: Side) -> LocalReference | None:

@@ -6,17 +6,15 @@ import pytest
 
 from transfer.endpoints.locations import (
     EcrLocation,
-    Place,
+    ImageLocation,
     RegistryLocation,
     check_apart,
+    locate_image,
+    locate_login,
+    locate_repository,
+    locate_source,
+    locate_target,
     mount_source,
-    named,
-    read_login,
-    read_named,
-    read_repository,
-    read_source,
-    read_target,
-    spelled,
 )
 from transfer.errors import InvalidReference
 from transfer.local.reference import LocalReference
@@ -61,8 +59,8 @@ def at(address: str, repository: str, tag: str | None = None, digest: Digest | N
         ("docker://ghcr.io/team/app:v1", RegistryLocation(Reference("ghcr.io", "team/app", "v1"))),
     ],
 )
-def test_a_source_is_read(text: str, place: Place) -> None:
-    assert read_source(text) == place
+def test_a_source_is_read(text: str, place: ImageLocation) -> None:
+    assert locate_source(text) == place
 
 
 @pytest.mark.parametrize(
@@ -86,7 +84,7 @@ def test_a_source_is_read(text: str, place: Place) -> None:
 )
 def test_what_is_no_source_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference) as caught:
-        read_source(text)
+        locate_source(text)
     assert caught.value.side == "source"
 
 
@@ -101,8 +99,8 @@ def test_what_is_no_source_is_refused(text: str) -> None:
         ("oci-archive:app.tar:v1", LocalReference("oci-archive", Path("app.tar"), "v1")),
     ],
 )
-def test_a_target_is_read(text: str, place: Place) -> None:
-    assert read_target(text) == place
+def test_a_target_is_read(text: str, place: ImageLocation) -> None:
+    assert locate_target(text) == place
 
 
 @pytest.mark.parametrize(
@@ -111,7 +109,7 @@ def test_a_target_is_read(text: str, place: Place) -> None:
 )
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference) as caught:
-        read_target(text)
+        locate_target(text)
     assert caught.value.side == "target"
 
 
@@ -136,13 +134,13 @@ def test_what_is_no_target_is_refused(text: str) -> None:
 )
 @pytest.mark.parametrize("scheme", ["", "docker://", "ecr://"])
 def test_what_merely_looks_like_a_host_of_ecr_is_no_registry_at_all(scheme: str, host: str) -> None:
-    for read in (read_source, read_target, read_repository, read_login):
+    for read in (locate_source, locate_target, locate_repository, locate_login):
         with pytest.raises(InvalidReference):
             read(f"{scheme}{host}/team/app")
 
 
 def test_a_host_of_ecr_in_capitals_is_that_host() -> None:
-    assert read_target(f"{REGISTRY.upper()}/team/app:v1") == image("v1")
+    assert locate_target(f"{REGISTRY.upper()}/team/app:v1") == image("v1")
 
 
 @pytest.mark.parametrize(
@@ -150,20 +148,20 @@ def test_a_host_of_ecr_in_capitals_is_that_host() -> None:
     [(REGISTRY, ""), (f"docker://{REGISTRY}", ""), (f"ecr://{REGISTRY}/team/app", "team/app")],
 )
 def test_a_login_is_for_a_registry_or_for_a_repository(text: str, repository: str) -> None:
-    assert read_login(text) == EcrLocation(Reference(REGISTRY, repository), HOST)
+    assert locate_login(text) == EcrLocation(Reference(REGISTRY, repository), HOST)
 
 
 def test_a_repository_has_neither_tag_nor_digest() -> None:
-    assert read_repository(f"{REGISTRY}/team/app") == image()
+    assert locate_repository(f"{REGISTRY}/team/app") == image()
     with pytest.raises(InvalidReference, match="without a tag or digest"):
-        read_repository(f"{REGISTRY}/team/app:v1")
+        locate_repository(f"{REGISTRY}/team/app:v1")
 
 
 def test_what_is_deleted_is_named_by_tag_or_digest() -> None:
-    assert read_named(f"{REGISTRY}/team/app@{DIGEST}").choice == DIGEST
-    assert read_named(f"{REGISTRY}/team/app:v1").choice == "v1"
+    assert locate_image(f"{REGISTRY}/team/app@{DIGEST}").choice == DIGEST
+    assert locate_image(f"{REGISTRY}/team/app:v1").choice == "v1"
     with pytest.raises(InvalidReference, match="name a tag or a digest"):
-        read_named(f"{REGISTRY}/team/app")
+        locate_image(f"{REGISTRY}/team/app")
 
 
 def test_an_image_is_not_copied_onto_itself() -> None:
@@ -191,7 +189,7 @@ def test_an_image_is_not_copied_onto_itself() -> None:
 )
 def test_an_image_is_known_in_every_spelling(source: str, target: str) -> None:
     with pytest.raises(InvalidReference, match="the same image"):
-        check_apart(read_source(source), read_target(target))
+        check_apart(locate_source(source), locate_target(target))
 
 
 @pytest.mark.parametrize(
@@ -204,8 +202,8 @@ def test_an_image_is_known_in_every_spelling(source: str, target: str) -> None:
     ],
 )
 def test_different_images_are_not_taken_for_one(source: str, target: str) -> None:
-    check_apart(read_source(source), read_target(target))
-    assert read_source(source) != read_target(target)
+    check_apart(locate_source(source), locate_target(target))
+    assert locate_source(source) != locate_target(target)
 
 
 def test_blobs_are_mounted_within_one_registry_only() -> None:
@@ -218,12 +216,12 @@ def test_blobs_are_mounted_within_one_registry_only() -> None:
 
 
 def test_what_was_written_is_spelled_by_digest() -> None:
-    assert spelled(image("v1"), DIGEST) == f"{REGISTRY}/team/app@{DIGEST}"
-    assert spelled(at("127.0.0.1:5000", "app", "v1"), DIGEST) == f"ecr://127.0.0.1:5000/app@{DIGEST}"
-    assert spelled(LocalReference("oci", Path("build"), "v1"), DIGEST) == f"oci:build@{DIGEST}"
+    assert image("v1").spelled(DIGEST) == f"{REGISTRY}/team/app@{DIGEST}"
+    assert at("127.0.0.1:5000", "app", "v1").spelled(DIGEST) == f"ecr://127.0.0.1:5000/app@{DIGEST}"
+    assert LocalReference("oci", Path("build"), "v1").spelled(DIGEST) == f"oci:build@{DIGEST}"
 
 
 def test_a_target_names_a_tag_or_the_digest_it_must_have() -> None:
-    assert named(image("v1", DIGEST)) == ("v1", DIGEST)
-    assert named(LocalReference("oci", Path("build"), "v1")) == ("v1", None)
-    assert named(LocalReference("oci", Path("build"), DIGEST)) == (None, DIGEST)
+    assert image("v1", DIGEST).named == ("v1", DIGEST)
+    assert LocalReference("oci", Path("build"), "v1").named == ("v1", None)
+    assert LocalReference("oci", Path("build"), DIGEST).named == (None, DIGEST)

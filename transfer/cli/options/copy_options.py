@@ -20,7 +20,7 @@ from transfer.engine.result import PushResult, Total
 from transfer.errors import TransferError
 
 if TYPE_CHECKING:
-    from transfer.endpoints.opener import EcrProtocol
+    from transfer.endpoints.provider import EcrProtocol
     from transfer.endpoints.registry_access import RegistryAccess
     from transfer.job import Job, Outcome
 

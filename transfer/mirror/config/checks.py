@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from transfer.endpoints.locations import EcrLocation, read_repository
+from transfer.endpoints.locations import EcrLocation, locate_repository
+from transfer.endpoints.registry_access import check_token_host
 from transfer.errors import InvalidConfig, InvalidReference
 from transfer.mirror.config.references import SourceSpec, TargetTemplate, check_backup, parse_source, parse_target
 from transfer.mirror.config.schedule import check_watch
@@ -18,7 +19,7 @@ from transfer.model.reference import Reference, parse_reference
 def check_registry(host: str, registry: RegistryConfig) -> Iterator[Diagnostic]:
     """What is wrong in how a registry is reached."""
     try:
-        place = read_repository(f"{host}/repository")
+        place = locate_repository(f"{host}/repository")
     except InvalidReference:
         yield Diagnostic((), f"{host!r} is not a host with an optional port")
         return
@@ -26,6 +27,7 @@ def check_registry(host: str, registry: RegistryConfig) -> Iterator[Diagnostic]:
         yield Diagnostic((), f"write it in small letters: {place.reference.registry}")
     yield from _login(registry)
     yield from _aws(registry, is_ecr=isinstance(place, EcrLocation))
+    yield from _each(("token_hosts",), registry.token_hosts, check_token_host)
     if registry.key and not registry.cert:
         yield Diagnostic(("key",), "it is the key of a certificate, and there is no 'cert'")
     if registry.plain_http and (registry.ca or registry.cert or not registry.tls_verify):
@@ -98,8 +100,8 @@ def _aws(registry: RegistryConfig, *, is_ecr: bool) -> Iterator[Diagnostic]:
         yield Diagnostic(
             ("username" if registry.username else "anonymous",), "ECR takes AWS credentials: say 'profile'"
         )
-    for name in ("profile", "role", "endpoint_url"):
-        if getattr(registry, name) is not None and not is_ecr:
+    for name, default in (("profile", None), ("role", None), ("endpoint_url", None), ("ecr_protocol", "auto")):
+        if getattr(registry, name) != default and not is_ecr:
             yield Diagnostic((name,), "it is for ECR, which this registry is not")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from transfer.endpoints.locations import read_source, read_target
+from transfer.endpoints.locations import locate_source, locate_target
 from transfer.errors import InvalidConfig, InvalidReference
 from transfer.local.reference import LocalReference
 from transfer.mirror.select.patterns import path_glob
@@ -84,7 +84,7 @@ def parse_source(text: str) -> SourceSpec:
                 f"source {text[:100]!r}…: a pattern has at most {_LONGEST_PATTERN} characters", side="source"
             )
         return SourceSpec(registry, pattern=pattern)
-    if isinstance(read_source(text), LocalReference):
+    if isinstance(locate_source(text), LocalReference):
         raise InvalidReference(f"source {text!r}: a mirror reads from a registry", side="source")
     found = parse_reference(spelled, short_names=True)
     return SourceSpec(found.registry, found.repository, tag=found.tag, digest=found.digest)
@@ -157,7 +157,7 @@ class TargetTemplate(msgspec.Struct, frozen=True):
         """
         try:
             parse_reference(f"{self.registry}/repository")
-            read_target(str(self._rendered(_SAMPLE)))
+            locate_target(str(self._rendered(_SAMPLE)))
         except ValueError as error:
             raise InvalidConfig(f"{self._where()}target {self.text!r}: {error}") from None
 

@@ -36,6 +36,9 @@ class RegistryConfig(Settings, frozen=True, kw_only=True):
         anonymous: use no login, though docker or podman have one.
         profile, role: of AWS, for an ECR registry: a profile of its configuration, the ARN of a role to assume.
         endpoint_url: where the requests to an ECR registry's API go.
+        ecr_protocol: how an ECR registry is written to: by its API (`auto`, `api`), or by its Docker endpoint
+            (`registry`), which can mount blobs.
+        token_hosts: hosts of token servers on another site that may receive the login.
         plain_http: speak HTTP without TLS.
         tls_verify: false takes any certificate.
         ca: CA certificates to trust besides the system's.
@@ -52,6 +55,8 @@ class RegistryConfig(Settings, frozen=True, kw_only=True):
     profile: str | None = None
     role: str | None = None
     endpoint_url: str | None = None
+    ecr_protocol: Literal["auto", "api", "registry"] = "auto"
+    token_hosts: tuple[str, ...] = ()
     plain_http: bool = False
     tls_verify: bool = True
     ca: FilePath | None = None

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping as Environment
 from pathlib import Path
 
+from transfer.endpoints.provider import EcrProtocol
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import InvalidConfig
 from transfer.mirror.config.settings import CreateRepository, MirrorConfig, RegistryConfig
@@ -28,10 +29,15 @@ class Accesses:
     ) -> None:
         self._known = {host: access_of(registry, environment) for host, registry in config.registries.items()}
         self._known |= said
+        self._ecr_protocols = {host: registry.ecr_protocol for host, registry in config.registries.items()}
 
     def to(self, registry: str) -> RegistryAccess:
         """The access to a registry by its host; what is found out, where nothing is said of it."""
         return self._known.get(registry) or RegistryAccess()
+
+    def ecr_protocol(self, registry: str) -> EcrProtocol:
+        """Return how a registry of ECR is written to."""
+        return self._ecr_protocols.get(registry, "auto")
 
 
 def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> RegistryAccess:
@@ -41,6 +47,7 @@ def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> R
         profile=registry.profile,
         role=registry.role,
         endpoint_url=registry.endpoint_url,
+        token_hosts=frozenset(registry.token_hosts),
         anonymous=registry.anonymous,
         plain_http=registry.plain_http,
         verify=registry.tls_verify,

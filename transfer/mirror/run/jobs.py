@@ -35,8 +35,8 @@ async def run_jobs(jobs: Sequence[Job], *, engine: Engine, ledger: ReportBuilder
                 outcomes = await engine.run(job)
             except TransferError as error:
                 outcomes = [error for _ in job.targets]
-        seconds, name = time.monotonic() - began, Listed(f"jobs[{index}]", job.source)
+        seconds, name = time.monotonic() - began, Listed(f"jobs[{index}]", str(job.source))
         for target, outcome in zip(job.targets, outcomes, strict=True):
-            ledger.settled(name, target.reference, outcome, notes=(), seconds=seconds)
+            ledger.settled(name, str(target.reference), outcome, notes=(), seconds=seconds)
 
     await gather(run(index, job) for index, job in enumerate(jobs))

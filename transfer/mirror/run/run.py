@@ -306,7 +306,7 @@ class MirrorRun:
                 continue
             kept = replace(target, tag=backup_tag(template, replace(target, digest=held)))
             access = self._accesses.to(target.registry)
-            job = Job(str(target.at(held)), (Destination(str(kept), access),), access=access)
+            job = Job(target.at(held), (Destination(kept, access),), access=access)
             (outcome,) = await (self._engine.preview(job) if self._dry_run else self._engine.run(job))
             if isinstance(outcome, TransferError):
                 failed[target] = outcome
@@ -319,9 +319,15 @@ class MirrorRun:
         settings = image.settings
         create = settings_of(settings.create) if settings.create else False
         return Job(
-            str(image.source),
+            image.source,
             tuple(
-                Destination(str(one), self._accesses.to(one.registry), create_repository=create, tagged=held)
+                Destination(
+                    one,
+                    self._accesses.to(one.registry),
+                    self._accesses.ecr_protocol(one.registry),
+                    create_repository=create,
+                    tagged=held,
+                )
                 for one, held in targets.items()
             ),
             settings.platforms,

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from transfer.endpoints.locations import EcrLocation, read_repository
+from transfer.endpoints.locations import EcrLocation, locate_repository
 from transfer.mirror.config.builder import ConfigBuilder
 from transfer.mirror.config.foreign import gotemplate
 from transfer.mirror.config.foreign.regsync_file import LEFT_OUT, REFUSED, Cred, Defaults, Sync, Tags, known_apart
@@ -286,6 +286,6 @@ def _untagged(end: str) -> str:
 
 def _is_ecr(host: str) -> bool:
     try:
-        return isinstance(read_repository(f"{host}/repository"), EcrLocation)
+        return isinstance(locate_repository(f"{host}/repository"), EcrLocation)
     except ValueError:
         return False
