@@ -24,9 +24,12 @@ from transfer.errors import (
 
 if TYPE_CHECKING:
     from transfer.api import Engine, copy_image, pull_image, push_image
+    from transfer.auth.login_status import LoginStatus
     from transfer.config import TransferConfig
+    from transfer.endpoints.registry_access import RegistryAccess
     from transfer.engine.result import BlobResult, Preview, PushResult
-    from transfer.events import Event
+    from transfer.events import Event, Observer
+    from transfer.job import CopyOptions, Destination, Job
     from transfer.registry.ecr.client import open_ecr
     from transfer.registry.ecr.create_repository import RepositorySettings
     from transfer.registry.ecr.credentials import AwsCredentials
@@ -40,7 +43,9 @@ __all__ = [
     "BlobUnknown",
     "ConnectionFailed",
     "ContentMismatch",
+    "CopyOptions",
     "CredentialsMissing",
+    "Destination",
     "Engine",
     "Event",
     "InvalidConfig",
@@ -48,10 +53,14 @@ __all__ = [
     "InvalidLayout",
     "InvalidManifest",
     "InvalidReference",
+    "Job",
+    "LoginStatus",
     "NotFound",
+    "Observer",
     "Preview",
     "PushResult",
     "RateLimited",
+    "RegistryAccess",
     "RegistryError",
     "RepositorySettings",
     "Server",
@@ -67,9 +76,15 @@ __all__ = [
 ]
 
 # Imported when first asked for: the HTTP client and botocore cost a third of a second, which `--help` need not pay.
-_PLACES = {
+_MODULES = {
     "AwsCredentials": "transfer.registry.ecr.credentials",
     "BlobResult": "transfer.engine.result",
+    "CopyOptions": "transfer.job",
+    "Destination": "transfer.job",
+    "Job": "transfer.job",
+    "LoginStatus": "transfer.auth.login_status",
+    "Observer": "transfer.events",
+    "RegistryAccess": "transfer.endpoints.registry_access",
     "Engine": "transfer.api",
     "Event": "transfer.events",
     "Preview": "transfer.engine.result",
@@ -85,9 +100,9 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'transfer' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -35,6 +36,32 @@ from transfer.model.reference import Reference
 from transfer.registry.ecr.create_repository import RepositorySettings, calls_to_create
 from transfer.state.journal import Memory
 from transfer.state.trimmed_images import remember_trimmed
+
+
+class CopyOptions(TypedDict, total=False):
+    """
+    The options of a copy, under the same names in Python, in the commands and in a mirror's rules.
+
+    Attributes:
+        platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as a single image, several
+            as an index of them. All where none is named.
+        source_access, target_access: how the registry of each side is reached, and with which credentials.
+        ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
+            (`registry`), which mounts blobs of other repositories where the account has that switched on.
+        create_repository: create a missing ECR repository: with these settings, or with the registry's own.
+        referrers: copy what refers to the image too: signatures, SBOMs, attestations, and those under cosign's tags.
+        include_foreign: copy layers too that registries need not hold (Windows base layers), from their addresses.
+        observer: called with each event, in the event loop; it must return at once.
+    """
+
+    platforms: Sequence[str]
+    source_access: RegistryAccess
+    target_access: RegistryAccess
+    ecr_protocol: EcrProtocol
+    create_repository: bool | RepositorySettings
+    referrers: bool
+    include_foreign: bool
+    observer: Observer | None
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -83,6 +110,27 @@ class Job(msgspec.Struct, frozen=True):
     access: RegistryAccess = DEFAULT_ACCESS
     referrers: bool = False
     include_foreign: bool = False
+
+
+def make_job(source: str, targets: Sequence[str], options: CopyOptions) -> Job:
+    """Return the job of a copy to targets that are all reached alike."""
+    destinations = (
+        Destination(
+            target,
+            options.get("target_access", DEFAULT_ACCESS),
+            options.get("ecr_protocol", "auto"),
+            options.get("create_repository", False),
+        )
+        for target in targets
+    )
+    return Job(
+        source,
+        tuple(destinations),
+        tuple(options.get("platforms", ())),
+        access=options.get("source_access", DEFAULT_ACCESS),
+        referrers=options.get("referrers", False),
+        include_foreign=options.get("include_foreign", False),
+    )
 
 
 class _Image(msgspec.Struct, frozen=True):

@@ -32,7 +32,7 @@ from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
 from transfer.registry.oci.target import DistributionTarget
-from transfer.state.journal import NoJournal
+from transfer.state.journal import NoState
 from transfer.testing.memory import MemorySource, MemoryTarget
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def ecr(server: Server) -> AsyncIterator[Ends]:
         async def repository(name: str, mutability: "ImageTagMutabilityType") -> Target:
             await client.create_repository(repositoryName=name, imageTagMutability=mutability)
             gate = Limits(TransferConfig()).bytes
-            return EcrTarget(UploadSite(name, client, ACCOUNT, name, NoJournal(), gate), known=set())
+            return EcrTarget(UploadSite(name, client, ACCOUNT, name, NoState(), gate), known=set())
 
         async def read_blob(target: Target, blob: Descriptor) -> bytes:
             reply = await client.get_download_url_for_layer(repositoryName=target.key, layerDigest=blob.digest)

@@ -27,7 +27,7 @@ from transfer.registry.ecr.create_repository import RepositoryCreation, Reposito
 from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
-from transfer.state.journal import NoJournal
+from transfer.state.journal import NoState
 from transfer.testing.memory import MemoryTarget
 
 MIB = 1024 * 1024
@@ -67,7 +67,7 @@ async def ecr(server: Server, session: AwsSession, clock: Time) -> AsyncIterator
     here.url = server.url
     async with Transport(SLOWLY) as transport:
         client = EcrClient(here, transport=transport, retrier=retrier, limits=limits)
-        site = UploadSite("bb", client, "123456789012", "bb", NoJournal(), limits.bytes)
+        site = UploadSite("bb", client, "123456789012", "bb", NoState(), limits.bytes)
         source = EcrSource(client, transport, retrier, registry_id="123456789012", repository="aa")
         creation = RepositoryCreation(client, site.names, RepositorySettings())
         yield source, EcrTarget(site, known=set(), creation=creation), limits

@@ -14,7 +14,7 @@ from transfer.engine.protocols import BlobContext
 from transfer.errors import ConnectionFailed
 from transfer.events import BlobStarted, Event
 from transfer.local.layout.source import LayoutSource
-from transfer.state.journal import NoJournal, UploadState
+from transfer.state.journal import NoState, UploadState
 from transfer.state.sqlite_journal import SqliteJournal
 
 MIB = 1024 * 1024
@@ -82,7 +82,7 @@ async def test_a_blob_that_breaks_in_every_chunk_is_still_the_same_upload(
     assert breaks[-1] - sent.resumed < MIB
 
 
-class CountingJournal(NoJournal):
+class CountingJournal(NoState):
     """Counts the questions."""
 
     asked = 0

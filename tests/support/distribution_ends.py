@@ -17,7 +17,7 @@ from transfer.registry.oci.registry_http import RegistryHttp
 from transfer.registry.oci.source import DistributionSource
 from transfer.registry.oci.target import DistributionTarget
 from transfer.registry.oci.upload import UploadSite
-from transfer.state.journal import Journal, NoJournal
+from transfer.state.journal import Journal, NoState
 
 # The embedded registry's own key and secret, which it takes as user and password.
 SERVER_LOGIN = FixedLogin(Login("transfer", "transfer"))
@@ -65,7 +65,7 @@ async def opened(
     async with Transport(config) as connections:
         exchange = RegistryHttp(registry, transport=connections, logins=logins, settings=settings)
         client = DistributionClient(exchange, retrier=Retrier(config, sleep=sleep), limits=limits, pace=pace)
-        yield Registry(client, limits, journal or NoJournal())
+        yield Registry(client, limits, journal or NoState())
 
 
 async def _never() -> bool:

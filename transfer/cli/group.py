@@ -7,7 +7,7 @@ import click
 from transfer import __version__
 
 # Where each command is: a command line pays for the import of its own only, and `--version` for none.
-_PLACES = {
+_COMMANDS = {
     "config": "transfer.cli.commands.config:config",
     "copy": "transfer.cli.commands.copy:copy",
     "cp": "transfer.cli.commands.copy:copy",
@@ -28,12 +28,12 @@ class _Commands(click.Group):
     """A group whose commands are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
-        return list(_PLACES)
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
-        if cmd_name not in _PLACES:
+        if cmd_name not in _COMMANDS:
             return None
-        module, _, name = _PLACES[cmd_name].partition(":")
+        module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 

@@ -77,7 +77,7 @@ _REASONS: tuple[tuple[_Kinds, str], ...] = (
         (aiohttp.ClientConnectorError, NotConnected),
         "no connection{detail}; check the address, and that something listens there",
     ),
-    (TimeoutError, "nothing moved for {read:g} s; check the network, or allow a longer read timeout"),
+    (TimeoutError, "nothing moved for {read:g} s; check the network, or allow more with --read-timeout"),
     (
         (aiohttp.ServerDisconnectedError, http.client.RemoteDisconnected),
         "the connection was closed without an answer; try again",

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: a configuration can be read without the engine, which takes a third of a second.
-_PLACES = {
+_MODULES = {
     "CreateRepository": "config.settings",
     "ConfigReloader": "watcher.reload",
     "ImageReport": "run.report",
@@ -55,9 +55,9 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'transfer.mirror' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"transfer.mirror.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"transfer.mirror.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import msgspec
 
-from transfer.api import Engine
 from transfer.config import TransferConfig
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import InvalidConfig
@@ -18,6 +17,7 @@ from transfer.job import Job
 from transfer.mirror.config.builder import check
 from transfer.mirror.config.settings import MirrorConfig
 from transfer.mirror.diagnostics import spelled
+from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.run.jobs import run_jobs
 from transfer.mirror.run.report import ImageReport, MirrorReport
@@ -62,14 +62,14 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     """
     if not isinstance(config, MirrorConfig | str | os.PathLike):
         ledger = ReportBuilder(on_image=on_image, on_failure=lambda: None)
-        async with Engine(limits, credentials=credentials) as engine:
+        async with MirrorEngine(limits, credentials=credentials) as engine:
             await run_jobs(config, engine=engine, ledger=ledger, at_once=jobs or JOBS)
         return ledger.report(stopped=False)
     found = checked(config) if isinstance(config, MirrorConfig) else _read(config, environment)
     if jobs is not None:
         found = msgspec.structs.replace(found, jobs=jobs)
     reached = Accesses(found, environment, accesses or {})
-    async with Engine(limits_of(found, limits or TransferConfig()), credentials=credentials) as engine:
+    async with MirrorEngine(limits_of(found, limits or TransferConfig()), credentials=credentials) as engine:
         run = MirrorRun(
             found,
             engine=engine,

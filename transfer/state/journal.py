@@ -50,18 +50,15 @@ class Memory(Protocol):
         """Keep a few bytes under `key`."""
 
 
-class NoMemory:
-    """A memory that keeps nothing."""
+class StateStore(Journal, Memory, Protocol):
+    """Where upload states and memories are kept; what an engine is given."""
 
-    async def recall(self, key: str) -> bytes | None:  # noqa: ARG002 - the protocol's signature
-        return None
-
-    async def remember(self, key: str, value: bytes) -> None:
-        pass
+    async def close(self) -> None:
+        """Release everything that is held, so that others can take it over."""
 
 
-class NoJournal:
-    """A journal that remembers nothing."""
+class NoState:
+    """A state store that keeps nothing."""
 
     async def get(self, key: str) -> UploadState | None:  # noqa: ARG002 - the protocol's signature
         return None
@@ -70,4 +67,13 @@ class NoJournal:
         pass
 
     async def drop(self, key: str) -> None:
+        pass
+
+    async def recall(self, key: str) -> bytes | None:  # noqa: ARG002 - the protocol's signature
+        return None
+
+    async def remember(self, key: str, value: bytes) -> None:
+        pass
+
+    async def close(self) -> None:
         pass

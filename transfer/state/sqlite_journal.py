@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import platformdirs
+
 from transfer.state.journal import UploadState
 
 if TYPE_CHECKING:
@@ -74,3 +76,8 @@ class SqliteJournal:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+
+def default_state_path() -> Path:
+    """Return the journal's path where none is named: in the platform's folder for state."""
+    return platformdirs.user_state_path("transfer") / "journal.sqlite"

@@ -155,6 +155,13 @@ def test_a_realm_that_leads_astray_is_refused(realm: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+# Names below which a hosting service gives one to everybody.
+SHARED = (
+    *("fly.dev", "cloudfront.net", "ngrok.io", "azurewebsites.net", "s3.amazonaws.com", "github.io", "workers.dev"),
+    *("azurecr.io", "jfrog.io", "herokuapp.com", "gitlab.io", "nip.io"),
+)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -169,6 +176,10 @@ def test_a_realm_that_leads_astray_is_refused(realm: str) -> None:
         ("registry", "registry", True),
         ("registry", "auth", False),
         ("com", "com.com", False),
+        ("auth.docker.io", "registry-1.docker.io", True),
+        ("auth.docker.io", "index.docker.io", True),
+        *((f"a.{shared}", f"b.{shared}", False) for shared in SHARED),
+        *((f"x.a.{shared}", f"a.{shared}", True) for shared in SHARED),
     ],
 )
 def test_a_site_is_what_one_owner_registered(one: str, other: str, same: bool) -> None:

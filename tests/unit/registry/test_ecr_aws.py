@@ -7,6 +7,7 @@ import shlex
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -178,7 +179,7 @@ async def test_an_endpoint_that_is_none_is_refused_without_showing_it(url: str) 
 
 
 @pytest.mark.parametrize("keys", [{"access_key_id": "a"}, {"secret_access_key": "b"}, {"session_token": "c"}])
-def test_half_a_key_is_refused(keys: dict[str, str]) -> None:
+def test_half_a_key_is_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig):
         AwsCredentials(**keys)
 

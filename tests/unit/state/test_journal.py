@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from transfer.state.journal import NoMemory, UploadState
+from transfer.state.journal import NoState, UploadState
 from transfer.state.sqlite_journal import SqliteJournal
 
 STATE = UploadState("id-1", 100, 200, 2**64 - 1)
@@ -70,7 +70,7 @@ async def test_a_state_that_a_living_journal_holds_is_not_handed_out(journal: Op
 async def test_a_state_is_taken_over_from_a_killed_process(journal: Open, path: Path) -> None:
     program = (
         "import asyncio, sys, time; from pathlib import Path\n"
-        "from transfer.state.journal import NoMemory, UploadState\n"
+        "from transfer.state.journal import NoState, UploadState\n"
         "from transfer.state.sqlite_journal import SqliteJournal\n"
         "journal = SqliteJournal(Path(sys.argv[1]), on_failure=print)\n"
         "asyncio.run(journal.put('key', UploadState('id-1', 100, 200, 2**64 - 1)))\n"
@@ -212,6 +212,6 @@ async def test_a_journal_of_the_version_before_remembers_too(journal: Open, path
 
 
 async def test_nothing_is_remembered_without_a_journal() -> None:
-    memory = NoMemory()
+    memory = NoState()
     await memory.remember("key", b"value")
     assert await memory.recall("key") is None

@@ -35,7 +35,7 @@ _LOGIN_ERRORS = frozenset({"CredentialsMissing", "Unauthorized"})
 @click.option("-c", "--config", "file", metavar="FILE", help="What to mirror: ours, skopeo's or regsync's YAML.")
 @format_options
 @choice_options
-@limit_options("--layers")
+@limit_options(jobs=True)
 @access_options("src")
 @access_options("dest")
 @aws_options

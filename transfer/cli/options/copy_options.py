@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -20,9 +20,8 @@ from transfer.engine.result import PushResult, Total
 from transfer.errors import TransferError
 
 if TYPE_CHECKING:
-    from transfer.endpoints.provider import EcrProtocol
     from transfer.endpoints.registry_access import RegistryAccess
-    from transfer.job import Job, Outcome
+    from transfer.job import CopyOptions, Outcome
 
 T = TypeVar("T")
 
@@ -65,6 +64,10 @@ _OPTIONS = (
 )
 
 
+# The options that are named as in `CopyOptions`, and passed on as they are.
+_COPY_FLAGS = ("ecr_protocol", "create_repository", "referrers", "include_foreign")
+
+
 @dataclass(frozen=True, slots=True)
 class CopyCommandOptions:
     """How to move an image, and how to show it."""
@@ -72,30 +75,8 @@ class CopyCommandOptions:
     config: TransferConfig
     form: Form
     as_json: bool
-    create_repository: bool
-    platforms: tuple[str, ...]
-    referrers: bool
-    include_foreign: bool
-    ecr_protocol: "EcrProtocol"
-    source_access: "RegistryAccess"
-    target_access: "RegistryAccess"
+    copy: "CopyOptions"
     aws: AwsOptions
-
-    def job(self, source: str, targets: Sequence[str]) -> "Job":
-        """The copy that was asked for."""
-        from transfer.job import Destination, Job
-
-        destinations = (
-            Destination(target, self.target_access, self.ecr_protocol, self.create_repository) for target in targets
-        )
-        return Job(
-            source,
-            tuple(destinations),
-            self.platforms,
-            access=self.source_access,
-            referrers=self.referrers,
-            include_foreign=self.include_foreign,
-        )
 
 
 def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -105,10 +86,6 @@ def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
     def gather(  # noqa: PLR0913 -- one argument for each option
         *,
         platforms: tuple[str, ...],
-        referrers: bool,
-        include_foreign: bool,
-        ecr_protocol: "EcrProtocol",
-        create_repository: bool,
         config: TransferConfig,
         progress: str,
         quiet: bool,
@@ -118,25 +95,14 @@ def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
         aws: AwsOptions,
         **arguments: Any,
     ) -> T:
+        copy = cast("CopyOptions", {name: arguments.pop(name) for name in _COPY_FLAGS})
+        copy["platforms"] = tuple(name for listed in platforms for name in listed.split(","))
+        copy["source_access"], copy["target_access"] = src_access, dest_access
         form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
-        names = tuple(name for listed in platforms for name in listed.split(","))
-        options = CopyCommandOptions(
-            config=config,
-            form=form,
-            as_json=as_json,
-            create_repository=create_repository,
-            platforms=names,
-            referrers=referrers,
-            include_foreign=include_foreign,
-            ecr_protocol=ecr_protocol,
-            source_access=src_access,
-            target_access=dest_access,
-            aws=aws,
-        )
-        return command(options, **arguments)
+        return command(CopyCommandOptions(config, form, as_json, copy, aws), **arguments)
 
     decorated: Callable[..., T] = aws_options(access_options("src")(access_options("dest")(gather)))
-    return with_options(limit_options("-j", "--jobs")(decorated), _OPTIONS)
+    return with_options(limit_options(jobs=False)(decorated), _OPTIONS)
 
 
 def move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> int:
@@ -170,17 +136,18 @@ def _may_speak_tls(source: str, targets: Sequence[str], options: CopyCommandOpti
     """Whether an end may be reached by TLS, as far as what was said tells."""
     from transfer.local.reference import parse_local_reference
 
-    reads = not options.source_access.plain_http and parse_local_reference(source, side="source") is None
-    writes = not options.target_access.plain_http
+    reads = not options.copy["source_access"].plain_http and parse_local_reference(source, side="source") is None
+    writes = not options.copy["target_access"].plain_http
     return reads or (writes and any(parse_local_reference(target, side="target") is None for target in targets))
 
 
 async def _move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> list["Outcome"]:
     from transfer.api import Engine
+    from transfer.job import make_job
 
     with observing(options.form, title=", ".join(target.rpartition("/")[2] for target in targets)) as observer:
         async with Engine(options.config, credentials=options.aws.credentials()) as engine:
-            return await engine.run(options.job(source, targets), observer=observer)
+            return await engine.run(make_job(source, targets, options.copy), observer=observer)
 
 
 def _tell(target: str | None, outcome: "Outcome", form: Form) -> None:

@@ -19,23 +19,26 @@ T = TypeVar("T")
 _DEFAULTS = TransferConfig()
 
 
-def limit_options(*blobs: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """
     The limits of a command that moves images; it gets them as one argument, `config`.
 
     Args:
-        blobs: how the option for the blobs in work at once is spelled.
+        jobs: the command has an option `-j` of its own, for images. One that moves a single image accepts it as its
+            old name for `--layers`, with a warning.
     """
+    old = click.option("-j", "--jobs", "old_layers", type=click.IntRange(min=1), hidden=True)
     options = (
         click.option(
-            *blobs,
+            "--layers",
             "blobs",
             type=click.IntRange(min=1),
             default=_DEFAULTS.max_concurrent_blobs,
             show_default=True,
             metavar="N",
-            help="Blobs in work at once.",
+            help="Layers and other blobs in work at once.",
         ),
+        *(() if jobs else (old,)),
         click.option(
             "--bytes-in-flight",
             type=SIZE,
@@ -57,6 +60,22 @@ def limit_options(*blobs: str) -> Callable[[Callable[..., T]], Callable[..., T]]
             type=SIZE,
             metavar="SIZE",
             help="Bytes of blobs that are read from and sent to registries in a second, as in 10MiB.",
+        ),
+        click.option(
+            "--connect-timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=_DEFAULTS.connect_timeout,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long a connection may take.",
+        ),
+        click.option(
+            "--read-timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=_DEFAULTS.read_timeout,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long a registry may be silent.",
         ),
         click.option(
             "--hub-reserve",
@@ -86,6 +105,9 @@ def _gathering(command: Callable[..., T]) -> Callable[..., T]:
     def gather(  # noqa: PLR0913 -- one argument for each option
         *,
         blobs: int,
+        old_layers: int | None = None,
+        connect_timeout: float,
+        read_timeout: float,
         bytes_in_flight: int,
         chunk_size: int,
         max_bandwidth: int | None,
@@ -94,8 +116,12 @@ def _gathering(command: Callable[..., T]) -> Callable[..., T]:
         no_journal: bool,
         **arguments: Any,
     ) -> T:
+        if old_layers is not None:
+            click.echo("warning: -j is for images at once; for layers say --layers N", err=True)
         config = TransferConfig(
-            max_concurrent_blobs=blobs,
+            max_concurrent_blobs=old_layers or blobs,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
             max_bytes_in_flight=bytes_in_flight,
             upload_chunk_bytes=chunk_size,
             upload_chunk_threshold=chunk_size,

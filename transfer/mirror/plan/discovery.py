@@ -7,12 +7,12 @@ Only looks, and decides nothing; keeps nothing but the tags of the sources' repo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from transfer.api import Engine
 from transfer.concurrency.limiters import SingleFlight
 from transfer.concurrency.tasks import gather, task_group
 from transfer.errors import NotFound, Side, TransferError
 from transfer.mirror.config.references import SourceSpec
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
+from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.planning import PlannedImage
 from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.select.filters import RepositoryFilter, known, select, select_repositories
@@ -30,7 +30,7 @@ class Discovery:
         warn: told, in one line, of what is worth a look.
     """
 
-    def __init__(self, engine: Engine, accesses: Accesses, *, warn: Callable[[str], None]) -> None:
+    def __init__(self, engine: MirrorEngine, accesses: Accesses, *, warn: Callable[[str], None]) -> None:
         self._engine = engine
         self._accesses = accesses
         self._warn = warn

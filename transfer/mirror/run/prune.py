@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from transfer.api import Engine
 from transfer.concurrency.tasks import gather
 from transfer.errors import NotFound, RegistryError, TransferError
 from transfer.http.messages import is_repository_missing
 from transfer.mirror.config.references import TargetTemplate
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.discovery import Discovery
+from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.planning import Claims, PlannedImage, needed_by, pruning
 from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.run.report import Status
@@ -71,7 +71,7 @@ class Pruner:
 
     def __init__(  # noqa: PLR0913 - each is one part of a run
         self,
-        engine: Engine,
+        engine: MirrorEngine,
         accesses: Accesses,
         *,
         survey: Discovery,

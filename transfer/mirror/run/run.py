@@ -14,7 +14,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from transfer.api import Engine
 from transfer.concurrency.tasks import gather, task_group
 from transfer.engine.plan import PlannedContent
 from transfer.engine.result import Preview
@@ -25,6 +24,7 @@ from transfer.mirror.config.references import SourceSpec, TargetTemplate, backup
 from transfer.mirror.config.settings import MirrorConfig
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.discovery import Discovery, Held
+from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.planning import Claims, PlannedImage, images_of, must_copy
 from transfer.mirror.plan.registry_access import Accesses, settings_of
 from transfer.mirror.run.prune import Pruner, Scope
@@ -68,7 +68,7 @@ class MirrorRun:
         self,
         config: MirrorConfig,
         *,
-        engine: Engine,
+        engine: MirrorEngine,
         accesses: Accesses,
         only: frozenset[str] | None = None,
         fail_fast: bool = False,
@@ -279,7 +279,7 @@ class MirrorRun:
             job = self._job(image, {target: todo[target] for target in left})
             found: Sequence[Outcome | Preview]
             if self._dry_run:
-                found = await self._engine.preview(job, coming=self._coming)
+                found = await self._engine.preview_next(job, self._coming)
             else:
                 found = await self._engine.run(job)
             outcomes |= dict(zip(left, found, strict=True))

@@ -13,7 +13,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypedDict, Unpack
 
-from transfer.api import Engine
 from transfer.config import TransferConfig
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.errors import InvalidConfig
@@ -21,6 +20,7 @@ from transfer.mirror.api import checked, limits_of
 from transfer.mirror.config.load import load_config
 from transfer.mirror.config.schedule import next_run
 from transfer.mirror.config.settings import MirrorConfig
+from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.run.report import ImageReport, MirrorReport
 from transfer.mirror.run.run import MirrorRun
 from transfer.mirror.watcher.reload import ConfigReloader
@@ -121,13 +121,13 @@ class Watch:
         while not self._stopped:
             loaded = self._followed.current
             limits = limits_of(loaded.config, self._limits)
-            async with Engine(limits, credentials=self._credentials) as engine:
+            async with MirrorEngine(limits, credentials=self._credentials) as engine:
                 while not self._stopped and self._followed.current.reached == loaded.reached:
                     began = self._clock.now()
                     await self._once(engine)
                     await self._until_next(began)
 
-    async def _once(self, engine: Engine) -> None:
+    async def _once(self, engine: MirrorEngine) -> None:
         loaded = self._followed.current
         self._running = MirrorRun(
             loaded.config,

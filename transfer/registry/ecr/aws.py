@@ -7,11 +7,11 @@ of a signature runs in a worker thread. Does not know what a request means, nor 
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -44,6 +44,9 @@ from transfer.errors import ConnectionFailed, CredentialsMissing, InvalidConfig,
 from transfer.http.bodies import RequestBody
 from transfer.http.messages import HttpRequest
 from transfer.registry.ecr.credentials import AwsCredentials
+
+if TYPE_CHECKING:
+    import boto3
 
 # botocore reads AWS_DEFAULT_REGION alone; the AWS CLI and the other SDKs read AWS_REGION first.
 _REGION = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
@@ -140,31 +143,39 @@ _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 def _load(wanted: AwsCredentials, *, fips: bool, dual_stack: bool) -> AwsSession:
     with _translated():
-        session = botocore.session.Session(profile=wanted.profile, session_vars=_REGION)
-        region = wanted.region or session.get_config_variable("region")
+        given = wanted.session
+        profile = _profile_of(given) if given else wanted.profile
+        session = botocore.session.Session(profile=profile, session_vars=_REGION)
+        region = wanted.region or (given and given.region_name) or session.get_config_variable("region")
         if not region:
             raise InvalidConfig(
                 "no AWS region: set AWS_REGION, or a region in the profile, or name the registry by its ECR host"
             )
         if wanted.access_key_id and wanted.secret_access_key:
             session.set_credentials(wanted.access_key_id, wanted.secret_access_key, wanted.session_token)
-        credentials = session.get_credentials()
+        credentials = given.get_credentials() if given else session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
+        create = given.client if given else session.create_client
         if wanted.role is not None:
-            credentials = _assumed(session, credentials, wanted.role, region)
+            credentials = _assumed(create, credentials, wanted.role, region)
         # Only what the host asks for is passed on: None leaves it to AWS_USE_FIPS_ENDPOINT and its like.
         config = Config(use_fips_endpoint=fips or None, use_dualstack_endpoint=dual_stack or None)
-        client = session.create_client("ecr", region_name=region, endpoint_url=wanted.endpoint_url, config=config)
+        client = create("ecr", region_name=region, endpoint_url=wanted.endpoint_url, config=config)
         try:
             return AwsSession(session, credentials, client)
         finally:
             client.close()
 
 
-def _assumed(session: botocore.session.Session, credentials: Credentials, role: str, region: str) -> Credentials:
+def _profile_of(session: "boto3.Session") -> str | None:
+    """Return the profile of a boto3 session; "default" is what boto3 says of none, and it need not exist."""
+    return None if session.profile_name == "default" else session.profile_name
+
+
+def _assumed(create: Callable[..., Any], credentials: Credentials, role: str, region: str) -> Credentials:
     """The credentials of a role, by STS where AWS_ENDPOINT_URL_STS or the region says that it is."""
-    ask = partial(session.create_client, region_name=region)
+    ask = partial(create, region_name=region)
     fetcher = AssumeRoleCredentialFetcher(ask, credentials, role)
     return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 

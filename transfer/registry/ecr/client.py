@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -31,6 +32,7 @@ from transfer.registry.ecr.upload_decisions import QUOTAS
 if TYPE_CHECKING:
     from typing import Unpack
 
+    import boto3
     from mypy_boto3_ecr import type_defs as t
 
 R = TypeVar("R")
@@ -271,20 +273,30 @@ async def open_ecr(
     fips: bool = False,
     dual_stack: bool = False,
     credentials: AwsCredentials | None = None,
+    session: "boto3.Session | None" = None,
     config: TransferConfig | None = None,
 ) -> AsyncIterator[EcrClient]:
     """
-    Open the ECR API, with connections that live as long as the block.
+    Open the ECR API as async calls, with boto3's names, parameters and answers.
+
+        async with open_ecr(region="us-east-1") as ecr:
+            async for image in ecr.describe_images(repositoryName="app"):
+                print(image["imageDigest"], image.get("imageTags"))
+
+    Connections live as long as the block.
 
     Args:
         region, fips, dual_stack: what the registry's host name says (`parse_ecr_host`); else the environment decides.
-        credentials: whom to be, instead of what botocore's chain finds.
+        credentials: used instead of what botocore's chain finds.
+        session: a `boto3.Session` that has the credentials, and the region where none is named here.
         config: limits, retry and timeouts.
 
     Raises:
         CredentialsMissing, InvalidConfig, ConnectionFailed: as in `AwsSession.load`.
     """
     config = config or TransferConfig()
-    session = await AwsSession.load(credentials, region=region, fips=fips, dual_stack=dual_stack)
+    if session is not None:
+        credentials = replace(credentials or AwsCredentials(), session=session)
+    resolved = await AwsSession.load(credentials, region=region, fips=fips, dual_stack=dual_stack)
     async with Transport(config) as transport:
-        yield EcrClient(session, transport=transport, retrier=Retrier(config), limits=Limits(config))
+        yield EcrClient(resolved, transport=transport, retrier=Retrier(config), limits=Limits(config))

@@ -2,8 +2,12 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from transfer.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    import boto3
 
 # IAM's "ARNs" and the characters of its names (IAM user guide, "IAM and AWS STS quotas").
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}")
@@ -20,6 +24,7 @@ class AwsCredentials:
         role: the ARN of a role to assume with those credentials, renewed before it ends.
         region: the region, where no registry host names one.
         endpoint_url: the API's address, instead of the configured one or AWS's own.
+        session: a `boto3.Session` that has the keys, refreshed as boto3 does, and the region.
     """
 
     access_key_id: str | None = None
@@ -29,12 +34,17 @@ class AwsCredentials:
     role: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
+    session: "boto3.Session | None" = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if (self.access_key_id is None) != (self.secret_access_key is None):
             raise InvalidConfig("credentials: an access key id and its secret access key must be given together")
         if self.session_token is not None and self.access_key_id is None:
             raise InvalidConfig("credentials: a session token is nothing without its access key")
+        if self.session is not None and (self.access_key_id, self.profile) != (None, None):
+            raise InvalidConfig(
+                "credentials: a boto3 session has keys and a profile of its own; give nothing beside it"
+            )
         if self.role is not None and not _ROLE.fullmatch(self.role):
             raise InvalidConfig(
                 f"role {self.role[:200]!a}: expected the ARN of one, as in arn:aws:iam::123456789012:role/pusher"
