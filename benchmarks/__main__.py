@@ -89,7 +89,7 @@ def _chosen(options: argparse.Namespace) -> list[Scenario]:
 
 def read_record(file: Path) -> Record:
     """
-    A record that `--json` wrote.
+    Return a record that `--json` wrote.
 
     Raises:
         BenchmarkFailed: it is none.

@@ -16,7 +16,7 @@ _BLOCK = bytes(range(256)) * 4096
 
 
 def rates() -> dict[str, float]:
-    """Bytes a second of each ceiling, at best: what else the machine does lowers it."""
+    """Return bytes a second of each ceiling, at best: what else the machine does lowers it."""
     ceilings = {"socket": _socket_seconds, "sha256": _sha256_seconds}
     return {name: _AMOUNT / min(measure() for _ in range(_TRIES)) for name, measure in ceilings.items()}
 

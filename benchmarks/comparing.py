@@ -45,7 +45,7 @@ def _worse(old: Contender, new: Contender) -> Iterator[str]:
 
 
 def _requests(one: Contender) -> int | None:
-    """The fewest of all runs: retries are no one's doing."""
+    """Return the fewest of all runs: retries are no one's doing."""
     return min((sum(run.requests.values()) for run in one.runs if run.requests), default=None)
 
 

@@ -24,15 +24,15 @@ def parts(bench: Bench, who: str, *, counted: bool = False) -> Run:
         registry = site.move().target.partition("/")[0]
         command = [sys.executable, "-m", "benchmarks.parts", who, str(bench.layout.path), registry]
         usage = measured(command, site.environment(), site.folder)
-        said = json.loads(usage.output)
-        timed = Usage(said["seconds"], said["cpu_seconds"], usage.peak_bytes)
+        output = json.loads(usage.output)
+        timed = Usage(output["seconds"], output["cpu_seconds"], usage.peak_bytes)
         run = site.run(timed, mib_per_cpu_second=bench.layout.content / MIB / timed.cpu_seconds)
         site.verify()
     return run
 
 
 def registries(bench: Bench, kind: str, *, counted: bool = False) -> Run:
-    """The same push by ours into different registries."""
+    """Return the same push by ours into different registries."""
     return move(bench, "transfer", counted=counted, target=kind)
 
 
@@ -46,13 +46,13 @@ def heads(bench: Bench, kind: str, *, counted: bool = False) -> Run:
         authorization = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
         command = [sys.executable, "-m", "benchmarks.heads", port, path, authorization, str(_HEADS)]
         usage = measured(command, site.environment(), site.folder)
-        said, log = json.loads(usage.output), site.target.log()
-    if said["answered"] != _HEADS:
-        raise BenchmarkFailed(f"{said['answered']} of {_HEADS} HEADs were answered")
+        output, log = json.loads(usage.output), site.target.log()
+    if output["answered"] != _HEADS:
+        raise BenchmarkFailed(f"{output['answered']} of {_HEADS} HEADs were answered")
     figures = {
         **usage_figures(usage),
-        "seconds": said["seconds"],
-        "heads_per_second": _HEADS / said["seconds"],
+        "seconds": output["seconds"],
+        "heads_per_second": _HEADS / output["seconds"],
         "heads_per_cpu_second": _HEADS / log["cpu_seconds"],
     }
     return Run(figures=figures, requests=log["requests"])
@@ -60,7 +60,7 @@ def heads(bench: Bench, kind: str, *, counted: bool = False) -> Run:
 
 def growth(bench: Bench, tool: str, *, counted: bool = False) -> Run:
     """
-    A mirror of few images, of more, and of many: what one more image costs, early and late.
+    Return a mirror of few images, of more, and of many: what one more image costs, early and late.
 
     `…_growth` is the cost of an image from the second size to the last, over that from the first to the second.
     """

@@ -109,7 +109,7 @@ def opened(wish: Wish, folder: Path, repository: str = "app") -> Iterator[End]:
 
 
 def _linked(end: End, wish: Wish, stack: ExitStack) -> End:
-    """The registry behind its link, which ends TLS where the registry does not."""
+    """Return the registry behind its link, which ends TLS where the registry does not."""
     ends_tls = wish.certificates is not None and not end.tls
     if wish.link is None and not ends_tls:
         return end
@@ -190,7 +190,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def _elsewhere(url: str, login: str) -> End:
-    """A registry that somebody else runs, with a repository of this run alone."""
+    """Return a registry that somebody else runs, with a repository of this run alone."""
     place = urlsplit(url)
     context = ssl.create_default_context() if place.scheme == "https" else None
     repository = f"{place.path.strip('/') or 'bench'}/{secrets.token_hex(6)}"

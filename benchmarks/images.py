@@ -67,7 +67,7 @@ def _write_image(path: Path, image: Image, base: list[dict[str, Any]], number: i
 
 
 def _blocks(size: int, seed: str) -> Iterator[bytes]:
-    """One random block with a counter in it: cheap, and never compressible."""
+    """Yield one random block with a counter in it: cheap, and never compressible."""
     block = bytearray(random.Random(seed).randbytes(min(size, MIB)))
     block[:4] = _GZIP[: len(block)]
     for number, start in enumerate(range(0, size, MIB)):

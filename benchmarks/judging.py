@@ -21,7 +21,7 @@ class Verdict(Value, frozen=True, kw_only=True):
 
 
 def middle(runs: Sequence[Run], figure: str) -> float | None:
-    """The median of a figure; None where no run has it."""
+    """Return the median of a figure; None where no run has it."""
     values = [run.figures[figure] for run in runs if figure in run.figures]
     return median(values) if values else None
 
@@ -42,7 +42,7 @@ def ratios(result: Result, figure: str | None = None) -> dict[str, float]:
 
 
 def verdicts(result: Result) -> list[Verdict]:
-    """Each expectation of the scenario, judged by ours."""
+    """Return each expectation of the scenario, judged by ours."""
     ours = result.contenders[0]
     if ours.failed:
         return [Verdict(text=f"{ours.name} failed", met=False)]

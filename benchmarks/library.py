@@ -36,7 +36,7 @@ async def _measured(source: str, target: str) -> dict[str, Any]:
 
 
 def _peak_bytes() -> int:
-    """The most memory of this program; Linux counts that of who started it into `ru_maxrss`."""
+    """Return the most memory of this program; Linux counts that of who started it into `ru_maxrss`."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MAXRSS_UNIT

@@ -134,14 +134,14 @@ class Listener:
         self._open: list[tuple[_Way, _Way]] = []
 
     async def listen(self, context: ssl.SSLContext | None = None) -> int:
-        """The port that it listens on."""
+        """Return the port that it listens on."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(self._accepted, "127.0.0.1", 0, ssl=context, backlog=1024)
         port: int = server.sockets[0].getsockname()[1]
         return port
 
     def count(self) -> dict[str, int]:
-        """All until now: connections, bytes `sent` by who connects, bytes `received` by them."""
+        """Return all until now: connections, bytes `sent` by who connects, bytes `received` by them."""
         still = [pair for pair in self._open if any(end.transport is not None for end in pair)]
         for near, far in set(self._open) - set(still):
             self._sent += near.received

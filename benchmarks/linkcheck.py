@@ -48,7 +48,7 @@ def check(link: Link) -> str:
         measured = _measure(slow.ready["port"], plain)
     if wrong := deviations(plain, measured):
         raise BenchmarkFailed(f"the link is not what it was set to, is this machine busy? {'; '.join(wrong)}")
-    return told(plain, measured)
+    return complaint(plain, measured)
 
 
 def deviations(link: Link, measured: Measured) -> list[str]:
@@ -60,7 +60,7 @@ def deviations(link: Link, measured: Measured) -> list[str]:
     ]
 
 
-def told(link: Link, measured: Measured) -> str:
+def complaint(link: Link, measured: Measured) -> str:
     """What a link measured of itself, in one line."""
     return ", ".join(
         f"{name} {got:.1f} ({f'set to {wanted:g}' if wanted else 'as fast as it goes'})"
@@ -109,7 +109,7 @@ def _ping(connection: socket.socket) -> float:
 
 
 def _pour(connections: Sequence[socket.socket], amount: int, trip: float) -> float:
-    """Bytes a second that the peer got over these connections together."""
+    """Return bytes a second that the peer got over these connections together."""
     share = amount // len(connections)
     began = time.monotonic()
     with ThreadPoolExecutor(len(connections)) as pool:

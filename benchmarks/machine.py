@@ -34,7 +34,7 @@ def _cpu_model() -> str:
 
 
 def commit(root: Path) -> str:
-    """The commit that is measured, with a plus when files differ from it; empty outside a clone."""
+    """Return the commit that is measured, with a plus when files differ from it; empty outside a clone."""
     if shutil.which("git") is None:
         return ""
     done = subprocess.run(

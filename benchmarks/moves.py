@@ -15,7 +15,7 @@ from benchmarks.values import MIB, Run
 
 
 def move(bench: Bench, tool: str, *, counted: bool = False, target: str | None = None) -> Run:
-    """A tool pushes, copies or mirrors; `target` is another kind of registry than the scenario's."""
+    """Return a tool pushes, copies or mirrors; `target` is another kind of registry than the scenario's."""
     with bench.site(counted=counted, target=target) as site:
         site.begin()
         command, environment = tools.command(tool, site.move()), site.environment()
@@ -54,7 +54,7 @@ def library(bench: Bench, tool: str, *, counted: bool = False) -> Run:
 
 
 def version(bench: Bench, tool: str, *, counted: bool = False) -> Run:
-    """The least that a tool can do."""
+    """Return the least that a tool can do."""
     del counted
     command = tools.version_command(tool)
     return Run(figures=usage_figures(measured(command, clean_environment(bench.folder, {}), bench.folder)))

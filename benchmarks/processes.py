@@ -40,7 +40,7 @@ class Usage:
 
 def clean_environment(home: Path, registry: Mapping[str, str]) -> dict[str, str]:
     """
-    The machine's environment with a home of its own, and without what would lead a client elsewhere, or make Python
+    Return the machine's environment with a home of its own, and without what leads a client elsewhere, or makes Python
     compile what an installed program has compiled.
     """
     kept = {
@@ -75,8 +75,8 @@ def measured(command: Sequence[str], environment: Mapping[str, str], folder: Pat
     done = subprocess.run([*launcher, *command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         # What is indented are notes on the line before.
-        said = [line for line in done.stderr.splitlines() if line and not line[0].isspace()]
-        raise BenchmarkFailed(f"exit code {done.returncode}: {said[-1][:300] if said else 'it said nothing'}")
+        lines = [line for line in done.stderr.splitlines() if line and not line[0].isspace()]
+        raise BenchmarkFailed(f"exit code {done.returncode}: {lines[-1][:300] if lines else 'it lines nothing'}")
     return Usage(**json.loads(output.read_text()), output=done.stdout)
 
 

@@ -25,11 +25,11 @@ async def main(data: str, **settings: Any) -> None:
         def answer(line: str) -> dict[str, Any]:
             """What came since the last `clear`, and the CPU that it took; any other line leaves it at that."""
             nonlocal began
-            told = {"cpu_seconds": own_seconds() - began, **summary(server.requests)}
+            record = {"cpu_seconds": own_seconds() - began, **summary(server.requests)}
             if line == "clear":
                 server.requests.clear()
                 began = own_seconds()
-            return told
+            return record
 
         ready = {"environment": server.environment, "registry": server.registry, "url": server.url}
         await answer_lines(ready, answer)

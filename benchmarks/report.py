@@ -25,7 +25,7 @@ _MET = {True: "met", False: "NOT MET", None: "not judged"}
 
 
 def report(record: Record) -> str:
-    """All of it: the table, the scenarios with what is met, and where it was measured."""
+    """Return all of it: the table, the scenarios with what is met, and where it was measured."""
     parts = [table(record.results), *(_about(result) for result in record.results)]
     if record.absent:
         parts.append(f"Not on PATH, so not compared: {', '.join(record.absent)}.")
@@ -33,7 +33,7 @@ def report(record: Record) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """A row for each scenario and contender: median and spread, counts, the ratios to the best other."""
+    """Return a row for each scenario and contender: median and spread, counts, the ratios to the best other."""
     head = ["Scenario", "Who", *_COLUMNS.values(), "Requests", *_COUNTED.values(), *_RATIOS]
     rows = [head, ["---", "---", *("---:" for _ in head[2:])]]
     for result in results:
@@ -64,7 +64,7 @@ def spread(runs: Sequence[Run], figure: str) -> str:
 
 
 def measured_on(machine: Mapping[str, Any], commit: str, versions: Mapping[str, str]) -> str:
-    """One sentence for under the table."""
+    """Return one sentence for under the table."""
     short = commit[:12] + "+" * commit.endswith("+")
     return (
         f"Measured on {machine['cores']} cores of {machine['cpu']}, {machine['memory_gib']} GiB, {machine['kernel']}, "

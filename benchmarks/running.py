@@ -62,7 +62,7 @@ def measure(scenarios: Sequence[Scenario]) -> Record:
     where, revision, rates = machine(), commit(ROOT), ceiling.rates()
     wanted = dict.fromkeys(name for one in scenarios for name in (*one.contenders, one.source, one.target))
     absent = [name for name in wanted if name in TOOLS and not tools.find(name)]
-    versions = {name: said for name in wanted if (said := tools.version(name))}
+    versions = {name: version for name in wanted if (version := tools.version(name))}
     results = [_scenario(scenario, absent, rates) for scenario in scenarios]
     return Record(commit=revision, machine=where, versions=versions, absent=absent, results=results)
 

@@ -48,12 +48,12 @@ class Move:
 
 
 def find(name: str) -> bool:
-    """Whether a tool can be run here; ours always."""
+    """Return whether a tool can be run here; ours always."""
     return name == "transfer" or shutil.which(name) is not None
 
 
 def version_command(tool: str) -> list[str]:
-    """The command that tells a tool's version, which is also the least that it can do."""
+    """Return the command that tells a tool's version, which is also the least that it can do."""
     return [*_in_place(_VERSION[tool])]
 
 
@@ -67,7 +67,7 @@ def version(name: str) -> str:
 
 
 def command(tool: str, move: Move) -> list[str]:
-    """The command line of a tool, absolute at its first word."""
+    """Return the command line of a tool, absolute at its first word."""
     return _in_place(_COMMANDS[tool](move))
 
 
@@ -120,7 +120,7 @@ def _oras(move: Move) -> list[str]:
 
 
 def _each_tag(move: Move, one: Callable[[str], list[str]]) -> list[str]:
-    """One command, or, for tools that know no repositories, one after the other as their users write it."""
+    """Return one command, or, for tools that know no repositories, one after the other as their users write it."""
     if move.do != "mirror":
         return one(move.tags[0])
     return ["sh", "-ec", "\n".join(shlex.join(one(tag)) for tag in move.tags)]

@@ -149,7 +149,7 @@ class Scenario(Value, frozen=True, kw_only=True):
         return 4 * self.image.size + 64 * MIB
 
     def quick(self) -> Self:
-        """The same in small, to see that it works: one run of small images, of which nothing is expected."""
+        """Return the same in small, to see that it works: one run of small images, of which nothing is expected."""
         image = replace(
             self.image,
             layers=min(self.image.layers, 8),
@@ -162,7 +162,7 @@ class Scenario(Value, frozen=True, kw_only=True):
 
 def load(file: Path) -> list[Scenario]:
     """
-    The scenarios of a file, in its order; `[defaults.expect]` holds for all that do not say otherwise.
+    Return the scenarios of a file, in its order; `[defaults.expect]` holds for all that do not say otherwise.
 
     Raises:
         BenchmarkFailed: it cannot be read, or does not fit.

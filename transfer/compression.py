@@ -54,14 +54,14 @@ class CompressionRefused(ValueError):
 
 
 class Readable(Protocol):
-    """What is read in pieces until it gives none."""
+    """A readable stream, as far as it is needed here."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def sniff(head: bytes) -> Compression | None:
     """
-    How a stream that begins like this is compressed.
+    Return the compression of a stream by its first bytes.
 
     Raises:
         CompressionRefused: in a way that is not read here.
@@ -73,7 +73,7 @@ def sniff(head: bytes) -> Compression | None:
 
 
 def blocks_of(file: Readable) -> Iterator[bytes]:
-    """A file in blocks of 1 MiB; every block but the last is full when its `read` fills what it is asked for."""
+    """Return a file in blocks of 1 MiB; every block but the last is full when its `read` fills what it is asked for."""
     return iter(lambda: file.read(BLOCK_BYTES), b"")
 
 

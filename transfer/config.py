@@ -21,7 +21,7 @@ def _check_rate(name: str, value: float | None) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """
-    How fast one registry may be asked, at most; None is as fast as it goes.
+    The limits of one registry's rates; None means no limit.
 
     Attributes:
         max_concurrent: requests at once, of those that read and of those that write; a blob that is being read counts

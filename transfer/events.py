@@ -1,5 +1,5 @@
 """
-What observers are told: plain frozen values, in the order things happen.
+Events: what observers receive, as plain frozen values, in the order things happen.
 
 An observer is called in the event loop with one event at a time and must return at once; it steers nothing. Knows
 no terminal and no log.
@@ -17,7 +17,7 @@ BlobStatus = Literal["uploaded", "present", "resumed", "mounted"]
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """What an image needs: all its blobs, and those that must be sent."""
+    """The blobs of an image, and those that must be sent."""
 
     blobs: int
     size: int
@@ -79,14 +79,14 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class At(msgspec.Struct, frozen=True):
-    """What happened on the way to one of several targets."""
+    """An event of one of several targets."""
 
     target: str
     event: "Event"
 
 
 def unwrapped(event: "Event") -> "Event":
-    """What happened, wherever it did."""
+    """Return the event without its target."""
     return unwrapped(event.event) if isinstance(event, At) else event
 
 

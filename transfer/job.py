@@ -85,7 +85,7 @@ class Destination(msgspec.Struct, frozen=True):
 
     @property
     def creation(self) -> RepositorySettings | None:
-        """What a missing repository is created with; None where it is not."""
+        """The settings to create a missing repository with; None to leave it missing."""
         if isinstance(self.create_repository, RepositorySettings):
             return self.create_repository
         return RepositorySettings() if self.create_repository else None
@@ -192,7 +192,7 @@ class JobRun:
 
     async def preview(self, coming: PlannedContent) -> list[Preview | TransferError]:
         """
-        What `run` would do at each target; nothing is written anywhere.
+        Find out what `run` would do at each target; nothing is written.
 
         Args:
             coming: what earlier previews have found to be sent; what this run would send is added.
@@ -214,7 +214,7 @@ class JobRun:
             yield source, await self._read(source, reading)
 
     async def _read(self, source: Source, notify: Observer) -> list[_Image]:
-        """The image, and what is to go with it, behind it."""
+        """Return the image, and what is to go with it, behind it."""
         root, foreign = await source.resolve(self._from.choice), self._job.include_foreign
         graph = await read_graph(source, root, self._platforms, include_foreign=foreign)
         if self._platforms:
@@ -288,7 +288,7 @@ class JobRun:
 
     def _tag(self, plan: TargetPlan, root: Digest) -> str | None:
         """
-        The tag to write.
+        Return the tag to write.
 
         Raises:
             ContentMismatch: the target asks for another digest than the source has.

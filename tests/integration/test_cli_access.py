@@ -62,10 +62,10 @@ def test_nobody_is_somebody_where_no_login_is_sent(
         (("copy", "a.example/x", "b.example/x", "--dest-token-host", "https://c.example"), "a host alone"),
     ],
 )
-def test_what_contradicts_itself_is_bad_input(command: Command, arguments: tuple[str, ...], said: str) -> None:
+def test_what_contradicts_itself_is_bad_input(command: Command, arguments: tuple[str, ...], output: str) -> None:
     ended = command(*arguments)
     assert (ended.code, ended.out) == (2, "")
-    assert said in ended.err
+    assert output in ended.err
     assert "canary-77" not in ended.err
 
 
@@ -92,9 +92,13 @@ def test_logins_are_checked_one_a_line(registry: Server, command: Command) -> No
         [f"{host}/app", "ok", "transfer", "given", "pull", "-"],
     ]
     refused = command("login-check", host, registry.registry, "127.0.0.1:1", "--creds", "transfer:canary-77", "--json")
-    told = json.loads(refused.out)
-    assert (refused.code, [one["state"] for one in told]) == (4, ["refused", "ok", "failed"])
-    assert (told[1]["user"], told[1]["source"], told[1]["expires_at"][:2]) == ("123456789012", "AWS (env)", "20")
+    reported = json.loads(refused.out)
+    assert (refused.code, [one["state"] for one in reported]) == (4, ["refused", "ok", "failed"])
+    assert (reported[1]["user"], reported[1]["source"], reported[1]["expires_at"][:2]) == (
+        "123456789012",
+        "AWS (env)",
+        "20",
+    )
     assert len(refused.err.splitlines()) == 2
     assert "canary-77" not in refused.out + refused.err
 
@@ -110,8 +114,8 @@ def test_logins_are_checked_one_a_line(registry: Server, command: Command) -> No
     ],
 )
 def test_a_login_check_ends_with_the_worst_of_them(
-    registry: Server, command: Command, arguments: tuple[str, ...], code: int, said: str
+    registry: Server, command: Command, arguments: tuple[str, ...], code: int, output: str
 ) -> None:
     ended = command("login-check", *(one.format(host=registry.url.partition("//")[2]) for one in arguments))
     assert ended.code == code
-    assert said in ended.err
+    assert output in ended.err

@@ -31,10 +31,10 @@ def test_the_manifest_is_printed_byte_for_byte(image: BuiltImage, command: Comma
 
 
 def test_a_program_reads_platforms_and_sizes(image: BuiltImage, command: Command) -> None:
-    told = json.loads(command.ok("inspect", "--json", image.source))
-    assert told["digest"] == image.root.digest
-    assert [one["platform"] for one in told["manifests"]] == [None, "linux/amd64", "linux/arm64"]
-    assert {blob["digest"]: blob["size"] for blob in told["blobs"]} == {b.digest: b.size for b in image.blobs}
+    reported = json.loads(command.ok("inspect", "--json", image.source))
+    assert reported["digest"] == image.root.digest
+    assert [one["platform"] for one in reported["manifests"]] == [None, "linux/amd64", "linux/arm64"]
+    assert {blob["digest"]: blob["size"] for blob in reported["blobs"]} == {b.digest: b.size for b in image.blobs}
 
 
 def test_an_image_that_is_not_there_is_an_error(app: str, command: Command) -> None:
@@ -54,10 +54,10 @@ def test_what_refers_to_the_image_is_shown(
     login = ["--creds", "transfer:transfer"] if end == "registry" else []
 
     last = command.ok("inspect", source, *login).splitlines()[-1].split()
-    told = json.loads(command.ok("inspect", "--json", source, *login))
+    reported = json.loads(command.ok("inspect", "--json", source, *login))
 
     assert last == ["referrer", "-", referrer.root.digest, last[3], ARTIFACT]
-    assert told["referrers"] == [
+    assert reported["referrers"] == [
         {
             "mediaType": OCI_MANIFEST,
             "digest": referrer.root.digest,

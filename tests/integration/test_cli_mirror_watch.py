@@ -103,9 +103,9 @@ def test_sighup_reads_the_file_and_runs_at_once_and_a_bad_one_changes_nothing(si
         process.terminate()
         _, err = process.communicate(timeout=30)
     assert f"read {site.file} again" in err
-    told = err[err.index("the configuration stays") :].splitlines()
-    assert told[0] == "the configuration stays as it was; what is there now is wrong:"
-    assert told[1].startswith(f"  {site.file}:1: mappings: ")
+    reported = err[err.index("the configuration stays") :].splitlines()
+    assert reported[0] == "the configuration stays as it was; what is there now is wrong:"
+    assert reported[1].startswith(f"  {site.file}:1: mappings: ")
 
 
 def test_the_file_says_when_where_the_option_does_not(site: Site) -> None:
@@ -182,11 +182,11 @@ def test_a_report_that_cannot_be_written_stops_nothing(site: Site, tmp_path: Pat
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_asked(
-    site: Site, command: Command, more: tuple[str, ...], told: str
+    site: Site, command: Command, more: tuple[str, ...], reported: str
 ) -> None:
     ended = command(*site.arguments(*more))
     assert (ended.code, ended.out) == (2, "")
-    assert told in ended.err
+    assert reported in ended.err
 
 
 def test_an_address_that_is_taken_is_one_line(site: Site, command: Command) -> None:

@@ -19,8 +19,8 @@ def tagged(app: str, command: Command, layout: ImageBuilder) -> str:
 
 def test_tags_are_listed_one_a_line(tagged: str, command: Command) -> None:
     assert sorted(command.ok("tags", tagged).splitlines()) == ["v1", "v2"]
-    told = json.loads(command.ok("tags", tagged, "--json"))
-    assert (told["repository"], sorted(told["tags"])) == (tagged, ["v1", "v2"])
+    reported = json.loads(command.ok("tags", tagged, "--json"))
+    assert (reported["repository"], sorted(reported["tags"])) == (tagged, ["v1", "v2"])
 
 
 def test_a_tag_is_deleted_and_the_others_stay(tagged: str, command: Command) -> None:
@@ -44,8 +44,8 @@ def test_an_image_is_deleted_by_digest_with_its_tags(tagged: str, command: Comma
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(
-    arguments: list[str], code: int, said: str, tagged: str, command: Command
+    arguments: list[str], code: int, output: str, tagged: str, command: Command
 ) -> None:
     ended = command(*(argument.format(app=tagged) for argument in arguments))
     assert (ended.code, ended.out, len(ended.err.splitlines())) == (code, "", 1)
-    assert said in ended.err
+    assert output in ended.err

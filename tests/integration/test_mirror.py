@@ -199,10 +199,10 @@ async def test_one_bad_image_stops_no_other_one_and_the_next_run_does_only_those
         targets=(f"{host(site.target)}/mirror/app",),
         tags=(TagFilter(exact=(*tags, "absent", "v100")),),
     )
-    told: list[ImageReport] = []
-    report = await site.run(missing, on_image=told.append)
+    reported: list[ImageReport] = []
+    report = await site.run(missing, on_image=reported.append)
     assert report.counts == {"copied": 8, "failed": 2}
-    assert list(report.images) == told
+    assert list(report.images) == reported
     assert {(one.error, one.side) for one in report.failed} == {("NotFound", "source")}
     assert all("there is no such image" in (one.message or "") for one in report.failed)
     site.clear()

@@ -85,8 +85,8 @@ async def test_what_would_be_pruned_and_kept_is_told(site: MirrorSite) -> None:
     before = await site.tags()
     report = await site.run(dry_run=True)
     assert writes(site.target) == []
-    told = {one.target.rpartition(":")[2]: (one.status, one.notes) for one in report.images}
-    assert told == {
+    reported = {one.target.rpartition(":")[2]: (one.status, one.notes) for one in report.images}
+    assert reported == {
         "v1": ("planned", (f"{images[0].root.digest} would be kept under old-v1",)),
         "v2": ("planned", ("it would be pruned",)),
     }

@@ -178,7 +178,7 @@ async def test_a_changed_schedule_holds_from_when_it_is_seen(filled: Site) -> No
     ],
 )
 async def test_a_bad_configuration_is_told_of_once_and_the_old_one_kept(
-    filled: Site, text: str | None, told: str
+    filled: Site, text: str | None, reported: str
 ) -> None:
     filled.write("v1", more="watch: 10m\n")
 
@@ -193,7 +193,7 @@ async def test_a_bad_configuration_is_told_of_once_and_the_old_one_kept(
     assert filled.counts == [{"copied": 1}, {"unchanged": 1}, {"unchanged": 1}, {"copied": 1}]
     bad, good = filled.reloads
     assert bad is not None
-    assert told in bad
+    assert reported in bad
     assert good is None
 
 
@@ -341,8 +341,8 @@ async def test_watch_takes_a_configuration_made_in_python_and_goes_on_until_it_i
     ("schedule", "told"),
     [(None, "when to run again is not said"), ("soon", "'soon' is not an interval"), ("0 0 30 2 *", "day-of-month")],
 )
-async def test_watch_refuses_what_says_not_when(filled: Site, schedule: str | None, told: str) -> None:
-    with pytest.raises(InvalidConfig, match=told):
+async def test_watch_refuses_what_says_not_when(filled: Site, schedule: str | None, reported: str) -> None:
+    with pytest.raises(InvalidConfig, match=reported):
         await watch(filled.file, schedule=schedule)
 
 

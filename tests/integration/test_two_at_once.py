@@ -31,10 +31,10 @@ async def test_two_processes_that_push_the_same_layers_both_succeed(
     # Neither goes on before the other has got as far: both find all layers missing.
     site.between.on("BatchCheckLayerAvailability", *[site.between.after(both.wait)] * 2)
     processes = [await start_push(site, image, f"v{n}", tmp_path / name) for n, name in enumerate(journals)]
-    told = await asyncio.gather(*(process.communicate() for process in processes))
-    assert [process.returncode for process in processes] == [0, 0], told
-    assert all(b"journal" not in err for _, err in told), told
-    assert [out.decode().strip() for out, _ in told] == [f"{site.server.registry}/app@{image.root.digest}"] * 2
+    reported = await asyncio.gather(*(process.communicate() for process in processes))
+    assert [process.returncode for process in processes] == [0, 0], reported
+    assert all(b"journal" not in err for _, err in reported), reported
+    assert [out.decode().strip() for out, _ in reported] == [f"{site.server.registry}/app@{image.root.digest}"] * 2
     for tag in ("v0", "v1"):
         await site.assert_whole(image, tag)
 

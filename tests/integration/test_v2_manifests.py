@@ -204,5 +204,5 @@ async def test_a_manifest_that_is_not_there_is_404(v2: V2, name: str, code: str,
 async def test_the_log_has_digest_and_tag(server: Server, v2: V2) -> None:
     document = await v2.image("v1")
     await v2("HEAD", "app/manifests/v1")
-    told: list[Any] = [(record.operation, record.tag, record.digest) for record in server.requests][-2:]
-    assert told == [("PutManifest", "v1", digest_of(document)), ("HeadManifest", "v1", digest_of(document))]
+    reported: list[Any] = [(record.operation, record.tag, record.digest) for record in server.requests][-2:]
+    assert reported == [("PutManifest", "v1", digest_of(document)), ("HeadManifest", "v1", digest_of(document))]

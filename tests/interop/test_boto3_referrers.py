@@ -17,8 +17,8 @@ async def attach(ecr: Ecr, subject: str, seed: str, **members: Any) -> dict[str,
     text = manifest(own["config"], *own["layers"], subject=named, **members)
     await ecr.put_image(repositoryName="app", imageManifest=text)
     shown = {"artifactType": members.get("artifactType", "application/x"), "artifactStatus": "ACTIVE"}
-    told = {key: members[key] for key in ("annotations",) if key in members}
-    return shown | told | {"digest": digest_of(text.encode()), "mediaType": OCI_MANIFEST, "size": len(text)}
+    reported = {key: members[key] for key in ("annotations",) if key in members}
+    return shown | reported | {"digest": digest_of(text.encode()), "mediaType": OCI_MANIFEST, "size": len(text)}
 
 
 def by_digest(referrers: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -66,10 +66,12 @@ async def test_what_no_tag_that_stays_needs_is_deleted_by_digest(
 
     report = await run(registries)
     assert report.counts == {"unchanged": 2, "pruned": 2, "failed": 2}
-    told = {one.target.rpartition(":")[2]: one for one in report.images}
-    assert told["v2"].notes == told["v3"].notes == ("it was deleted by its digest: the registry deletes no tags",)
-    assert "which 'mine' needs" in (told["v4"].message or "")
-    assert "which 'v9' needs" in (told["v5"].message or "")
+    reported = {one.target.rpartition(":")[2]: one for one in report.images}
+    assert (
+        reported["v2"].notes == reported["v3"].notes == ("it was deleted by its digest: the registry deletes no tags",)
+    )
+    assert "which 'mine' needs" in (reported["v4"].message or "")
+    assert "which 'v9' needs" in (reported["v5"].message or "")
     assert set(await tags(target)) == {"v1", "v4", "v5", "mine", "v9"}
     assert (await tags(target))["v1"] == stays.root.digest
 

@@ -116,16 +116,16 @@ async def test_a_layer_part_that_is_already_built_is_sent_as_it_is(aws: AwsSessi
 
 
 async def test_throttling_and_faults_are_tried_again_until_one_answers(aws: AwsSession) -> None:
-    told: list[Event] = []
+    reported: list[Event] = []
     steps = (THROTTLED, answer(500, b""), drop, answer(200, {"uploadId": "u", "partSize": 1}))
     async with client_of(aws, *steps) as (client, peer):
-        reply = await client.reporting(told.append).initiate_layer_upload(repositoryName="app")
+        reply = await client.reporting(reported.append).initiate_layer_upload(repositoryName="app")
     assert reply["uploadId"] == "u"
     assert len(peer.requests) == 4
-    retries = [event for event in told if isinstance(event, Retrying)]
+    retries = [event for event in reported if isinstance(event, Retrying)]
     assert [(event.action, event.attempt) for event in retries] == [("InitiateLayerUpload app", n) for n in (1, 2, 3)]
     assert "Rate exceeded" in retries[0].reason
-    assert told.count(Requested("InitiateLayerUpload")) == 4
+    assert reported.count(Requested("InitiateLayerUpload")) == 4
 
 
 async def test_each_try_is_signed_afresh(aws: AwsSession) -> None:
@@ -135,11 +135,11 @@ async def test_each_try_is_signed_afresh(aws: AwsSession) -> None:
 
 
 async def test_reporting_leaves_the_client_it_came_from_silent(aws: AwsSession) -> None:
-    told: list[Event] = []
+    reported: list[Event] = []
     async with client_of(aws, THROTTLED, answer()) as (client, _):
-        client.reporting(told.append)
+        client.reporting(reported.append)
         await client.call("DescribeRegistry")
-    assert told == []
+    assert reported == []
 
 
 async def test_tries_end_with_the_last_error(aws: AwsSession) -> None:
@@ -151,10 +151,10 @@ async def test_tries_end_with_the_last_error(aws: AwsSession) -> None:
 
 
 async def test_a_429_waits_as_long_as_it_asks(aws: AwsSession) -> None:
-    told: list[Event] = []
+    reported: list[Event] = []
     async with client_of(aws, answer(429, b"slow down", Retry_After="0.25"), answer()) as (client, _):
-        await client.reporting(told.append).call("DescribeRegistry")
-    assert [event.delay for event in told if isinstance(event, Retrying)] == [0.25]
+        await client.reporting(reported.append).call("DescribeRegistry")
+    assert [event.delay for event in reported if isinstance(event, Retrying)] == [0.25]
 
 
 @pytest.mark.parametrize(
@@ -203,10 +203,10 @@ async def test_a_member_of_the_wrong_type_is_an_error(aws: AwsSession) -> None:
     ],
 )
 async def test_parameters_that_do_not_fit_are_refused_before_anything_is_sent(
-    aws: AwsSession, operation: str, params: dict[str, Any], said: str
+    aws: AwsSession, operation: str, params: dict[str, Any], output: str
 ) -> None:
     async with client_of(aws, answer()) as (client, peer):
-        with pytest.raises(InvalidConfig, match=said) as caught:
+        with pytest.raises(InvalidConfig, match=output) as caught:
             await client.call(operation, **params)
     assert peer.requests == []
     assert "\n" not in str(caught.value)
@@ -265,15 +265,15 @@ async def test_cancelling_a_layer_part_stops_it_and_gives_its_slot_back(aws: Aws
 
 
 async def test_secrets_are_in_no_message_note_or_log(aws: AwsSession, caplog: pytest.LogCaptureFixture) -> None:
-    said = "It does not match. The Canonical String was 'x-amz-security-token:canary-70ce'"
-    steps = (cut, drop, answer(500, b"<html>"), answer(400, {"__type": "InvalidSignatureException", "message": said}))
-    told: list[Event] = []
+    output = "It does not match. The Canonical String was 'x-amz-security-token:canary-70ce'"
+    steps = (cut, drop, answer(500, b"<html>"), answer(400, {"__type": "InvalidSignatureException", "message": output}))
+    reported: list[Event] = []
     caplog.set_level(logging.INFO)
     async with client_of(aws, *steps) as (client, _):
         with pytest.raises(TransferError) as caught:
-            await client.reporting(told.append).send_layer_part(RequestBody.of(bytes(4 * MIB)))
-    assert len([event for event in told if isinstance(event, Retrying)]) == 3
-    assert "canary" not in f"{caught.value!r} {told!r} {client!r} {caplog.text}"
+            await client.reporting(reported.append).send_layer_part(RequestBody.of(bytes(4 * MIB)))
+    assert len([event for event in reported if isinstance(event, Retrying)]) == 3
+    assert "canary" not in f"{caught.value!r} {reported!r} {client!r} {caplog.text}"
 
 
 async def test_an_endpoint_that_cannot_be_reached_is_named(aws: AwsSession) -> None:

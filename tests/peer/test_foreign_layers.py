@@ -66,8 +66,8 @@ async def serve(request: Arrived) -> None:
 
 def unauthorized(peers: Sequence[Peer]) -> bool:
     """Whether nothing that could be a credential arrived anywhere."""
-    told = [str(request.headers) + request.line for peer in peers for request in peer.requests]
-    return not any(SECRET in one or "authorization" in one or "cookie" in one for one in told)
+    reported = [str(request.headers) + request.line for peer in peers for request in peer.requests]
+    return not any(SECRET in one or "authorization" in one or "cookie" in one for one in reported)
 
 
 async def test_a_foreign_layer_that_the_source_has_is_taken_from_there() -> None:

@@ -204,12 +204,14 @@ async def test_cancelling_while_a_connection_is_made_ends_at_once() -> None:
 
 
 async def test_bytes_on_the_wire_are_told_at_least_twice_a_second() -> None:
-    told = list[tuple[float, int]]()
+    reported = list[tuple[float, int]]()
     async with scripted(slow) as peer:
         content = bytes(48 * MIB)
         config = TransferConfig()
-        await put(peer.url, content=content, config=config, progress=lambda sent: told.append((time.monotonic(), sent)))
-    times, counts = [one for one, _ in told], [count for _, count in told]
+        await put(
+            peer.url, content=content, config=config, progress=lambda sent: reported.append((time.monotonic(), sent))
+        )
+    times, counts = [one for one, _ in reported], [count for _, count in reported]
     assert counts == sorted(counts)
     assert counts[-1] == len(content)
     assert len(set(counts)) > 3

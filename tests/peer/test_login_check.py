@@ -27,7 +27,7 @@ async def check(
         return await engine.check_login(place, access=access)
 
 
-def told(status: LoginStatus) -> tuple[str, str | None, str, str | None]:
+def reported(status: LoginStatus) -> tuple[str, str | None, str, str | None]:
     return status.state, status.user, status.source, status.permission
 
 
@@ -43,10 +43,10 @@ def docker_file(home: Path, content: object) -> Path:
 
 
 async def test_a_login_that_was_given_works_or_does_not(server: Server) -> None:
-    assert told(await check(host(server), LOGIN)) == ("ok", "transfer", "given", "login")
-    assert told(await check(f"{host(server)}/app", LOGIN)) == ("ok", "transfer", "given", "pull")
+    assert reported(await check(host(server), LOGIN)) == ("ok", "transfer", "given", "login")
+    assert reported(await check(f"{host(server)}/app", LOGIN)) == ("ok", "transfer", "given", "pull")
     wrong = await check(f"{host(server)}/app", RegistryAccess(login=f"transfer:{SECRET}"))
-    assert told(wrong) == ("refused", "transfer", "given", None)
+    assert reported(wrong) == ("refused", "transfer", "given", None)
     assert SECRET not in repr(wrong)
     assert {record.operation for record in server.requests} == {"GetBase", "HeadManifest"}
 
@@ -54,7 +54,7 @@ async def test_a_login_that_was_given_works_or_does_not(server: Server) -> None:
 async def test_nobody_where_somebody_is_wanted_is_missing(server: Server) -> None:
     for access in (DEFAULT_ACCESS, RegistryAccess(anonymous=True)):
         nobody = await check(host(server), access)
-        assert told(nobody) == ("missing", None, "anonymous", None)
+        assert reported(nobody) == ("missing", None, "anonymous", None)
         assert "wants a login" in str(nobody.detail)
 
 
@@ -64,13 +64,13 @@ async def test_a_login_names_the_file_or_the_helper_that_it_is_from(
     place = host(server)
     auth = base64.b64encode(b"transfer:transfer").decode()
     path = docker_file(clean_environment, {"auths": {place: {"auth": auth}}})
-    assert told(await check(place)) == ("ok", "transfer", str(path), "login")
+    assert reported(await check(place)) == ("ok", "transfer", str(path), "login")
     program = clean_environment / "docker-credential-test"
     program.write_text('#!/bin/sh\necho \'{"Username": "transfer", "Secret": "transfer"}\'\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{clean_environment}:/usr/bin:/bin")
     path.write_text(json.dumps({"credHelpers": {place: "test"}}))
-    assert told(await check(place)) == ("ok", "transfer", "docker-credential-test", "login")
+    assert reported(await check(place)) == ("ok", "transfer", "docker-credential-test", "login")
     path.write_text(json.dumps({"credHelpers": {place: "gone"}}))
     missing = await check(place)
     assert (missing.state, "is not installed" in str(missing.detail)) == ("missing", True)
@@ -82,7 +82,7 @@ async def test_a_login_names_the_file_or_the_helper_that_it_is_from(
 async def test_a_registry_that_asks_for_nobody_was_told_of_nobody() -> None:
     async with scripted(answer(200)) as peer:
         open_to_all = await check(f"127.0.0.1:{peer.port}", RegistryAccess(login=f"me:{SECRET}", plain_http=True))
-    assert told(open_to_all) == ("ok", None, "anonymous", "login")
+    assert reported(open_to_all) == ("ok", None, "anonymous", "login")
     assert [request.headers.get("authorization") for request in peer.requests] == [None]
 
 
@@ -105,8 +105,8 @@ async def test_a_token_that_is_handed_out_is_tried_at_the_repository(pull: Step,
         access = RegistryAccess(login=f"me:{SECRET}", plain_http=True)
         status = await check(f"127.0.0.1:{peer.port}/team/app", access)
         alone = await check(f"127.0.0.1:{peer.port}", access)
-    assert told(status) == (state, "me", "given", permission)
-    assert told(alone) == ("ok", "me", "given", "login")
+    assert reported(status) == (state, "me", "given", permission)
+    assert reported(alone) == ("ok", "me", "given", "login")
     asked = [request.line.split()[1] for request in issuer.requests]
     assert asked[0] == "/token?account=me&service=r&scope=repository%3Ateam%2Fapp%3Apull"
     assert asked[-1] == "/token?account=me&service=r"
@@ -118,7 +118,7 @@ async def test_a_token_server_that_refuses_is_told_with_who_was_refused() -> Non
         async with scripted(challenge) as peer:
             access = RegistryAccess(login=f"me:{SECRET}", plain_http=True)
             status = await check(f"127.0.0.1:{peer.port}/app", access)
-    assert told(status) == ("refused", "me", "given", None)
+    assert reported(status) == ("refused", "me", "given", None)
     assert "incorrect username or password" in str(status.detail)
 
 
@@ -127,7 +127,7 @@ async def test_what_is_no_registry_tells_nothing() -> None:
         place = f"127.0.0.1:{peer.port}"
         elsewhere = await check(place, RegistryAccess(plain_http=True))
     closed = await check(place, RegistryAccess(plain_http=True))
-    assert [told(status) for status in (elsewhere, closed)] == [("failed", None, "anonymous", None)] * 2
+    assert [reported(status) for status in (elsewhere, closed)] == [("failed", None, "anonymous", None)] * 2
 
 
 async def test_keys_of_aws_are_asked_for_a_token_and_for_an_image(server: Server) -> None:
@@ -150,7 +150,7 @@ async def test_the_account_at_ecr_is_the_callers_own() -> None:
     async with scripted(*steps) as peer:
         keys = AwsCredentials(access_key_id="a", secret_access_key=SECRET, endpoint_url=peer.url)
         status = await check("123456789012.dkr.ecr.us-east-1.amazonaws.com/app", credentials=keys)
-    assert told(status) == ("ok", "210987654321", "AWS (explicit)", "pull")
+    assert reported(status) == ("ok", "210987654321", "AWS (explicit)", "pull")
     assert status.expires_at == datetime.fromtimestamp(1.8e9, UTC)
     assert peer.requests[1].json()["registryId"] == "123456789012"
 
@@ -158,10 +158,10 @@ async def test_the_account_at_ecr_is_the_callers_own() -> None:
 async def test_wrong_keys_of_aws_are_refused_and_none_are_missing(server: Server) -> None:
     wrong = AwsCredentials(access_key_id="transfer", secret_access_key=SECRET, region="us-east-1")
     refused = await check(f"ecr://{host(server)}/app", credentials=wrong)
-    assert told(refused) == ("refused", None, "AWS (explicit)", None)
+    assert reported(refused) == ("refused", None, "AWS (explicit)", None)
     assert SECRET not in repr(refused)
     missing = await check("123456789012.dkr.ecr.us-east-1.amazonaws.com")
-    assert told(missing) == ("missing", None, "AWS", None)
+    assert reported(missing) == ("missing", None, "AWS", None)
 
 
 @pytest.mark.parametrize("place", ["", "app", "team/app", "r.example/app:v1", "https://r.example", "r example"])

@@ -31,15 +31,17 @@ async def test_a_lost_answer_is_asked_for_again_and_costs_no_byte(
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 async def test_a_part_whose_answer_was_lost_is_sent_once_more(site: Site, layout: ImageBuilder, lost: int) -> None:
-    image, told = layout.image([2 * PART + 1]), list[Retrying]()
+    image, reported = layout.image([2 * PART + 1]), list[Retrying]()
     await site.add_config(image)
     site.between.on("UploadLayerPart", *[site.between.forward] * lost, site.between.lose)
-    result = await site.push(image, observer=lambda event: told.append(event) if isinstance(event, Retrying) else None)
+    result = await site.push(
+        image, observer=lambda event: reported.append(event) if isinstance(event, Retrying) else None
+    )
     accepted = [(0, 200), (PART, 200), (2 * PART, 200)]
     assert site.parts() == [*accepted[: lost + 1], (lost * PART, 400), *accepted[lost + 1 :]]
     layer = result.blobs[1]
     assert (layer.status, layer.sent, layer.retries, result.retries) == ("uploaded", 2 * PART + 1, 1, 1)
-    assert len(told) == 1
+    assert len(reported) == 1
     await site.assert_whole(image)
 
 

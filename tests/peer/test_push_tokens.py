@@ -271,7 +271,7 @@ async def test_a_mirror_with_nothing_to_copy_works_for_who_may_only_pull(
         assert target.asked == asked * 2
 
 
-async def told(issuer: Issuer, auth: Authenticator, *accesses: TokenScope) -> list[list[str]]:
+async def reported(issuer: Issuer, auth: Authenticator, *accesses: TokenScope) -> list[list[str]]:
     """For each request in turn, what the token server was asked for its sake."""
     await auth.challenged({"www-authenticate": f"Bearer realm={issuer.url}"}, accesses[0], None, what="GET")
     asked = [issuer.asked]
@@ -301,7 +301,7 @@ async def test_a_token_to_push_serves_who_pulls_from_the_same_repository(
     issuer = Issuer(everything, answer(500))
     async with listening(issuer), Transport(CONFIG) as transport:
         auth = Authenticator("r", issuer.url, logins=Anonymous(), transport=transport)
-        assert await told(issuer, auth, *accesses) == asked
+        assert await reported(issuer, auth, *accesses) == asked
 
 
 async def test_what_was_refused_once_is_not_asked_for_when_the_token_ends() -> None:
@@ -309,9 +309,9 @@ async def test_what_was_refused_once_is_not_asked_for_when_the_token_ends() -> N
     async with listening(issuer), Transport(CONFIG) as transport:
         times = [1000.0]
         auth = Authenticator("r", issuer.url, logins=Anonymous(), transport=transport, clock=lambda: times[0])
-        assert await told(issuer, auth, AHEAD, AHEAD) == [[PUSH, PULL], []]
+        assert await reported(issuer, auth, AHEAD, AHEAD) == [[PUSH, PULL], []]
         times[0] += 1000
-        assert await told(issuer, auth, AHEAD) == [[PUSH, PULL, PULL]]
+        assert await reported(issuer, auth, AHEAD) == [[PUSH, PULL, PULL]]
 
 
 async def test_a_token_to_push_that_does_not_let_pull_is_replaced_by_one_that_does() -> None:

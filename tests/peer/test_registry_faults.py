@@ -36,10 +36,10 @@ async def test_a_registry_that_fails_each_call_three_times_is_asked_a_fourth_tim
     for operation in OPERATIONS:
         site.between.on(operation, *[FAULTS[fault]] * 3)
     result = await site.push(image, observer=events.append)
-    told = [event for event in events if isinstance(event, Retrying)]
-    assert [event.action.split()[0] for event in told] == [name for name in OPERATIONS for _ in range(3)]
-    assert [event.attempt for event in told] == [1, 2, 3] * len(OPERATIONS)
-    assert min(event.delay for event in told) >= (0.06 if fault == "too many requests" else 0)
+    reported = [event for event in events if isinstance(event, Retrying)]
+    assert [event.action.split()[0] for event in reported] == [name for name in OPERATIONS for _ in range(3)]
+    assert [event.attempt for event in reported] == [1, 2, 3] * len(OPERATIONS)
+    assert min(event.delay for event in reported) >= (0.06 if fault == "too many requests" else 0)
     assert (result.retries, result.blobs[1].retries) == (18, 9)
     assert site.parts() == [(0, 200)]
     await site.assert_whole(image)

@@ -50,7 +50,7 @@ class Challenge(msgspec.Struct, frozen=True):
 
 class Realm(msgspec.Struct, frozen=True):
     """
-    Where a token is to be had.
+    The address to request a token at.
 
     Attributes:
         url: the address, without the query of a request.
@@ -64,7 +64,7 @@ class Realm(msgspec.Struct, frozen=True):
 
 
 def parse_challenges(header: str) -> tuple[Challenge, ...]:
-    """All challenges of a WWW-Authenticate header, in order; what cannot be read ends the list, and nothing raises."""
+    """Return all challenges of a WWW-Authenticate header, in order; an unreadable one ends the list."""
     found: list[Challenge] = []
     position = 0
     header = header[:_LONGEST_HEADER]
@@ -85,7 +85,7 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 def choose(challenges: tuple[Challenge, ...], *, what: str) -> Challenge:
     """
-    The challenge to answer: Bearer before Basic, since a token is worth less to a thief than a password.
+    Return the challenge to answer: Bearer before Basic, since a token is worth less to a thief than a password.
 
     Raises:
         Unauthorized: there is none, or of unknown schemes only.
@@ -102,7 +102,7 @@ def choose(challenges: tuple[Challenge, ...], *, what: str) -> Challenge:
 
 def judge_realm(realm: str, registry: str, *, what: str, token_hosts: frozenset[str] = frozenset()) -> Realm:
     """
-    Whether a token may be asked for there, and whether with credentials.
+    Return whether a token may be asked for there, and whether with credentials.
 
     Args:
         realm: the challenge's parameter.
@@ -126,7 +126,7 @@ def judge_realm(realm: str, registry: str, *, what: str, token_hosts: frozenset[
 
 
 def token_url(realm: Realm, service: str, scopes: tuple[str, ...], account: str | None) -> str:
-    """The address to GET a token at, by the token specification."""
+    """Return the address to GET a token at, by the token specification."""
     query = [("account", account)] if account else []
     query += [("service", service)] if service else []
     query += [("scope", scope) for scope in scopes]
@@ -183,14 +183,14 @@ def _split(realm: str) -> tuple[str, str] | None:
 
 
 def is_private(host: str) -> bool:
-    """Whether a host is one of a private network as it is written; what a name leads to, only a connection shows."""
+    """Return whether a host is written as one of a private network; what a name resolves to is checked later."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     return _address(host) is not None and not is_public(host)
 
 
 def _address(host: str) -> str | None:
-    """The host where it is an IP address, in any form that a resolver takes: `2130706433` is one too."""
+    """Return the host where it is an IP address, in any form that a resolver takes: `2130706433` is one too."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -199,5 +199,5 @@ def _address(host: str) -> str | None:
 
 
 def refused(what: str, reason: str) -> Unauthorized:
-    """The error of a challenge that is not answered."""
+    """Return the error of a challenge that is not answered."""
     return Unauthorized(f"{what}: {reason}", status=401, code="UNAUTHORIZED")

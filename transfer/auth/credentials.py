@@ -36,7 +36,7 @@ _TOKEN_USER = "<token>"  # noqa: S105 - a name, no secret
 @dataclass(frozen=True, slots=True)
 class Login:
     """
-    Who to be at a registry.
+    Credentials for a registry.
 
     Attributes:
         username, password: for Basic, and for a token server.
@@ -58,10 +58,10 @@ class Login:
 
 
 class Logins(Protocol):
-    """Where logins come from."""
+    """Finds credentials."""
 
     async def find(self, registry: str, repository: str) -> Login | None:
-        """Who to be there; None for nobody."""
+        """Return the credentials for a repository; None for anonymous access."""
 
     def forget(self, registry: str) -> None:
         """The registry refuses what was found as expired: look anew when asked again."""
@@ -104,7 +104,7 @@ def parse_login(text: str) -> Login:
 
 
 def credential_files(environ: Mapping[str, str], home: Path) -> tuple[Path, ...]:
-    """The files that hold logins, the first one to know a registry wins: Podman's order, Docker's file last."""
+    """Return the files that hold logins, the first one to know a registry wins: Podman's order, Docker's file last."""
     files: list[Path] = []
     if named := environ.get("REGISTRY_AUTH_FILE"):
         files.append(Path(named))
@@ -134,7 +134,7 @@ class StoredCredentials:
 
     async def find(self, registry: str, repository: str) -> Login | None:
         """
-        Who to be there; None where no file knows the registry.
+        Return the stored credentials; None where no file has the registry.
 
         Raises:
             InvalidConfig: a file that cannot be read, or a helper's name that is none.
@@ -166,7 +166,7 @@ async def _find(known: _File, registry: str, repository: str, path: Path) -> Log
 
 def choose_entry(auths: Mapping[str, Any], registry: str, repository: str, path: Path) -> Login | None:
     """
-    The login of a file's `auths` for a repository: its own key, its folders', the registry's (containers-auth.json).
+    Return the credentials in a file's `auths` for a repository, its folders or its registry.
 
     Raises:
         InvalidConfig: the entry cannot be read.
@@ -185,7 +185,7 @@ def choose_entry(auths: Mapping[str, Any], registry: str, repository: str, path:
 
 
 def _read_entry(entry: Mapping[str, Any], place: str, path: Path) -> Login | None:
-    """An entry may be empty: Docker leaves a mark where a helper has the secret."""
+    """Return an entry may be empty: Docker leaves a mark where a helper has the secret."""
     flaw = InvalidConfig(f"{path}: the entry for {place} cannot be read; log in again")
     identity_token, username, password = (entry.get(name) or "" for name in ("identitytoken", "username", "password"))
     if auth := entry.get("auth"):
@@ -204,12 +204,12 @@ def _read_entry(entry: Mapping[str, Any], place: str, path: Path) -> Login | Non
 
 
 def _keys(registry: str) -> tuple[str, ...]:
-    """How a registry is named in files and helpers."""
+    """Return the names of a registry in credential files and helpers."""
     return _DOCKER_HUB_KEYS if registry == DOCKER_HUB else (registry, f"https://{registry}", f"https://{registry}/")
 
 
 def _normal(key: str) -> str:
-    """A key of `auths` without the scheme and the API version that older clients wrote."""
+    """Return a key of `auths` without the scheme and the API version that older clients wrote."""
     return re.sub(r"(?:/v[12])?/?$", "", re.sub(r"^https?://", "", key)).lower()
 
 
@@ -237,10 +237,10 @@ async def _ask(helper: str, server: str, path: Path) -> Login | None:
     program = f"docker-credential-{helper}"
     status, answer = await _run(program, server.encode(), path)
     if status:
-        said = answer.decode("utf-8", "replace").strip()
-        if said == _NOTHING:
+        output = answer.decode("utf-8", "replace").strip()
+        if output == _NOTHING:
             return None
-        shown = " ".join(said.split())[:200]
+        shown = " ".join(output.split())[:200]
         raise CredentialsMissing(f"{program} for {server}: it failed ({shown!a}); log in again, or correct {path}")
     try:
         found = msgspec.json.decode(answer, type=dict[str, Any])

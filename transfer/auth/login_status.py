@@ -47,7 +47,7 @@ class LoginStatus:
 
 
 class Tried(msgspec.Struct, frozen=True):
-    """How far the questions got, and what stopped them."""
+    """The permissions that were confirmed, and the error that ended the check."""
 
     permission: Permission | None
     error: TransferError | None
@@ -57,7 +57,7 @@ class Tried(msgspec.Struct, frozen=True):
         return None if self.error is None else str(self.error)
 
     def state(self, *, somebody: bool) -> State:
-        """What it means for a registry that was told of somebody, or of nobody."""
+        """Return the state of a login; `somebody` where credentials were sent."""
         match self.error:
             case None:
                 return "ok"

@@ -42,7 +42,7 @@ PUSH = "pull,push"
 
 class TokenScope(msgspec.Struct, frozen=True):
     """
-    What a request needs: actions in a repository, and pulling from another one where a blob is mounted.
+    The scope of a token: actions in a repository, and pull from another one where a blob is mounted.
 
     Without a repository it is to be let in at all, or to list the `catalog` of repositories.
 
@@ -58,7 +58,7 @@ class TokenScope(msgspec.Struct, frozen=True):
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What a token is asked for."""
+        """The scopes to request a token for."""
         if not self.repository:
             return ("registry:catalog:*",) if self.actions == "catalog" else ()
         own = (f"repository:{self.repository}:{PUSH if self.before_push else self.actions}",)
@@ -66,7 +66,7 @@ class TokenScope(msgspec.Struct, frozen=True):
 
     @property
     def alone(self) -> "TokenScope":
-        """What the request itself needs, whatever may follow."""
+        """The scope of the request itself, without what may follow it."""
         return replace(self, before_push=False)
 
     @property
@@ -85,7 +85,7 @@ class _Token:
 
 class Authenticator:
     """
-    What a registry's requests are authorized with.
+    Authorizes the requests to one registry.
 
     Args:
         registry: its name, by which logins are found.
@@ -125,7 +125,7 @@ class Authenticator:
 
     async def header(self, access: TokenScope, *, what: str) -> str | None:
         """
-        The Authorization header for a request; None before the registry has asked for any.
+        Return the Authorization header for a request; None before the registry has asked for any.
 
         Raises:
             Unauthorized: the token server refuses, or is one that must not be asked.
@@ -165,7 +165,7 @@ class Authenticator:
         return header != sent
 
     def shown(self, repository: str) -> Login | None:
-        """Who the registry or its token server has been told for a repository; None for nobody."""
+        """Return the credentials that were sent for a repository; None where none were."""
         return self._known_logins.get(repository)
 
     def expired(self, access: TokenScope) -> None:
@@ -244,7 +244,7 @@ class Authenticator:
 
 
 def _covers(own: str, asked: str) -> bool:
-    """Whether a scope already holds all actions of another one."""
+    """Return whether a scope already holds all actions of another one."""
     mine, _, my_actions = own.rpartition(":")
     theirs, _, their_actions = asked.rpartition(":")
     return mine == theirs and set(their_actions.split(",")) <= set(my_actions.split(","))
@@ -268,7 +268,7 @@ def _refusal(what: str, reply: HttpResponse, realm: Realm) -> Exception:
 
 
 def _read_token(what: str, reply: HttpResponse, realm: Realm) -> tuple[str, float]:
-    """The token and the seconds that it lives."""
+    """Return the token and the seconds that it lives."""
     try:
         members: Any = msgspec.json.decode(reply.body)
     except (msgspec.DecodeError, RecursionError):

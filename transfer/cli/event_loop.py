@@ -39,7 +39,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _until_stopped(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
-    The first signal cancels the job, and it may clean up; a second one ends the program as if there were no handler.
+    Run a job; the first signal cancels it, so that it may clean up, and a second one ends the program.
 
     `asyncio.Runner` does as much for SIGINT alone, but before Python 3.13 it takes a task that was in a task group
     which failed, and went on, for one that was cancelled by somebody else, and raises CancelledError.

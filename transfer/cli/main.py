@@ -33,7 +33,7 @@ class Terminated(BaseException):
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code that an error ends the program with."""
+    """Return the exit code that an error ends the program with."""
     match error:
         case click.ClickException():
             return error.exit_code
@@ -50,7 +50,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def explain(error: BaseException) -> Iterator[str]:
-    """The lines that tell people of an error: what happened, then its notes. No traceback, no control character."""
+    """Yield the lines that describe an error: what happened, then its notes."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
             yield from error.format_message().splitlines()
@@ -75,7 +75,7 @@ def explain(error: BaseException) -> Iterator[str]:
 
 
 def _told(error: TransferError) -> Iterator[str]:
-    """One line, but a line for each mistake of a configuration file."""
+    """Yield one line, but a line for each mistake of a configuration file."""
     first, *more = (str(error).splitlines() if isinstance(error, InvalidConfig) else ()) or (str(error),)
     yield f"transfer: {display(first)}"
     yield from (f"  {display(line)}" for line in more)

@@ -25,7 +25,7 @@ class _Failure(msgspec.Struct):
 
 def read_failures(file: Path) -> frozenset[str] | None:
     """
-    The targets of an earlier run's failures; None where there is no such file, or nothing in it: then all is done.
+    Return the targets that failed in an earlier run; None where there is no such file.
 
     Raises:
         InvalidConfig: the file cannot be read as such.

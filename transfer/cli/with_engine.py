@@ -1,4 +1,4 @@
-"""What the commands share that only read or delete: one engine without a journal. Knows no end."""
+"""An engine without a journal, for commands that only read or delete."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar

@@ -1,1 +1,1 @@
-"""How much happens at once, and for how long: limits, retries, task groups and worker threads."""
+"""Concurrency: limits, retries, task groups and worker threads."""

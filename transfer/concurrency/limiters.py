@@ -102,7 +102,7 @@ class WeightedSemaphore:
 
 
 class Lease:
-    """What one holder has of a gate: taken piece by piece, given back piece by piece, and whole at the end."""
+    """One holder's weight of a semaphore: acquired and released in pieces, all of it released at the end."""
 
     def __init__(self, gate: WeightedSemaphore) -> None:
         self._gate = gate
@@ -134,7 +134,7 @@ class ByteBudget:
         self._changed = threading.Condition()
 
     def has_room(self, weight: int) -> bool:
-        """Whether so much is free this moment."""
+        """Return whether so much is free this moment."""
         return self.held + weight <= self.capacity
 
     def try_take(self, weight: int, *, patience: float) -> bool:
@@ -234,12 +234,12 @@ class SingleFlight(Generic[T]):
         self._in_air: dict[Hashable, InFlightCall] = {}
 
     def begin(self, key: Hashable) -> InFlightCall:
-        """A flight under a key that has none in the air; whoever begins it ends it."""
+        """Return a flight under a key that has none in the air; whoever begins it ends it."""
         flight = self._in_air[key] = InFlightCall(key, self._in_air)
         return flight
 
     def find(self, key: Hashable) -> InFlightCall | None:
-        """The flight that is in the air under a key."""
+        """Return the flight that is in the air under a key."""
         return self._in_air.get(key)
 
     async def run(self, key: Hashable, work: Callable[[], Awaitable[T]], joined: T) -> T:

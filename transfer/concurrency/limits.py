@@ -24,7 +24,7 @@ from transfer.errors import RateLimited
 
 class RegistryLimits:
     """
-    What limits the requests to one registry.
+    The limits of the requests to one registry.
 
     Attributes:
         meter: counts the bytes of blobs that come from there or go there; None where nothing limits them.
@@ -41,7 +41,7 @@ class RegistryLimits:
 
     @property
     def most_writes(self) -> float:
-        """How many uploads may be on their way at first."""
+        """The number of uploads that may begin at once."""
         return min(self._gates[False].capacity, FIRST_WINDOW, self._limits.max_concurrent_blobs)
 
     @asynccontextmanager
@@ -83,7 +83,7 @@ class Limits:
         self._bandwidth = self.bucket(config.max_bandwidth)
 
     def bucket(self, rate: float | None) -> TokenBucket | None:
-        """A new bucket, where there is a rate."""
+        """Return a new bucket, where there is a rate."""
         return None if rate is None else TokenBucket(rate, sleep=self._sleep, clock=self._clock)
 
     def meter(self, own: TokenBucket | None = None) -> BandwidthLimiter | None:
@@ -92,7 +92,7 @@ class Limits:
         return BandwidthLimiter(buckets) if buckets else None
 
     def registry(self, name: str, pace: Pace = UNPACED) -> RegistryLimits:
-        """What limits the requests to a registry that may be asked at this pace; the same for who asks again."""
+        """Return the limits of a registry at this pace; the same object for the same arguments."""
         key = (name, pace)
         if key not in self._registries:
             self._registries[key] = RegistryLimits(name, pace, self)
@@ -103,7 +103,7 @@ class Limits:
         return self._blobs.setdefault(registry, WeightedSemaphore(self.max_concurrent_blobs))
 
     def bytes_for(self, registry: str, *, among: int) -> WeightedSemaphore:
-        """The part of the bytes in flight that uploads into one of several registries may take, for the same reason."""
+        """Return the share of the bytes in flight of one of several registries, so that none starves the others."""
         gate = self._shares.setdefault(registry, WeightedSemaphore(self.bytes.capacity, inside=self.bytes))
         gate.capacity = min(gate.capacity, self.bytes.capacity / among)
         return gate

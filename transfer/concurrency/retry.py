@@ -30,7 +30,7 @@ async def pause(seconds: float) -> None:
 
 
 def retryable(error: TransferError) -> bool:
-    """Whether the same request may succeed soon: no answer, throttled, or the registry's own fault."""
+    """Return whether the same request may succeed soon: no answer, throttled, or the registry's own fault."""
     match error:
         case RateLimited(code=errors.PULLS_RESERVED) | ConnectionFailed(permanent=True):
             return False
@@ -43,14 +43,14 @@ def retryable(error: TransferError) -> bool:
 
 
 def most_tries(error: TransferError, config: TransferConfig) -> int:
-    """How often something is tried that fails like this."""
+    """Return the number of attempts for a failure of this kind."""
     unreached = isinstance(error, ConnectionFailed) and not error.reached
     return min(config.max_attempts, _TRIES_UNREACHED) if unreached else config.max_attempts
 
 
 def wait_before(attempt: int, error: TransferError, config: TransferConfig, jitter: float) -> float:
     """
-    Seconds to wait before try `attempt + 1`: full jitter, and never less than the registry asked for.
+    Return seconds to wait before try `attempt + 1`: full jitter, and never less than the registry asked for.
 
     Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter") spreads the layers that failed together.
     """

@@ -40,7 +40,7 @@ async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def outlast(work: asyncio.Future[T]) -> T:
-    """The result of what no cancellation stops, a thread's say; one is passed on when that has ended."""
+    """Return the result of what no cancellation stops, a thread's say; one is passed on when that has ended."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
@@ -53,7 +53,7 @@ async def outlast(work: asyncio.Future[T]) -> T:
 
 
 def first_of(errors: BaseExceptionGroup) -> BaseException:
-    """The first error of a group, nested groups included, with what the others said as notes."""
+    """Return the first error of a group, nested groups included, with what the others said as notes."""
     flat = list(_flatten(errors))
     first, others = flat[0], [str(error) for error in flat[1:]]
     for text in dict.fromkeys(others[:_MOST_NOTES]):

@@ -87,7 +87,7 @@ _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
 def locate_source(text: str | Reference) -> ImageLocation:
     """
-    The place that a source's spelling names.
+    Return the place that a source's spelling names.
 
     Raises:
         InvalidReference: it is not spelled as a source.
@@ -100,7 +100,7 @@ def locate_source(text: str | Reference) -> ImageLocation:
 
 def locate_target(text: str | Reference) -> ImageLocation:
     """
-    The place that a target's spelling names.
+    Return the place that a target's spelling names.
 
     Raises:
         InvalidReference: it is not spelled as a target, or it can only be read from.
@@ -120,7 +120,7 @@ def locate_target(text: str | Reference) -> ImageLocation:
 
 def locate_repository(text: str) -> RemoteLocation:
     """
-    The repository that a spelling names.
+    Return the repository that a spelling names.
 
     Raises:
         InvalidReference: it is not one, or it names an image in it.
@@ -133,7 +133,7 @@ def locate_repository(text: str) -> RemoteLocation:
 
 def locate_image(text: str) -> RemoteLocation:
     """
-    The image that a spelling names by its tag or digest, without a default for either.
+    Return the image that a spelling names by its tag or digest, without a default for either.
 
     Raises:
         InvalidReference: neither is there.
@@ -146,7 +146,7 @@ def locate_image(text: str) -> RemoteLocation:
 
 def locate_login(text: str) -> RemoteLocation:
     """
-    The registry that a spelling names, its repository being empty, or a repository of one.
+    Return the registry that a spelling names, its repository being empty, or a repository of one.
 
     Raises:
         InvalidReference: it is neither.
@@ -172,7 +172,7 @@ def check_apart(source: ImageLocation, target: ImageLocation) -> None:
 
 
 def _remote(text: str, side: Side, *, short_names: bool = False) -> RemoteLocation:
-    """What is written to is named in full: nobody shall send an image to Docker Hub by leaving out a host."""
+    """Parse a remote reference; short names are for sources only, so that no image goes to Docker Hub by mistake."""
     by_api = text.startswith(_ECR_SCHEME)
     kind, colon, _ = text.partition(":")
     if (colon and kind in _FOREIGN_KINDS and not by_api) or text.startswith(("/", "./", "../", "~")):
@@ -218,7 +218,7 @@ def _or_latest(place: RemoteLocation) -> RemoteLocation:
 
 
 def mount_source(source: ImageLocation, target: ImageLocation) -> str | None:
-    """The source's repository, where the target's registry may take blobs from it; None where it cannot."""
+    """Return the source's repository, where the target's registry may take blobs from it; None where it cannot."""
     if not isinstance(source, RemoteLocation) or not isinstance(target, RemoteLocation):
         return None
     read, written = source.reference, target.reference

@@ -1,5 +1,5 @@
 """
-What a kind of endpoint must provide, and what all kinds share.
+The protocol of a kind of endpoint, and what all kinds share.
 
 To add a kind: write its module, add its parser to `locations` and its provider to `endpoints`.
 """
@@ -65,7 +65,7 @@ class TargetPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What all endpoints of one engine share; `credentials` are those of AWS, instead of its credential chain's."""
+    """The objects that all endpoints of one engine share; `credentials` replace AWS's credential chain."""
 
     config: TransferConfig
     credentials: AwsCredentials | None

@@ -1,4 +1,4 @@
-"""How the registry of one side is reached, and as whom. Knows neither the registry nor what is asked of it."""
+"""How the registry of one side is reached, and with which credentials."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAccess:
     """
-    What is said of one side's registry, instead of what is found out.
+    How one side's registry is reached; what is left out is found out.
 
     Raises:
         InvalidConfig: a login and none at all are wanted, a token host is none, or a limit is not more than 0.
@@ -59,7 +59,7 @@ class RegistryAccess:
 
     def pace(self) -> Pace:
         """
-        How fast the registry may be asked.
+        Return the rate limits of the registry.
 
         Raises:
             InvalidConfig: a limit is not more than 0.
@@ -72,13 +72,13 @@ class RegistryAccess:
 
     @property
     def who(self) -> str:
-        """Whom this says to be, without what proves it; empty where it is found out."""
+        """The user, profile and role that are given, without secrets; empty where none is."""
         user = (self.login or "").partition(":")[0]
         return " ".join(filter(None, (user, self.profile, self.role)))
 
     def logins(self) -> Logins:
         """
-        Where to look for who to be.
+        Return where credentials are found.
 
         Raises:
             InvalidConfig: `login` is not of its form, or what is said of it is for ECR.
@@ -90,7 +90,7 @@ class RegistryAccess:
         return StoredCredentials() if self.login is None else FixedLogin(parse_login(self.login))
 
     def settings(self) -> RegistrySettings:
-        """How the registry is spoken to."""
+        """Return the connection settings of the registry."""
         tls = Tls(extra_ca=self.ca, certificate=self.certificate, key=self.key, verify=self.verify)
         return RegistrySettings(tls=tls, plain_http=self.plain_http, token_hosts=self.token_hosts)
 

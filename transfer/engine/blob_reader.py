@@ -53,14 +53,14 @@ class Readable(Protocol):
 
 
 class Pieces(ABC):
-    """What a worker thread reads, handed to a coroutine a piece at a time."""
+    """Bytes that worker threads read, or a coroutine piece by piece."""
 
     @abstractmethod
     def readinto(self, buffer: memoryview, /) -> int:
-        """As of `Readable`."""
+        """See `Readable`."""
 
     def splice(self, pipe: int, count: int, /) -> int:  # noqa: ARG002 - as asked
-        """As of `Readable`: never, where no other is said."""
+        """See `Readable`; not supported unless overridden."""
         return 0
 
     def __aiter__(self) -> Self:
@@ -121,7 +121,7 @@ class BlobReader:
         return self._hasher is not None
 
     def is_file(self) -> bool:
-        """Whether the blob is a file of this machine, which may change, and not content known by its digest. Blocks."""
+        """Return whether the blob is a local file, which may change. Blocks."""
         if self._has_file is None:
             self._file = self._source.open_file(self._blob)
             self._has_file = self._file is not None
@@ -130,7 +130,7 @@ class BlobReader:
         return self._has_file
 
     def file(self) -> int | None:
-        """The descriptor of a file that holds the blob from its byte 0 on, where the kernel may send it. Blocks."""
+        """Return a file descriptor at the blob's first byte, where the kernel may send it. Blocks."""
         if self.verifies or not _guarded(self.is_file) or self._file is None:
             return None
         try:
@@ -210,7 +210,7 @@ class BlobReader:
 
     async def content(self) -> bytes:
         """
-        All of a small blob.
+        Return all of a small blob.
 
         Raises:
             ContentMismatch: it has another size, or another digest.
@@ -267,7 +267,7 @@ class BlobReader:
             left -= self.readinto(buffer[:left])
 
     def mismatch(self, found: str) -> ContentMismatch:
-        """The error that the blob is not what its descriptor says."""
+        """Return the error that the blob is not what its descriptor says."""
         blob = self._blob
         return ContentMismatch(
             f"blob {blob.digest} in {self._source.locate(blob)}: its size should be {blob.size}, and {found}; "
@@ -276,7 +276,7 @@ class BlobReader:
         )
 
     def unreadable(self, error: OSError) -> InvalidLayout:
-        """The error that its file cannot be read."""
+        """Return the error that its file cannot be read."""
         where = self._source.locate(self._blob)
         return InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source")
 
@@ -309,7 +309,7 @@ class _Pieces(Pieces):
         return count
 
     async def _next(self) -> bytes:
-        """The next piece with anything in it; nothing at the end."""
+        """Return the next piece with anything in it; nothing at the end."""
         async for piece in self._pieces:
             if piece:
                 return piece

@@ -42,7 +42,7 @@ class CountingObserver:
 
 
 class Copied(msgspec.Struct, frozen=True):
-    """What a copy did: the image's root digest, its blobs in the order of its manifests, and how many manifests."""
+    """The result of a copy: root digest, blobs in the order of the manifests, number of manifests."""
 
     digest: Digest
     blobs: tuple[BlobResult, ...]
@@ -50,7 +50,7 @@ class Copied(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """What a copy would do: blobs to upload, to mount and to leave, and how many manifests to send."""
+    """The plan of a copy: blobs to upload, to mount and to skip, and the number of manifests to push."""
 
     digest: Digest
     uploads: tuple[Descriptor, ...]
@@ -116,7 +116,7 @@ class ImageCopy:
 
     async def preview(self, graph: Graph, *, tag: str | None, coming: PlannedContent, empty: bool = False) -> Pending:
         """
-        What `run` would do, found out by the same questions; nothing is sent.
+        Find out what `run` would do, by the same requests; nothing is sent.
 
         Args:
             coming: what earlier previews have found to be sent; what this copy would send is added.
@@ -145,7 +145,7 @@ class ImageCopy:
         )
 
     def _mounts(self, blob: Descriptor, coming: PlannedContent) -> bool:
-        """Whether a mount would be tried."""
+        """Return whether a mount would be tried."""
         want = self._want(blob)
         if want.mount_from is not None or want.mountable in ("now", "untried"):
             return True

@@ -49,12 +49,12 @@ class BlobRequest:
 
     @property
     def key(self) -> tuple[str, Digest]:
-        """What is uploaded once, whoever wants it."""
+        """The key of an upload: one for each blob and repository."""
         return self.target.key, self.blob.descriptor.digest
 
     @property
     def held_bytes(self) -> int:
-        """What its upload holds before it can go on."""
+        """The bytes that the upload holds before it can continue."""
         return min(self.blob.descriptor.size, self.target.held_bytes)
 
     @property
@@ -89,7 +89,7 @@ class _Claim:
 
 class BlobDeduplicator:
     """
-    What the copies of one engine send, and who of them feeds whom.
+    The blobs that the copies of one engine send, and which copy reads for the others.
 
     Args:
         patience: seconds that those who are fed from one read wait for the slowest of them.
@@ -126,7 +126,7 @@ class BlobDeduplicator:
                 await asyncio.wait(fed)
 
     def popularity(self, want: BlobRequest) -> int:
-        """How many of those announced one read could serve."""
+        """Return the number of announced uploads that one read could serve."""
         return len(self._waiting.get(_subject(want), ()))
 
     async def deliver(self, want: BlobRequest) -> BlobSent:
@@ -158,7 +158,7 @@ class BlobDeduplicator:
         return _Claim(self._flights.begin(want.key), nearby)
 
     def _obstacle(self, want: BlobRequest) -> InFlightCall | None:
-        """What is better waited for than done beside: the same upload, one that may feed this one, or be mounted."""
+        """Return what to wait for: the same upload, one that may feed this one, or one whose blob can be mounted."""
         same, mountable = self._flights.find(want.key), want.mountable
         if same or mountable == "now":
             return same
@@ -179,7 +179,7 @@ class BlobDeduplicator:
 
     @contextmanager
     def _gathered(self, want: BlobRequest) -> Iterator[InFlightCall | None]:
-        """Who wants the same meanwhile waits to be taken along, instead of reading it once more."""
+        """Collect requests for the same blob while this one waits, so that one read serves them."""
         if self._gathering.find(_subject(want)) is not None:
             yield None
             return
@@ -211,7 +211,7 @@ class BlobDeduplicator:
 
     def _companions(self, want: BlobRequest) -> list[BlobRequest]:
         """
-        Who can be taken along now: one for each other repository where nobody is at work on the blob.
+        Return the requests that this read can serve: one for each other repository where no upload is running.
 
         Of those that can mount it from one another, one for each registry.
         """

@@ -108,7 +108,7 @@ class Fanout:
 
 def is_lagging(wait: float, waits: float, elapsed: float, patience: float) -> bool:
     """
-    Whether one reader is better off by itself: it stands still, or it more than halves the speed of the others.
+    Return whether one reader is better off by itself: it stands still, or it more than halves the speed of the others.
 
     Args:
         wait: seconds that the others have waited for it now.
@@ -182,7 +182,7 @@ class FanoutReader:
         return True
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO | None:
-        """The source's own file, in a worker thread: who has one does not need to be fed."""
+        """Return the source's own file, in a worker thread: who has one does not need to be fed."""
         file = self._source.open_file(descriptor)
         if file is not None:
             self.withdraw()

@@ -39,7 +39,7 @@ class Graph(msgspec.Struct, frozen=True):
     include_foreign: bool = False
 
     def waves(self, wanted: frozenset[Digest]) -> list[list[Manifest]]:
-        """The wanted manifests in waves: each needs only manifests of the waves before it."""
+        """Return the wanted manifests in waves: each needs only manifests of the waves before it."""
         below = {digest: [child.digest for child in one.manifests] for digest, one in self.manifests.items()}
         order = TopologicalSorter(below)
         order.prepare()
@@ -51,7 +51,7 @@ class Graph(msgspec.Struct, frozen=True):
         return [wave for wave in waves if wave]
 
     def blobs(self, wanted: frozenset[Digest] | None = None) -> Iterator[Descriptor]:
-        """The blobs of the wanted manifests (all by default), each digest once, in the order of the manifests."""
+        """Yield the blobs of the wanted manifests (all by default), each digest once, in the order of the manifests."""
         seen: set[Digest] = set()
         for digest, manifest in self.manifests.items():
             foreign = manifest.foreign_layers if self.include_foreign else ()

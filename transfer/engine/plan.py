@@ -20,7 +20,7 @@ SMALL_BLOB_BYTES = 1024 * 1024
 
 class Plan(msgspec.Struct, frozen=True):
     """
-    What has to happen; nothing where the target has the very image under the very name.
+    The work to do; empty where the target already has the image under its name.
 
     Attributes:
         absent: the manifests to push; a manifest that is there vouches for all that it names.
@@ -32,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(graph: Graph, presence: Presence, tag: str | None) -> Plan:
-    """What must be pushed; the root alone where only its tag is new."""
+    """Return the work to do; only the root where nothing but its tag is new."""
     absent = _absent(graph, presence, tag)
     return Plan(absent, tuple(_unknown(graph, presence, absent)))
 
@@ -46,7 +46,7 @@ def _absent(graph: Graph, presence: Presence, tag: str | None) -> frozenset[Dige
 
 def _unknown(graph: Graph, presence: Presence, absent: frozenset[Digest]) -> list[Descriptor]:
     """
-    The blobs of absent manifests, unless a present one names them too.
+    Return the blobs of absent manifests, unless a present one names them too.
 
     Foreign layers that are wanted are always among them: a registry takes manifests without.
     """
@@ -80,7 +80,7 @@ class Queue:
 
     def take(self, *, large_in_work: int, workers: int) -> Descriptor | None:
         """
-        The blob that the next free worker shall move, or None when the queue is empty.
+        Return the blob that the next free worker shall move, or None when the queue is empty.
 
         A quarter of the workers is kept for small blobs as long as there are any: the last large blob then starts
         early, and a hundred small ones do not wait for it.
@@ -92,16 +92,16 @@ class Queue:
 
 
 class PlannedContent:
-    """What will be in the repositories of some registries."""
+    """The blobs that planned copies will put into repositories."""
 
     def __init__(self) -> None:
         self._registries: dict[str, dict[str, set[Digest]]] = {}
 
     def to(self, target: Target) -> set[Digest]:
-        """What will be in a target's repository; to be added to."""
+        """Return the digests planned for a target's repository; the caller may add to the set."""
         return self._registries.setdefault(target.registry, {}).setdefault(target.key, set())
 
     def beside(self, target: Target, digest: Digest) -> bool:
-        """Whether something will be in another repository of a target's registry."""
+        """Return whether something will be in another repository of a target's registry."""
         repositories = self._registries.get(target.registry, {})
         return any(digest in held for key, held in repositories.items() if key != target.key)

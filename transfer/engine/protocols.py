@@ -19,7 +19,7 @@ from transfer.model.manifest import Manifest
 
 
 class BlobSource(Protocol):
-    """Where blobs are read: all that an upload needs of a source."""
+    """A source of blobs: all that an upload needs."""
 
     def open_blob(
         self, descriptor: Descriptor, *, offset: int = 0, end: int | None = None
@@ -28,35 +28,35 @@ class BlobSource(Protocol):
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO | None:
         """
-        The blob as a seekable file of this machine, or None where it is not one; from the first byte on if it has a
+        Return the blob as a seekable local file, or None where it is not one; from the first byte on if it has a
         descriptor (`fileno`).
 
         Blocks; called in a worker thread, which then reads, hashes and encodes in one hop.
         """
 
     def locate(self, descriptor: Descriptor) -> str:
-        """Where the blob is, for an error message: a path, or an address without its query."""
+        """Return where the blob is, for error messages: a path, or a URL without its query."""
 
 
 class Source(BlobSource, Protocol):
-    """Where an image is read."""
+    """A source of an image."""
 
     async def resolve(self, reference: str | None) -> Descriptor:
         """Descriptor of the root manifest: a tag, a digest, or None for the only one there is."""
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
-        """The manifest with its raw bytes, verified against the descriptor."""
+        """Return the manifest with its raw bytes, verified against the descriptor."""
 
     async def referrers(self, descriptor: Descriptor) -> Sequence[Descriptor]:
-        """What refers to a manifest: those whose subject it is, each once; none where it is not there itself."""
+        """Return the manifests whose subject a manifest is, each once; none where it does not exist."""
 
     def tags(self) -> AsyncIterator[str]:
-        """Every tag, each once: what `resolve` takes."""
+        """Return every tag, each once: what `resolve` takes."""
 
 
 class Presence(msgspec.Struct, frozen=True):
     """
-    What a target already has of an image.
+    What a target already has of an image: its tag and manifests.
 
     Attributes:
         tagged: the digest under the tag that was asked for; None when there is no such tag.
@@ -70,7 +70,7 @@ class Presence(msgspec.Struct, frozen=True):
 
 class Hints(msgspec.Struct, frozen=True):
     """
-    What a target need not ask for.
+    Facts that save a target requests.
 
     Attributes:
         tagged: the digest that the tag has just been seen to hold, None where there was no such tag; or not known.
@@ -85,7 +85,7 @@ NO_HINTS = Hints()
 
 
 class BlobSent(msgspec.Struct, frozen=True):
-    """How a blob came to be at the target: bytes sent now, and bytes an earlier run had sent; or without sending."""
+    """The outcome of an upload: bytes sent now, bytes that an earlier run had sent, or mounted."""
 
     sent: int
     resumed: int = 0
@@ -113,7 +113,7 @@ Mountable = Literal["never", "later", "untried", "now"]
 
 class Target(Protocol):
     """
-    Where an image is written: one repository of one registry.
+    A target of an image: one repository of one registry, or one layout or archive.
 
     Attributes:
         key: names registry and repository; what is pushed twice under one key is pushed once.
@@ -134,13 +134,13 @@ class Target(Protocol):
         """Ask, in as few requests as the protocol allows, what the tag holds and which manifests are there."""
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
-        """Which of the blobs are not there; `fresh` asks again for those it already knows."""
+        """Return the blobs that are missing; `fresh` asks again for those that are known to be present."""
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
         """Raise TagImmutable when a tag that holds another digest is known not to move, before anything is sent."""
 
     def mountable(self, digest: Digest) -> Mountable:
-        """Whether a blob can be taken from another repository of this registry, by what is known now."""
+        """Return whether a blob can be taken from another repository of this registry, by what is known now."""
 
     async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:
         """

@@ -1,5 +1,5 @@
 """
-What belongs to an image besides what it names: manifests that refer to it, and those under tags made of its digests.
+Referrers of an image: manifests whose subject it is, and those under tags made of its digests.
 
 Signatures, attestations and SBOMs are kept in either way: as referrers (OCI distribution-spec 1.1), or under the tags
 of cosign, `sha256-<hex>.sig` and the like. Only looks; moving what is found is `copy`'s. Knows no end.
@@ -75,7 +75,7 @@ async def inspect(source: Source, root: Descriptor, *, referrers: bool) -> Inspe
 
 async def attached(source: Source, image: Graph, *, notify: Observer) -> list[Attached]:
     """
-    All that belongs to the manifests of an image, and to what belongs to them, each after what it belongs to.
+    Return all that belongs to the manifests of an image, and to what belongs to them, each after what it belongs to.
 
     The tag `sha256-<hex>` itself is left out: it is how some registries list referrers, and made anew at each target.
 
@@ -101,7 +101,7 @@ async def attached(source: Source, image: Graph, *, notify: Observer) -> list[At
 
 
 class _Search:
-    """What is known so far of what belongs to one image."""
+    """The search for the referrers of one image."""
 
     def __init__(self, source: Source, image: Graph, notify: Observer) -> None:
         self._source = source
@@ -112,7 +112,7 @@ class _Search:
         self._most = len(self._seen) + MAX_ATTACHED
 
     async def list_tags(self) -> list[str] | None:
-        """All tags of the source; None where it does not list them."""
+        """Return all tags of the source; None where it does not list them."""
         try:
             return [tag async for tag in self._source.tags()]
         except RegistryError as error:
@@ -123,7 +123,7 @@ class _Search:
     async def below(
         self, level: Sequence[Descriptor], tags: Sequence[str] | None
     ) -> tuple[list[Attached], list[Descriptor]]:
-        """What belongs to these manifests, and those manifests of it that were not seen before."""
+        """Return the referrers of some manifests, and those of them that were not seen before."""
         tagged = await self._tagged(level, tags)
         listed = await self._listed(level, apart_from={one.digest for one in tagged.values()})
         roots = {one.digest: one for one in (*tagged.values(), *listed)}
@@ -140,7 +140,7 @@ class _Search:
         return found, unseen
 
     async def _tagged(self, level: Sequence[Descriptor], tags: Sequence[str] | None) -> dict[str, Descriptor]:
-        """What is under the tags that are made of the digests of these manifests."""
+        """Return what is under the tags made of the digests of some manifests."""
 
         async def resolve(tag: str) -> Descriptor | None:
             try:
@@ -157,7 +157,7 @@ class _Search:
         return {tag: one for tag, one in found.items() if one is not None}
 
     async def _listed(self, level: Sequence[Descriptor], *, apart_from: set[Digest]) -> list[Descriptor]:
-        """What is listed as referring to these manifests, each once, and not seen before."""
+        """Return the listed referrers of some manifests, each once, without those seen before."""
         lists = await self._each(self._source.referrers, level)
         listed = {one.digest: one for each in lists for one in each}
         return [one for digest, one in listed.items() if digest not in self._seen | apart_from]
@@ -187,7 +187,7 @@ class _Search:
             raise InvalidManifest(f"image {self._root}: more than {MAX_ATTACHED} manifests belong to it", side="source")
 
     async def _each(self, work: Callable[[A], Awaitable[T]], items: Iterable[A]) -> list[T]:
-        """The work for each item, for some of them at once."""
+        """Return the work for each item, for some of them at once."""
 
         async def one(item: A) -> T:
             async with self._slots:
@@ -197,7 +197,7 @@ class _Search:
 
 
 def _digest_tags(level: Sequence[Descriptor], tags: Sequence[str] | None) -> list[str]:
-    """The tags that are made of these digests; those that may be, where the tags are not known."""
+    """Return the tags that are made of these digests; those that may be, where the tags are not known."""
     prefixes = dict.fromkeys(one.digest.as_tag for one in level)
     if tags is None:
         return [f"{prefix}.{suffix}" for prefix in prefixes for suffix in _KNOWN_SUFFIXES]

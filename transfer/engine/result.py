@@ -1,4 +1,4 @@
-"""What a push did, or would do: frozen values, in counts, bytes and seconds. Knows nothing of how it is done."""
+"""Results of a push, or of its preview: frozen values in counts, bytes and seconds."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class BlobResult:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many blobs, and how many bytes they have."""
+    """A number of blobs, and their size in bytes."""
 
     count: int
     size: int
@@ -50,7 +50,7 @@ class Total:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
     """
-    What `push_image` did.
+    The result of `push_image`.
 
     Attributes:
         digest: of the root manifest or index.
@@ -104,7 +104,7 @@ class PushResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """
-    What a copy to one target would do.
+    The preview of a copy to one target.
 
     Attributes:
         digest: of the root manifest or index.

@@ -45,7 +45,7 @@ class Retry(Protocol):
 
 def range_header(first: int, end: int, size: int) -> dict[str, str]:
     """
-    The header that asks for [first, end); none for the whole, which every server knows how to send.
+    Return the header that asks for [first, end); none for the whole, which every server knows how to send.
 
     Closed at both ends: some content networks answer 416 to an open range.
     """
@@ -117,7 +117,7 @@ class BlobStream:
 
     async def __anext__(self) -> bytes:
         """
-        The next bytes.
+        Return the next bytes.
 
         Raises:
             ConnectionFailed: the stream cannot be continued any more.
@@ -156,7 +156,7 @@ class BlobStream:
         return moved
 
     def _unless_broken(self, move: Callable[[], int]) -> int:
-        """The bytes that were moved; none where the stream had to be opened anew."""
+        """Return the bytes that were moved; none where the stream had to be opened anew."""
         try:
             return move()
         except ConnectionFailed as error:
@@ -164,7 +164,7 @@ class BlobStream:
             return 0
 
     def _read_into(self, buffer: memoryview) -> int:
-        """The next bytes that are wanted; none where those that came are not."""
+        """Read the next bytes; after a failure, open the blob again where it broke, in the retry loop."""
         download = self._download
         assert download is not None  # noqa: S101 - who calls has looked
         count = download.readinto(buffer[: self._skip or len(buffer)])
@@ -183,7 +183,7 @@ class BlobStream:
             raise self._mismatch(f"more than {self.end} bytes came")
 
     def _copy_into(self, buffer: memoryview) -> int:
-        """The same of what comes in the event loop."""
+        """Return the same of what comes in the event loop."""
         if not self._rest and self._position < self.end:
             self._rest = worker_threads.call(partial(self._retry, self._what, self._next))
         count = min(len(buffer), len(self._rest))
@@ -204,7 +204,7 @@ class BlobStream:
         await self._retry(self._what, once)
 
     async def _next(self) -> bytes:
-        """The next bytes that are wanted; what breaks is opened anew where it broke, by the retry loop's next try."""
+        """Read the next bytes; after a failure, open the blob again where it broke, in the retry loop."""
         try:
             if self._chunks is None:
                 await self._open()
@@ -232,7 +232,7 @@ class BlobStream:
                 return wanted
 
     def _wanted(self, count: int) -> int:
-        """How many of so many bytes that came are asked for."""
+        """Return the number of bytes, of those received, that are wanted."""
         if self._position + count <= self.end:
             return count
         # All is sent where a part was asked for: what comes behind that part is not waited for.
@@ -257,7 +257,7 @@ class BlobStream:
         self._download = answer.chunks if isinstance(answer.chunks, Download) else None
 
     def _accept(self, answer: Opened) -> int:
-        """How many bytes of an answer come before those that are wanted."""
+        """Return the number of bytes of a response that precede the wanted ones."""
         self.sends_all = answer.status != 206
         self.etag = strong_etag(answer.headers)
         size = length_of(answer.headers) if self.sends_all else total_of(answer.headers)

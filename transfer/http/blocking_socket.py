@@ -40,7 +40,7 @@ Address = tuple[int, Any]
 
 
 class Receiver(Protocol):
-    """What bytes come from."""
+    """A source of bytes."""
 
     def recv_into(self, buffer: memoryview, /) -> int: ...
 
@@ -75,7 +75,7 @@ class BlockingSocket:
 
     @classmethod
     def connect(cls, addresses: Sequence[Address], *, patience: float) -> "BlockingSocket":
-        """A connection to the first of these addresses that answers; each gets a second before the next is tried."""
+        """Connect to the first of these addresses that answers, giving each a second."""
         until = time.monotonic() + patience
         failure: OSError = TimeoutError()
         for number, (family, address) in enumerate(addresses, 1):
@@ -161,7 +161,7 @@ class BlockingSocket:
             view = view[self._until_moved(self._socket.send, view) :]
 
     def has_answer(self) -> bool:
-        """Whether there is something to be read, or the peer has hung up; does not wait."""
+        """Return whether there is something to be read, or the peer has hung up; does not wait."""
         if self._early is not None:
             return True
         poll = select.poll()
@@ -183,7 +183,7 @@ class BlockingSocket:
         return True
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - the signature of a socket's
-        """A file to read a reply from; closing it leaves the socket open."""
+        """Return a file to read a reply from; closing it leaves the socket open."""
         self._early = self._early or None
         return io.BufferedReader(SocketFile(self), _BUFFER)
 
@@ -221,7 +221,7 @@ class Pipe:
 
 
 def can_splice() -> bool:
-    """Whether this system moves bytes from one socket to another."""
+    """Return whether this system moves bytes from one socket to another."""
     return hasattr(os, "splice")
 
 
@@ -241,7 +241,7 @@ def _connect(raw: socket.socket, address: Any, patience: float) -> None:
 
 
 class SocketFile(io.RawIOBase):
-    """What comes over a socket, as a file that `io.BufferedReader` reads."""
+    """The bytes of a socket, as a raw file for `io.BufferedReader`."""
 
     def __init__(self, source: Receiver) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ class Base64Text:
         return -(-len(self._raw) // 3) * 4
 
     def slices(self, size: int) -> Iterator[bytes]:
-        """The text in order, in pieces of at most `size` bytes."""
+        """Yield the text in order, in pieces of at most `size` bytes."""
         step = size // 4 * 3
         for start in range(0, len(self._raw), step):
             yield pybase64.b64encode(self._raw[start : start + step])
@@ -72,7 +72,7 @@ class RequestBody:
         return hasher.hexdigest()
 
     def slices(self, size: int) -> Iterator[bytes | memoryview]:
-        """All bytes in order, in pieces of at most this size."""
+        """Yield all bytes in order, in pieces of at most this size."""
         for chunk in self.chunks:
             yield from chunk.slices(size) if isinstance(chunk, Base64Text) else _slices(chunk, size)
 
@@ -114,15 +114,15 @@ class BlobBody:
         return self._reader.splice(pipe, count)
 
     def file(self) -> int | None:
-        """The descriptor of a file with the blob, where the kernel may send it."""
+        """Return the descriptor of a file with the blob, where the kernel may send it."""
         return self._reader.file()
 
     def ended(self, position: int) -> ContentMismatch:
-        """The error that the file ends at this byte."""
+        """Return the error that the file ends at this byte."""
         return self._reader.mismatch(f"it ends at byte {position}")
 
     def unreadable(self, error: OSError) -> InvalidLayout:
-        """The error that the file cannot be read."""
+        """Return the error that the file cannot be read."""
         return self._reader.unreadable(error)
 
 
@@ -253,7 +253,7 @@ class Download(Pieces):
         return self._has_length
 
     def goes_on(self) -> bool:
-        """Whether there is more. Blocks."""
+        """Return whether there is more. Blocks."""
         with self._translated():
             return not self._response.isclosed() and bool(self._response.read(1))
 
@@ -296,7 +296,7 @@ class Buffers:
         self._free: list[memoryview] = []
 
     def take(self) -> memoryview:
-        """A buffer, whatever is in it."""
+        """Return a buffer, whatever is in it."""
         try:
             return self._free.pop()
         except IndexError:

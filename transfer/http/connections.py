@@ -31,7 +31,7 @@ _IDLE_SECONDS = 15.0
 
 
 class ConnectionKey(NamedTuple):
-    """What a connection leads to; one that is idle serves whoever wants the same."""
+    """The key of a connection; an idle one is reused for the same key."""
 
     scheme: str
     netloc: str
@@ -51,7 +51,7 @@ Resolve = Callable[[str, int, bool], Awaitable[Sequence[Address]]]
 
 
 def key_of(url: str, around: Route, *, public_only: bool) -> ConnectionKey:
-    """Where a request for a URL goes."""
+    """Return the key of the connection for a URL."""
     parts = urlsplit(url)
     return ConnectionKey(parts.scheme, parts.netloc, around.proxy, around.trust, public_only and around.proxy is None)
 
@@ -73,7 +73,7 @@ class Connections:
 
     def take(self, place: ConnectionKey) -> BlockingSocket:
         """
-        A connection that nobody else uses; blocks, in a worker thread.
+        Return a connection that nobody else uses; blocks, in a worker thread.
 
         Raises:
             OSError: none can be made.
@@ -83,7 +83,7 @@ class Connections:
         return wire
 
     def _take_idle(self, place: ConnectionKey) -> BlockingSocket | None:
-        """One that the peer has not closed meanwhile."""
+        """Return one that the peer has not closed meanwhile."""
         while True:
             with self._lock:
                 wires = self._wires.get(place)
@@ -157,7 +157,7 @@ class BorrowedSocket:
 
 def answer_of(connection: http.client.HTTPConnection, wire: BlockingSocket) -> http.client.HTTPResponse:
     """
-    The head of an answer, whole: `http.client` takes one that breaks off for one that ends there.
+    Return the head of an answer, whole: `http.client` takes one that breaks off for one that ends there.
 
     Raises:
         OSError, http.client.HTTPException: none came, or not all of it.

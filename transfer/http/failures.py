@@ -1,5 +1,5 @@
 """
-What keeps an answer from arriving, in one sentence: what came back, then what to do.
+Reasons why no response arrived, in one sentence: what happened, then what to do.
 
 Pure. The transport turns each exception of the network into ConnectionFailed by this one table, whoever raised it: the
 HTTP client of the event loop, or that of the worker threads.
@@ -100,7 +100,7 @@ NETWORK_ERRORS = (aiohttp.ClientError, http.client.HTTPException, OSError)
 
 
 def reason(error: BaseException, config: TransferConfig) -> str:
-    """What an exception of the network means, and what to do about it."""
+    """Return the meaning of a network exception, and what to do about it."""
     error = _root(error)
     text = next(text for kinds, text in _REASONS if isinstance(error, kinds))
     detail = _detail(error)
@@ -110,7 +110,7 @@ def reason(error: BaseException, config: TransferConfig) -> str:
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether the same request cannot succeed soon."""
+    """Return whether the same request cannot succeed soon."""
     match _root(error):
         case aiohttp.ClientHttpProxyError(status=status) | ProxyRefused(status=status):
             return not may_pass(status)
@@ -119,18 +119,18 @@ def is_permanent(error: BaseException) -> bool:
 
 
 def may_pass(status: int) -> bool:
-    """Whether a refusal with this status may be another answer soon, whoever gives it."""
+    """Return whether a refusal with this status may be another answer soon, whoever gives it."""
     return status in {408, 429} or status >= 500
 
 
 def is_no_tls(error: BaseException) -> bool:
-    """Whether TLS failed since the other side does not speak it: OpenSSL takes the answer for a record of its own."""
+    """Return whether the other side does not speak TLS: OpenSSL then misreads the answer as a record."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else _root(error)
     return isinstance(cause, ssl.SSLError) and cause.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}
 
 
 def _root(error: BaseException) -> BaseException:
-    """The exception that says most."""
+    """Return the exception that says most."""
     match error:
         case Dropped() if error.__cause__ is not None:
             return error.__cause__
@@ -151,10 +151,10 @@ def _detail(error: BaseException) -> str:
         case ssl.SSLCertVerificationError():
             return error.verify_message
         case (
-            aiohttp.ClientConnectorError(os_error=ssl.SSLError(reason=str(said)))
-            | TlsRefused(cause=ssl.SSLError(reason=str(said)))
+            aiohttp.ClientConnectorError(os_error=ssl.SSLError(reason=str(text)))
+            | TlsRefused(cause=ssl.SSLError(reason=str(text)))
         ):
-            return said.lower().replace("_", " ")
+            return text.lower().replace("_", " ")
         case aiohttp.ClientHttpProxyError(status=status) | ProxyRefused(status=status):
             return str(status)
         # What an error of TLS has for a number is none of the system's.

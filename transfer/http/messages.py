@@ -77,7 +77,7 @@ def origin(url: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds that a reply asks to wait (RFC 9110, Retry-After: seconds or a date); None where it is not readable."""
+    """Return the seconds of a Retry-After header (RFC 9110: seconds or a date); None where it is unreadable."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value):
         return min(float(value), _LONGEST_WAIT)
@@ -91,7 +91,7 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
 
 
 def is_repository_missing(error: Exception) -> bool:
-    """Whether it is a repository that is not there, and not just something in it."""
+    """Return whether it is a repository that is not there, and not just something in it."""
     return isinstance(error, NotFound) and error.code in _NO_REPOSITORY
 
 
@@ -101,7 +101,7 @@ def printable(text: str) -> str:
 
 
 def is_exact_range(headers: Mapping[str, str], first: int, end: int, size: int) -> bool:
-    """Whether a 206 holds exactly the bytes [first, end) of content of this size."""
+    """Return whether a 206 holds exactly the bytes [first, end) of content of this size."""
     match = _content_range(headers)
     if match is None:
         return False
@@ -109,7 +109,7 @@ def is_exact_range(headers: Mapping[str, str], first: int, end: int, size: int) 
 
 
 def total_of(headers: Mapping[str, str]) -> int | None:
-    """The size of all that a 206 holds a part of; None where it does not tell, or what cannot be."""
+    """Return the size of all that a 206 holds a part of; None where it does not tell, or what cannot be."""
     match = _content_range(headers)
     if match is None or match[3] == "*" or int(match[2]) >= int(match[3]):
         return None
@@ -121,13 +121,13 @@ def _content_range(headers: Mapping[str, str]) -> re.Match[str] | None:
 
 
 def length_of(headers: Mapping[str, str]) -> int | None:
-    """The Content-Length of an answer; None where it has none that can be read."""
+    """Return the Content-Length of an answer; None where it has none that can be read."""
     value = headers.get("content-length", "").strip()
     return int(value) if re.fullmatch(r"[0-9]{1,18}", value) else None
 
 
 def strong_etag(headers: Mapping[str, str]) -> str | None:
-    """The ETag of an answer, if it is one that differs where a byte does (RFC 9110, 8.8.1)."""
+    """Return the ETag of an answer, if it is one that differs where a byte does (RFC 9110, 8.8.1)."""
     value = headers.get("etag", "").strip()
     return value if re.fullmatch(r'"[!#-~]*"', value) else None
 
@@ -138,7 +138,7 @@ _NOT_IN_A_URL = re.compile(r"[^!#-;=?-\[\]_a-z~]")
 
 
 class Origin(NamedTuple):
-    """What credentials are for: scheme, host and port."""
+    """Scheme, host and port: where credentials may be sent."""
 
     scheme: str
     host: str
@@ -146,14 +146,14 @@ class Origin(NamedTuple):
 
 
 def origin_of(url: str) -> Origin:
-    """The origin of a URL that was checked before."""
+    """Return the origin of a URL that was checked before."""
     parts = urlsplit(url)
     return Origin(parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def resolve_url(base: str, reference: str, *, what: str, status: int, header: str = "Location") -> str:
     """
-    The absolute URL that a registry's answer from `base` points at; it may be on another origin.
+    Return the absolute URL that a registry's answer from `base` points at; it may be on another origin.
 
     Args:
         base: the URL that was asked.
@@ -189,7 +189,7 @@ def _flaw(base: str, reference: str) -> str:
 
 
 def with_query(url: str, **values: str) -> str:
-    """The URL with these added to its query, which may hold state that must come back as it is."""
+    """Return the URL with these added to its query, which may hold state that must come back as it is."""
     parts = urlsplit(url)
     added = "&".join(f"{name}={quote(value, safe=':')}" for name, value in values.items())
     return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
@@ -197,7 +197,7 @@ def with_query(url: str, **values: str) -> str:
 
 def held_bytes(headers: Mapping[str, str], most: int) -> int | None:
     """
-    How many bytes an upload session holds by its Range header; None where that cannot be relied on.
+    Return the bytes that an upload session holds by its Range header; None where that is unreliable.
 
     `0-0` stands for no byte with the distribution project's registry and for one byte by the letter: taken as none,
     since a chunk that begins too early is refused and one that begins too late would leave a hole.
@@ -216,13 +216,13 @@ def held_bytes(headers: Mapping[str, str], most: int) -> int | None:
 
 
 def smallest_chunk(headers: Mapping[str, str]) -> int:
-    """The OCI-Chunk-Min-Length of a new upload session, or 0."""
+    """Return the OCI-Chunk-Min-Length of a new upload session, or 0."""
     value = headers.get("oci-chunk-min-length", "").strip()
     return int(value) if re.fullmatch(r"[0-9]{1,12}", value) else 0
 
 
 def next_link(headers: Mapping[str, str]) -> str | None:
-    """The target of the first Link with rel=next, as it is written; None where there is none."""
+    """Return the target of the first Link with rel=next, as it is written; None where there is none."""
     for match in re.finditer(r"<([^<>]*)>([^<]*)", headers.get("link", "")[:_LONGEST_URL]):
         if re.search(r";\s*rel\s*=\s*(?:next\b|\"(?:[^\"]*\s)?next(?:\s[^\"]*)?\")", match[2], re.IGNORECASE):
             return match[1]

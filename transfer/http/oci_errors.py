@@ -1,5 +1,5 @@
 """
-What a refusal of a Distribution registry means: from a reply to one of this project's errors.
+Errors of the OCI Distribution API: from a response to one of this project's exceptions.
 
 Pure. Codes are matched, never messages. Sources: OCI distribution-spec 1.1, "Error Codes"; what ECR (400 TAG_INVALID)
 and Harbor (412 PRECONDITION) say of a tag that does not move, for which the specification has no code. Does not
@@ -44,8 +44,8 @@ _LONGEST_MESSAGE = 1000
 _LONGEST_TITLE = 120
 
 
-class _Said(NamedTuple):
-    """What the body of a refusal says; empty where it says nothing that can be read."""
+class _ErrorBody(NamedTuple):
+    """The error in the body of a response; empty where it cannot be read."""
 
     code: str = ""
     message: str = ""
@@ -54,29 +54,29 @@ class _Said(NamedTuple):
 
 def error_of(what: str, reply: HttpResponse, *, now: float | None = None) -> RegistryError:
     """
-    The error that a reply stands for which is not what was asked for.
+    Return the error that a reply stands for which is not what was asked for.
 
     Args:
         what: what was being done to what: "GET manifest v1 of registry.example/app".
         reply: the answer.
         now: the time that a Retry-After date is measured from, in seconds since the epoch.
     """
-    said = _read(reply.body)
-    kind, advice = _meaning(said.code, reply.status)
-    message = said.message or _unreadable(reply, said.code)
+    parsed = _read(reply.body)
+    kind, advice = _meaning(parsed.code, reply.status)
+    message = parsed.message or _unreadable(reply, parsed.code)
     return kind(
         f"{what}: {message}; {advice}" if advice else f"{what}: {message}",
         status=reply.status,
-        code=said.code or str(reply.status),
+        code=parsed.code or str(reply.status),
         retry_after=retry_after(reply.headers, now=time.time() if now is None else now),
-        details={**said.details, **({"range": reply.headers["range"]} if "range" in reply.headers else {})},
+        details={**parsed.details, **({"range": reply.headers["range"]} if "range" in reply.headers else {})},
     )
 
 
 def is_expired(reply: HttpResponse) -> bool:
-    """Whether ECR refuses a token because it has run out, which it says with 403 and without a challenge."""
-    said = _read(reply.body)
-    return reply.status == 403 and said.code == "DENIED" and "token has expired" in said.message
+    """Return whether ECR refuses a token because it has run out, which it says with 403 and without a challenge."""
+    parsed = _read(reply.body)
+    return reply.status == 403 and parsed.code == "DENIED" and "token has expired" in parsed.message
 
 
 def _meaning(code: str, status: int) -> tuple[type[RegistryError], str]:
@@ -90,20 +90,20 @@ def _meaning(code: str, status: int) -> tuple[type[RegistryError], str]:
     return RegistryError, "" if code else "check that this is a registry's address"
 
 
-def _read(body: bytes) -> _Said:
+def _read(body: bytes) -> _ErrorBody:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return _Said()
+        return _ErrorBody()
     if not isinstance(document, dict):
-        return _Said()
+        return _ErrorBody()
     errors = document.get("errors")
     first = errors[0] if isinstance(errors, list) and errors else document
     if not isinstance(first, dict):
-        return _Said()
+        return _ErrorBody()
     code = first.get("code")
     details = {"detail": first["detail"]} if "detail" in first else {}
-    return _Said(
+    return _ErrorBody(
         code if isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", code) else "",
         # `error_description` and `details` are what token servers say, Docker Hub's among them.
         _first_text(first, "message", "error_description", "details", "detail", "error"),
@@ -130,7 +130,7 @@ def _unreadable(reply: HttpResponse, code: str) -> str:
 
 
 def _title(body: bytes) -> str:
-    """What a page that is no registry's calls itself: a proxy's or a portal's."""
+    """Return the title of an HTML page, as a proxy or portal sends it."""
     from html import unescape  # noqa: PLC0415 - half a MiB of names of characters, for an answer that should not come
 
     match = re.search(rb"<title[^>]{0,200}>([^<]{1,500})</title", body[:20_000], re.IGNORECASE)

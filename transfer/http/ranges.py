@@ -48,19 +48,19 @@ OpenStream = Callable[[int, int], BlobStream]
 
 
 def streams_each(blobs: int) -> int:
-    """How many streams each of so many large blobs may have that are read from one registry at once."""
+    """Return the number of streams for each of the large blobs that are read from a registry at once."""
     return -(-MOST_STREAMS // blobs)
 
 
 def range_end(first: int, end: int, *, alone: bool) -> int:
-    """Where a range that begins at `first` ends, of a blob that is wanted up to `end`; a short rest goes with it."""
+    """Return the end of a range that begins at `first`, in a blob wanted up to `end`; a short rest is included."""
     wanted = first + (LONE_RANGE if alone else RANGE)
     return wanted if end - wanted >= RANGE // 2 else end
 
 
 def is_slow(received: int, waited: float, blobs: int) -> bool:
     """
-    Whether a stream that was waited for so many seconds, and brought so many bytes, is what limits.
+    Return whether a stream that was waited for so many seconds, and brought so many bytes, is what limits.
 
     Args:
         blobs: how many are read from the registry at once, each likely as fast as this one.
@@ -71,7 +71,7 @@ def is_slow(received: int, waited: float, blobs: int) -> bool:
 
 class Ranges:
     """
-    What all that is read from one registry shares.
+    What all reads from one registry share.
 
     Args:
         read_ahead: bytes that may be read before their turn, from all registries.
@@ -89,7 +89,7 @@ class Ranges:
 
     def read(self, stream: OpenStream, first: int, end: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """
-        The bytes [first, end) of a blob, in pieces of at most 1 MiB; what is wrong with it shows before the first one.
+        Read the bytes [first, end) of a blob in pieces of at most 1 MiB; an error is raised before the first one.
 
         Args:
             stream: makes the stream of the bytes between two offsets.
@@ -99,12 +99,12 @@ class Ranges:
         return _RangedBlob(self, stream, first, end).read()
 
     def may_add(self, streams: int) -> bool:
-        """Whether a blob that has so many streams, of which one reads ahead of nobody, may have another."""
+        """Return whether a blob that has so many streams, of which one reads ahead of nobody, may have another."""
         fits = streams * RANGE // 2 <= self.read_ahead.capacity
         return self.sends_ranges and fits and streams < streams_each(self.blobs)
 
     def is_alone(self) -> bool:
-        """Whether the first stream of a blob would stay its only one."""
+        """Return whether the first stream of a blob would stay its only one."""
         return not self.may_add(1)
 
 
@@ -170,7 +170,7 @@ class _Ahead:
         return False
 
     def take(self, buffer: memoryview) -> int:
-        """What was read before its turn; 0 when that is all. Blocks; called in the worker thread that has the turn."""
+        """Copy what was read ahead; return 0 when that is all. Blocks; called in a worker thread."""
         self._has_turn = True
         with self._changed:
             while not self._pieces and not self._over:
@@ -266,13 +266,13 @@ class _RangedBlob(Pieces):
         return moved
 
     def _take(self, buffer: memoryview) -> int:
-        """The next bytes of the range that has its turn; none at its end."""
+        """Return the next bytes of the range that has its turn; none at its end."""
         if self._leads():
             return self._timed(partial(self._lead.readinto, buffer[: self._lead.end - self._position]))
         return self._ahead[0].take(buffer) if self._ahead else 0
 
     def _leads(self) -> bool:
-        """Whether the stream has the turn; else the first range read ahead has, if there is one."""
+        """Return whether the stream has the turn; else the first range read ahead has, if there is one."""
         return self._position < self._lead.end
 
     def _timed(self, move: Callable[[], int]) -> int:

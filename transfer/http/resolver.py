@@ -43,7 +43,7 @@ class Resolver(ThreadedResolver):
 
     async def addresses(self, host: str, port: int) -> Sequence[Address]:
         """
-        The addresses of a host or of an address, in the order in which they are to be tried.
+        Return the addresses of a host or of an address, in the order in which they are to be tried.
 
         Raises:
             OSError: there is none.

@@ -1,5 +1,5 @@
 """
-What lies between this machine and a place: the proxy, whose certificates count, and whether it is a public place.
+The route to a host: its proxy, its TLS context, and whether it is public.
 
 Reads proxies and certificates from the environment and from files; blocks, so the transport calls it in a thread.
 Does not send anything.
@@ -25,7 +25,7 @@ class Route:
 
 def find_route(url: str, tls: Tls, known: dict[Tls, ssl.SSLContext]) -> Route:
     """
-    What lies before a place; `known` keeps the contexts, since certificates take a while to read.
+    Return the route to a URL; `known` caches contexts, since certificates take a while to read.
 
     Raises:
         InvalidConfig: certificates that cannot be read, or a proxy of an unknown kind.
@@ -39,7 +39,7 @@ def find_route(url: str, tls: Tls, known: dict[Tls, ssl.SSLContext]) -> Route:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public Internet's; False for private, local and malformed ones."""
+    """Return whether an IP address is one of the public Internet's; False for private, local and malformed ones."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

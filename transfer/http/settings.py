@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 class Tls(msgspec.Struct, frozen=True):
     """
-    Whose certificates count at a place, and as whom to come there.
+    TLS settings: trusted certificates and the client certificate.
 
     Attributes:
         ca_bundle: a file of CA certificates to trust instead of the system's (or SSL_CERT_FILE's).
@@ -31,7 +31,7 @@ class Tls(msgspec.Struct, frozen=True):
     verify: bool = True
 
     def anonymous(self) -> "Tls":
-        """The same trust without the client certificate, for a place that it is not meant for."""
+        """Return the same trust without the client certificate, for a place that it is not meant for."""
         return replace(self, certificate=None, key=None)
 
 
@@ -41,7 +41,7 @@ SYSTEM_TLS = Tls()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrySettings:
     """
-    How one registry is reached.
+    Connection settings of one registry.
 
     Attributes:
         tls: whose certificates count, and as whom to come.

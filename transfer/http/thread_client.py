@@ -74,7 +74,7 @@ class ThreadResponse(msgspec.Struct, frozen=True):
 
 def next_size(size: int, seconds: float) -> int:
     """
-    How much to move in the next step, when one of this size took so long.
+    Return the size of the next step, given the size and duration of the last one.
 
     Large steps cost least; a slow peer gets small ones, so that what moves is seen to move.
     """
@@ -216,7 +216,7 @@ class _Sending:
             return self._relay(wire, body, pipe)
 
     def _relay(self, wire: BlockingSocket, body: BlobBody, pipe: Pipe | None) -> bool:
-        """By the kernel, out of the source's own connection, where it can; else through a buffer."""
+        """Move bytes by the kernel, out of the source's own connection, where possible; else through a buffer."""
         buffer, left, size = memoryview(bytearray(min(BUFFER, body.length))), body.length, _METERED
         while left:
             if wire.has_answer():

@@ -99,7 +99,7 @@ class Transport:
         )
 
     def is_public(self, host: str) -> bool:
-        """Whether a host is known to be one of the public Internet: its address, or what its name has led to."""
+        """Return whether a host is known to be one of the public Internet: its address, or what its name has led to."""
         return host in self._public or is_public(host)
 
     async def connect(self, url: str, *, tls: Tls = SYSTEM_TLS, count: int = 1, what: str) -> None:

@@ -1,5 +1,5 @@
 """
-Which manifests of a layout refer to which: found by reading them, each once.
+The links between the manifests of a layout, found by reading each once.
 
 Does not know where they lie: a function reads them.
 """
@@ -16,7 +16,7 @@ from transfer.model.manifest import Manifest, as_referrer
 
 
 class _Read(msgspec.Struct, frozen=True):
-    """What counts of a manifest: what it refers to, how a list shows it, and what it leads to."""
+    """A manifest as far as it matters here: its subject, its descriptor, and its children."""
 
     subject: Digest | None
     shown: Descriptor
@@ -38,7 +38,7 @@ class References:
         self._known: dict[Digest, _Read] = {}
 
     def to(self, subject: Digest, entries: Iterable[Descriptor]) -> list[Descriptor]:
-        """What refers to a manifest, of all that the entries lead to."""
+        """Return the referrers of a manifest, among all that the entries lead to."""
         waiting, seen, found = list(entries), set[Digest](), []
         with self._lock:
             while waiting:
@@ -51,7 +51,7 @@ class References:
         return sorted(found, key=lambda shown: shown.digest)
 
     def refers(self, descriptor: Descriptor) -> bool:
-        """Whether a manifest refers to another one."""
+        """Return whether a manifest refers to another one."""
         with self._lock:
             one = self._look(descriptor)
         return one is not None and one.subject is not None

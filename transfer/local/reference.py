@@ -1,5 +1,5 @@
 """
-How ends on this machine are spelled: what `oci:`, `ocidir://`, `oci-archive:`, `docker-archive:` and `-` name.
+References to images on this machine: `oci:`, `ocidir://`, `oci-archive:`, `docker-archive:` and `-`.
 
 The spellings are those of skopeo and podman (containers-transports(5)) and of regclient. Does not open anything; a
 layout's spelling alone looks at the disk, whether a folder has the ':' in its name.
@@ -37,7 +37,7 @@ class LocalReference(msgspec.Struct, frozen=True):
 
     @property
     def origin(self) -> str:
-        """What holds the image."""
+        """The layout or archive."""
         return f"{self.kind}:{self.path}"
 
     @property
@@ -59,7 +59,7 @@ class LocalReference(msgspec.Struct, frozen=True):
 
 def parse_local_reference(text: str, *, side: Side) -> LocalReference | None:
     """
-    The local end that a text spells, or None when it spells none.
+    Return the local end that a text spells, or None when it spells none.
 
     The first ':' ends an archive's path, as in skopeo; a layout's choice follows the last one.
 

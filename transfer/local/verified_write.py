@@ -1,5 +1,5 @@
 """
-What every local target does with what it is given: a blob verified as it passes, a manifest only when whole.
+Writing to local targets: a blob is verified as it passes, a manifest only when it is whole.
 
 Does not know where the bytes go: a `Sink` takes them in worker threads.
 """
@@ -26,7 +26,7 @@ _BUFFER = 256 * 1024
 
 class Sink(Protocol):
     """
-    Where the bytes of one blob go, in order.
+    A destination for the bytes of one blob, in order.
 
     Attributes:
         hasher: has been fed everything that was written.

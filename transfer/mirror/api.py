@@ -84,7 +84,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
 
 
 def limits_of(config: MirrorConfig, limits: TransferConfig) -> TransferConfig:
-    """The limits of a run: what the configuration says of them comes before what is said otherwise."""
+    """Return the limits of a run: what the configuration says of them comes before what is said otherwise."""
     return replace(
         limits,
         max_bandwidth=limits.max_bandwidth if config.max_bandwidth is None else config.max_bandwidth,
@@ -101,7 +101,7 @@ def _read(path: str | os.PathLike[str], environment: Mapping[str, str]) -> Mirro
 
 def checked(config: MirrorConfig) -> MirrorConfig:
     """
-    A configuration that was made in Python, by the rules of one that was read.
+    Return a configuration that was made in Python, by the rules of one that was read.
 
     Raises:
         InvalidConfig: something is wrong in it; the message has a line for each mistake.

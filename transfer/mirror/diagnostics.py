@@ -20,12 +20,12 @@ class Diagnostic(NamedTuple):
     line: int | None = None
 
     def below(self, path: Path) -> "Diagnostic":
-        """The same, seen from further up."""
+        """Return the same, seen from further up."""
         return self._replace(path=(*path, *self.path))
 
 
 def spelled(path: Path) -> str:
-    """A path as people write it: `mappings[0].tags.semver`, `registries[docker.io].password`."""
+    """Return a path as people write it: `mappings[0].tags.semver`, `registries[docker.io].password`."""
     return "".join(map(_spelled, path)).removeprefix(".")
 
 

@@ -56,7 +56,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
 
     def end_of_range(self, offset: int, end: int | None) -> int:
         """
-        Where the bytes from `offset` to `end` stop: at the content's own end where none is given.
+        Return the end of the bytes from `offset` on: `end`, or the content's own where none is given.
 
         Raises:
             ValueError: the range is not inside the content.

@@ -17,7 +17,7 @@ _DIGEST_TAG = re.compile(r"sha(256|512)-[a-f0-9]{64}(\..+)?")
 
 
 class Hasher(Protocol):
-    """What `hashlib` returns, as far as content is verified with it."""
+    """The hash objects of `hashlib`, as far as they are needed here."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
 
@@ -66,14 +66,14 @@ class Digest(str):
         return f"{self.algorithm}-{self.encoded[:64]}"
 
     def hasher(self) -> Hasher:
-        """A fresh hash object of this digest's algorithm."""
+        """Return a fresh hash object of this digest's algorithm."""
         return hashlib.new(self.algorithm)
 
     def matches(self, hasher: Hasher) -> bool:
-        """Whether all that was fed to `hasher` has this digest."""
+        """Return whether all that was fed to `hasher` has this digest."""
         return hasher.hexdigest() == self.encoded
 
 
 def is_digest_tag(tag: str) -> bool:
-    """Whether a tag is made of a digest, as `sha256-….sig`: it holds what belongs to the content of that digest."""
+    """Return whether a tag is made of a digest, as `sha256-….sig`, for content attached to it."""
     return _DIGEST_TAG.fullmatch(tag) is not None

@@ -111,7 +111,7 @@ def parse_manifest(raw: bytes, expected: Descriptor | None = None, *, media_type
 
 def as_referrer(manifest: Manifest) -> Descriptor:
     """
-    The descriptor by which a list of referrers names a manifest: with its artifact type and its annotations.
+    Return the descriptor by which a list of referrers names a manifest: with its artifact type and its annotations.
 
     Source: distribution-spec 1.1, "Listing Referrers": an image without an artifactType is of its config's type.
     """
@@ -130,7 +130,7 @@ def as_referrer(manifest: Manifest) -> Descriptor:
 
 
 def _kind(document: _Document, declared: str | None) -> str:
-    """The document's media type, from what it says, what it was declared as, and what it holds."""
+    """Return the document's media type, from what it says, what it was declared as, and what it holds."""
     if document.schema_version != 2:
         raise DocumentError(f"schemaVersion is {document.schema_version}, only 2 can be transferred")
     if document.media_type and declared and document.media_type != declared:

@@ -32,7 +32,7 @@ def parse_platform(text: str) -> Platform:
 
 def select(index: Manifest, wanted: Sequence[Platform]) -> Manifest | Descriptor:
     """
-    The part of an index that is for the wanted platforms: the image itself for one, a shorter index for several.
+    Return the part of an index that is for the wanted platforms: the image itself for one, a shorter index for several.
 
     Attestations of the images that stay, stay. What is left of the document is as it was, in its order.
 

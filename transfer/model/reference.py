@@ -47,11 +47,11 @@ class Reference(msgspec.Struct, frozen=True):
         return f"{self.registry}/{self.repository}{tag}{digest}"
 
     def at(self, digest: Digest) -> "Reference":
-        """The same repository at a digest, without a tag."""
+        """Return the same repository at a digest, without a tag."""
         return replace(self, tag=None, digest=digest)
 
     def or_latest(self) -> "Reference":
-        """The same where it has a tag or a digest, else with the tag that stands for none."""
+        """Return the same where it has a tag or a digest, else with the tag that stands for none."""
         return self if self.tag or self.digest else replace(self, tag=_DEFAULT_TAG)
 
 
@@ -94,7 +94,7 @@ def _is_host(first: str) -> bool:
 
 
 def _long(text: str) -> str:
-    """A reference with its host, by Docker's rules: none is Docker Hub."""
+    """Return a reference with its host, by Docker's rules: none is Docker Hub."""
     first, slash, _ = text.partition("/")
     if slash and _is_host(first):
         return text

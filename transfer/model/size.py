@@ -14,7 +14,7 @@ _UNITS = {
 
 def parse_size(text: str) -> int:
     """
-    Bytes of `64MiB`, `64M` (both 1024 * 1024), `64MB` (1000 * 1000) or a plain number.
+    Return bytes of `64MiB`, `64M` (both 1024 * 1024), `64MB` (1000 * 1000) or a plain number.
 
     Raises:
         ValueError: it is none of these, or less than one byte.

@@ -143,7 +143,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it is reached, as `http://127.0.0.1:5000`."""
+        """The server's URL, as `http://127.0.0.1:5000`."""
         host = _EVERYWHERE.get(self._host, self._host)
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
@@ -154,7 +154,7 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What to export so that AWS's tools, and this one, talk to this registry."""
+        """The environment variables that make AWS's tools, and this one, use this registry."""
         return {
             "AWS_ENDPOINT_URL_ECR": self.url,
             "AWS_ACCESS_KEY_ID": self._settings.access_key,

@@ -133,7 +133,7 @@ class PartBody:
         return bytes(self._rest)
 
     def beginning(self) -> dict[str, Any]:
-        """The members that stood before the blob, of a body that broke off in it or behind it."""
+        """Return the members that stood before the blob, of a body that broke off in it or behind it."""
         for end in (b'"}', b"}", b""):
             with suppress(ValueError):
                 found = msgspec.json.decode(bytes(self._rest) + end)
@@ -173,7 +173,7 @@ class PartBody:
             self._in_value = byte == _COLON
 
     def _at_blob(self) -> bool:
-        """Whether the string that begins here is the blob; a key may be written with escapes."""
+        """Return whether the string that begins here is the blob; a key may be written with escapes."""
         if not (self._depth == 1 and self._in_value):
             return False
         try:

@@ -30,8 +30,8 @@ _CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 @dataclass(slots=True)
-class _Exchange:
-    """What is known of a request so far."""
+class _RequestInProgress:
+    """A request in progress."""
 
     operation: str
     body: Body
@@ -40,10 +40,10 @@ class _Exchange:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def record(self) -> RequestRecord:
-        received, told = 0, self.facts
+        received, known = 0, self.facts
         if isinstance(self.body, PartBody):
-            received, told = self.body.blob_bytes, self.facts or facts(self.body.beginning())
-        return RequestRecord(operation=self.operation, status=self.status, code=self.code, blob_bytes=received, **told)
+            received, known = self.body.blob_bytes, self.facts or facts(self.body.beginning())
+        return RequestRecord(operation=self.operation, status=self.status, code=self.code, blob_bytes=received, **known)
 
 
 class _Spool:
@@ -75,11 +75,11 @@ class Endpoint:
             if operation == PART_OPERATION:
                 spool = _Spool(self._registry.files)
                 resources.callback(spool.file.close)
-                exchange = _Exchange(operation, PartBody(spool.write))
+                exchange = _RequestInProgress(operation, PartBody(spool.write))
                 return await self._answer(request, exchange, spool)
-            return await self._answer(request, _Exchange(operation, PlainBody()), None)
+            return await self._answer(request, _RequestInProgress(operation, PlainBody()), None)
 
-    async def _answer(self, request: web.Request, exchange: _Exchange, spool: _Spool | None) -> web.Response:
+    async def _answer(self, request: web.Request, exchange: _RequestInProgress, spool: _Spool | None) -> web.Response:
         try:
             answer = await self._perform(request, exchange, spool)
         except ApiError as error:
@@ -103,7 +103,7 @@ class Endpoint:
         finally:
             self._log.add(exchange.record())
 
-    async def _perform(self, request: web.Request, exchange: _Exchange, spool: _Spool | None) -> Answer:
+    async def _perform(self, request: web.Request, exchange: _RequestInProgress, spool: _Spool | None) -> Answer:
         now = time.time()
         if request.headers.get("X-Amz-Target") not in TARGETS:
             # Status 400, as aws/aws-sdk-net#1536 saw it.
@@ -129,7 +129,7 @@ class Endpoint:
 
 
 def signed_request(request: web.Request) -> SignedRequest:
-    """What a signature covers of a request."""
+    """Return the parts of a request that its signature covers."""
     headers: dict[str, list[str]] = {}
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), []).append(value)

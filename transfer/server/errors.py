@@ -27,14 +27,14 @@ class ApiError(Exception):
 
 
 def invalid_parameter(name: str, constraint: str) -> ApiError:
-    """A field outside its rule, worded as ECR words it."""
+    """Return a field outside its rule, worded as ECR words it."""
     return ApiError(
         "InvalidParameterException", f"Invalid parameter at '{name}' failed to satisfy constraint: '{constraint}'"
     )
 
 
 def not_json(reason: str) -> ApiError:
-    """A body that is not the JSON document of its operation."""
+    """Return a body that is not the JSON document of its operation."""
     return ApiError("SerializationException", reason)
 
 

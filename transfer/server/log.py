@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 # Which member of a request or an answer tells what of a record.
-_TOLD_BY: dict[str, tuple[str, type]] = {
+_FACTS: dict[str, tuple[str, type]] = {
     "repositoryName": ("repository", str),
     "uploadId": ("upload_id", str),
     "partFirstByte": ("first_byte", int),
@@ -54,16 +54,16 @@ class RequestRecord:
 
 
 def facts(members: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request or an answer tells of a record; a batch of one counts as that one."""
-    told: dict[str, Any] = {}
+    """Return what a request or response adds to a record; a batch of one counts as that one."""
+    found: dict[str, Any] = {}
     for name, value in members.items():
         if name == "image":
-            told |= facts(value.get("imageId", {}) if isinstance(value, dict) else {})
+            found |= facts(value.get("imageId", {}) if isinstance(value, dict) else {})
         elif name in ("imageIds", "layerDigests") and isinstance(value, list) and len(value) == 1:
-            told |= facts(value[0] if isinstance(value[0], dict) else {"layerDigest": value[0]})
-        elif name in _TOLD_BY and isinstance(value, _TOLD_BY[name][1]):
-            told[_TOLD_BY[name][0]] = value
-    return told
+            found |= facts(value[0] if isinstance(value[0], dict) else {"layerDigest": value[0]})
+        elif name in _FACTS and isinstance(value, _FACTS[name][1]):
+            found[_FACTS[name][0]] = value
+    return found
 
 
 class RequestLog(Sequence[RequestRecord]):
@@ -89,11 +89,11 @@ class RequestLog(Sequence[RequestRecord]):
         self._records.append(record)
 
     def of(self, operation: str) -> list[RequestRecord]:
-        """The requests of one operation, oldest first."""
+        """Return the requests of one operation, oldest first."""
         return [record for record in self._records if record.operation == operation]
 
     def count(self, operation: str, status: int | None = None) -> int:
-        """How many requests of an operation there were, in all or with one status."""
+        """Return the number of requests of an operation, in all or with one status."""
         return sum(status is None or record.status == status for record in self.of(operation))
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""How a manifest is shown where what refers to another one is listed. Pure; does not know which API lists it."""
+"""The descriptor of a manifest in a list of referrers. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import msgspec
 
 def descriptor(raw: bytes, media_type: str, digest: str) -> dict[str, Any]:
     """
-    A manifest as the list of referrers shows it.
+    Return a manifest as the list of referrers shows it.
 
     Source: distribution-spec 1.1, "Listing Referrers": an image without an artifactType is of its config's type.
     """

@@ -1,5 +1,5 @@
 """
-What an embedded registry is told when it starts, checked, and the names that follow from it.
+The settings of an embedded registry, checked, and the names that follow from them.
 
 Does not know sockets, files or requests.
 """
@@ -61,7 +61,7 @@ class Settings:
 
     @property
     def smallest_part(self) -> int:
-        """What each part but the last must have: ECR's 5 MiB, or less where this registry asks for smaller parts."""
+        """The least bytes of every part but the last: ECR's 5 MiB, or less where this registry asks for less."""
         return min(SMALLEST_PART, self.part_size)
 
     @property

@@ -54,7 +54,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What of a request a signature covers: the query as raw text, header names in lower case."""
+    """The signed parts of a request: the query as raw text, header names in lower case."""
 
     method: str
     path: str
@@ -147,7 +147,7 @@ def _check_skew(date: str, now: float) -> None:
 
 
 def sign_query(path: str, host: str, key: Key, *, now: float, lifetime: int) -> str:
-    """The query that lets anybody GET `path` at `host` for `lifetime` seconds."""
+    """Return the query that lets anybody GET `path` at `host` for `lifetime` seconds."""
     date = _stamp(now)
     query = "&".join(
         f"{name}={_encode(value)}"

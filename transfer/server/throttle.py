@@ -86,6 +86,6 @@ class Throttle:
         self._buckets = {operation: Bucket(rate, clock()) for operation, rate in rates.items()}
 
     def admits(self, operation: str) -> bool:
-        """Whether a request, by its name in the API or of `/v2/`, is served now; it is counted if so."""
+        """Return whether a request, by its name in the API or of `/v2/`, is served now; it is counted if so."""
         bucket = self._buckets.get(_COUNTS_AS.get(operation, operation))
         return bucket is None or bucket.take(self._clock())

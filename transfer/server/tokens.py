@@ -13,14 +13,14 @@ _MAC_BYTES = 16
 
 
 def make_token(secret: str, scope: Sequence[str | None], after: Sequence[str]) -> str:
-    """A token for what follows `after` in the list that `scope` names."""
+    """Return a token for what follows `after` in the list that `scope` names."""
     place = msgspec.json.encode(list(after))
     return pybase64.urlsafe_b64encode(_mac(secret, scope, place) + place).decode()
 
 
 def read_token(secret: str, scope: Sequence[str | None], token: str) -> list[str]:
     """
-    The place that a token stands for.
+    Return the place that a token stands for.
 
     Raises:
         ApiError: InvalidParameterException, when it was not made for this list.
@@ -45,12 +45,12 @@ _SCOPE: Sequence[str] = ("GetAuthorizationToken",)
 
 
 def make_password(secret: str, expires: float) -> str:
-    """A password that is good until `expires`, in seconds since 1970."""
+    """Return a password that is good until `expires`, in seconds since 1970."""
     return make_token(secret, _SCOPE, [repr(expires), secrets.token_hex(16)])
 
 
 def expiry(secret: str, password: str) -> float | None:
-    """When a password ends or ended; None for one that this registry never gave out."""
+    """Return when a password expires; None for one that this registry did not issue."""
     try:
         expires, _ = read_token(secret, _SCOPE, password)
     except (ApiError, ValueError):

@@ -1,1 +1,1 @@
-"""What outlives a run: upload sessions, blobs known to be present, trimmed indexes."""
+"""State that outlives a run: upload sessions, blobs known to be present, trimmed indexes."""

@@ -28,7 +28,7 @@ class UploadState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Journal(Protocol):
-    """Where upload states are kept."""
+    """A store of upload states."""
 
     async def get(self, key: str) -> UploadState | None:
         """Take over the state under `key`; None when there is none or a live process is at work on it."""
@@ -41,17 +41,17 @@ class Journal(Protocol):
 
 
 class Memory(Protocol):
-    """Where is kept what was found out once and does not change; any of it may be forgotten."""
+    """A store of facts that do not change; any of them may be forgotten."""
 
     async def recall(self, key: str) -> bytes | None:
-        """What was remembered under `key`."""
+        """Return what was remembered under `key`."""
 
     async def remember(self, key: str, value: bytes) -> None:
         """Keep a few bytes under `key`."""
 
 
 class StateStore(Journal, Memory, Protocol):
-    """Where upload states and memories are kept; what an engine is given."""
+    """A store of upload states and facts, as an engine takes it."""
 
     async def close(self) -> None:
         """Release everything that is held, so that others can take it over."""

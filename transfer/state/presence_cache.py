@@ -1,5 +1,5 @@
 """
-What is known to be at targets already: while several copies ask and upload at once, and from one run to the next.
+Blobs known to be present at targets: during a run, and from one run to the next.
 
 Asks no registry.
 """
@@ -44,7 +44,7 @@ class KnownBlobs:
 
     async def at(self, target: str, who: str) -> set[Digest]:
         """
-        The blobs at a target; shared by all who ask, and theirs to add to.
+        Return the blobs at a target; shared by all who ask, and theirs to add to.
 
         Args:
             target: names registry and repository.
@@ -59,7 +59,7 @@ class KnownBlobs:
 
     async def is_begun(self, target: str) -> bool:
         """
-        Whether an earlier run may have put something where nothing shows: one that was asked this, and went on.
+        Return whether an earlier run may have put something where nothing shows: one that was asked this, and went on.
 
         Args:
             target: names registry and repository.
@@ -79,13 +79,13 @@ class KnownBlobs:
 
 
 def packed(digests: Iterable[Digest]) -> bytes:
-    """Digests as few bytes; those of other algorithms than sha256 are left out."""
+    """Return digests as few bytes; those of other algorithms than sha256 are left out."""
     found = [bytes.fromhex(digest.encoded) for digest in digests if digest.algorithm == "sha256"]
     return b"".join(found[:_MOST])
 
 
 def unpacked(content: bytes) -> frozenset[Digest]:
-    """The digests of `packed`; none where it is something else."""
+    """Return the digests of `packed`; none where it is something else."""
     if len(content) % _SHA256_BYTES:
         return frozenset()
     starts = range(0, len(content), _SHA256_BYTES)

@@ -66,7 +66,7 @@ class JournalFile:
         self._database.execute("DELETE FROM uploads WHERE key = ? AND owner = ?", (key, self._owner))
 
     def take(self, key: str) -> UploadState | None:
-        """The state under `key`, the row being this journal's from now on; None where it is a living one's."""
+        """Return the state under `key`, the row being this journal's from now on; None where it is a living one's."""
         row = self._database.execute("SELECT state, owner FROM uploads WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
@@ -83,7 +83,7 @@ class JournalFile:
         return msgspec.msgpack.decode(state, type=UploadState)
 
     def recall(self, key: str) -> bytes | None:
-        """What is remembered under `key`, which is known to be of use for another while."""
+        """Return what is remembered under `key`, and keep it for longer."""
         row = self._database.execute("SELECT value, used FROM memories WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None

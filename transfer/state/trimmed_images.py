@@ -1,5 +1,5 @@
 """
-What images are that were cut down to some platforms: remembered, so that an unchanged one need not be read again.
+Trimmed indexes: what an index became when it was reduced to some platforms.
 
 Knows no end.
 """
@@ -13,7 +13,7 @@ from transfer.state.journal import Memory
 
 
 async def recall_trimmed(memory: Memory, digest: Digest, platforms: Sequence[Platform]) -> Digest | None:
-    """What an image became when it was cut down to these platforms; None where that is not remembered."""
+    """Return what an index became when it was reduced to these platforms; None where that is unknown."""
     value = await memory.recall(_key(digest, platforms))
     try:
         return None if value is None else Digest(value.decode("ascii", "replace"))

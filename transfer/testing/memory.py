@@ -78,7 +78,7 @@ class MemorySource:
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """
-        The manifest, verified against the descriptor.
+        Return the manifest, verified against the descriptor.
 
         Raises:
             NotFound: it is not here.
@@ -94,13 +94,13 @@ class MemorySource:
             raise InvalidManifest(f"memory source: {error}", side="source") from None
 
     async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
-        """What refers to a manifest."""
+        """Return the referrers of a manifest."""
         self.calls["referrers"] += 1
         held = [parse_manifest(raw) for raw in self.manifests.values()]
         return [as_referrer(one) for one in held if one.subject and one.subject.digest == descriptor.digest]
 
     async def tags(self) -> AsyncGenerator[str]:
-        """Every tag, in the order in which they were given."""
+        """Yield every tag, in the order in which they were given."""
         self.calls["tags"] += 1
         for tag in list(self.tagged):
             yield tag
@@ -196,7 +196,7 @@ class MemoryTarget:
         self._check_tag(tag, wanted, held)
 
     def mountable(self, digest: Digest) -> Mountable:
-        """What one of `neighbours` has."""
+        """Return the blobs that one of `neighbours` has."""
         if not self.neighbours:
             return "never"
         return "now" if any(digest in blobs for blobs in self.neighbours.values()) else "later"

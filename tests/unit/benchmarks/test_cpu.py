@@ -105,9 +105,9 @@ def test_a_docker_registry_is_counted_from_the_last_clear(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("cpu", [[None, None], [1.0, None], [None, 1.0]])
 def test_a_docker_registry_whose_cpu_is_not_known_has_none(tmp_path: Path, cpu: list[float | None]) -> None:
-    file, told = tmp_path / "registry.log", iter(cpu)
+    file, reported = tmp_path / "registry.log", iter(cpu)
     file.touch()
-    log = AccessLog(file, lambda: next(told))
+    log = AccessLog(file, lambda: next(reported))
     log.clear()
     assert log.read() == {"requests": {}}
 
@@ -139,10 +139,10 @@ def test_the_floor_is_the_cpu_of_all_over_the_cores(cpu: Cpu, figures: dict[str,
 
 
 @pytest.mark.parametrize(("do", "told"), [("push", True), ("copy", True), ("mirror", True), ("library", False)])
-def test_a_floor_is_told_where_images_are_moved_by_tools(do: Any, told: bool) -> None:
+def test_a_floor_is_told_where_images_are_moved_by_tools(do: Any, reported: bool) -> None:
     scenario = Scenario(name="one", headline="It is.", do=do, image=Image(layers=1, layer_kib=512 * 1024))
     figures = cpu_figures(Cpu(1.0, 2.0), scenario)
-    assert figures.get("floor_seconds") == (3.0 / cores() if told else None)
+    assert figures.get("floor_seconds") == (3.0 / cores() if reported else None)
     assert figures["cpu_seconds_per_gib"] == 2.0
 
 

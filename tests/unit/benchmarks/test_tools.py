@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from benchmarks.accesslog import kinds
-from benchmarks.linkcheck import Measured, deviations, told
+from benchmarks.linkcheck import Measured, complaint, deviations
 from benchmarks.tools import Move, command
 from benchmarks.values import Link
 
@@ -116,7 +116,7 @@ def test_a_link_is_refused_when_it_is_off_by_more_than_a_fifth(measured: Measure
 
 
 def test_a_link_says_what_it_is_and_what_it_was_set_to() -> None:
-    line = told(Link(round_trip_ms=40), Measured(40.6, 209.1, 796.8))
+    line = complaint(Link(round_trip_ms=40), Measured(40.6, 209.1, 796.8))
     assert line == (
         "round trip ms 40.6 (set to 40), MB/s a connection 209.1 (as fast as it goes), "
         "MB/s in all 796.8 (as fast as it goes)"

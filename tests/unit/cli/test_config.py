@@ -47,13 +47,18 @@ def test_json_holds_all_for_programs(tmp_path: Path, command: Command) -> None:
     file = written(tmp_path, WRONG)
     ended = command("config", "check", file, "--json")
     assert (ended.code, ended.err) == (2, "")
-    told = json.loads(ended.out)
-    assert told["mistakes"][0] == {"line": 1, "key": "jobs", "reason": "'none' is not a whole number"}
-    assert (told["file"], told["format"], told["mappings"], told["warnings"]) == (str(file), "transfer", None, [])
+    reported = json.loads(ended.out)
+    assert reported["mistakes"][0] == {"line": 1, "key": "jobs", "reason": "'none' is not a whole number"}
+    assert (reported["file"], reported["format"], reported["mappings"], reported["warnings"]) == (
+        str(file),
+        "transfer",
+        None,
+        [],
+    )
 
-    told = json.loads(command.ok("config", "check", written(tmp_path, REGSYNC), "--json"))
-    assert (told["format"], told["mappings"], told["mistakes"]) == ("regsync", 1, [])
-    assert [warning["key"] for warning in told["warnings"]] == ["defaults.userAgent"]
+    reported = json.loads(command.ok("config", "check", written(tmp_path, REGSYNC), "--json"))
+    assert (reported["format"], reported["mappings"], reported["mistakes"]) == ("regsync", 1, [])
+    assert [warning["key"] for warning in reported["warnings"]] == ["defaults.userAgent"]
 
 
 def test_a_file_that_is_not_there_is_a_mistake_and_not_a_crash(tmp_path: Path, command: Command) -> None:
@@ -71,11 +76,11 @@ def test_a_file_that_is_not_there_is_a_mistake_and_not_a_crash(tmp_path: Path, c
     ],
 )
 def test_what_is_converted_reads_as_what_it_was(
-    tmp_path: Path, command: Command, text: str, arguments: list[str], said: str
+    tmp_path: Path, command: Command, text: str, arguments: list[str], output: str
 ) -> None:
     file = written(tmp_path, text)
     ended = command("config", "convert", file, *arguments)
-    assert (ended.code, said in ended.err) == (0, True)
+    assert (ended.code, output in ended.err) == (0, True)
     ours = tmp_path / "ours.yaml"
     ours.write_text(ended.out)
     target = arguments[1] if arguments else None

@@ -137,12 +137,14 @@ async def test_the_diff_ids_are_the_digests_of_the_uncompressed_layers(image: De
 
 
 async def test_the_same_files_make_the_same_image(image: DemoImage, tree: Tree, tmp_path: Path) -> None:
-    told: list[Layer] = []
+    reported: list[Layer] = []
     trees = [layer.tree for layer in image.layers]
-    again = await build_image(tmp_path / "again", [*trees, Tree("nothing", tmp_path / "x", "x")], on_layer=told.append)
+    again = await build_image(
+        tmp_path / "again", [*trees, Tree("nothing", tmp_path / "x", "x")], on_layer=reported.append
+    )
     assert again is not None
     assert (again.root, again.blobs) == (image.root, image.blobs)
-    assert sorted(layer.tree.title for layer in told) == ["a tree", "another"]
+    assert sorted(layer.tree.title for layer in reported) == ["a tree", "another"]
 
 
 async def test_an_image_without_a_file_is_none(tmp_path: Path) -> None:

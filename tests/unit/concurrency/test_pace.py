@@ -135,7 +135,7 @@ async def test_a_window_is_halved_once_for_all_that_were_on_their_way_at_the_cut
 async def test_a_window_stays_within_its_bounds(answers: str, capacity: float) -> None:
     time = Time()
     limits = Limits(TransferConfig(), sleep=time.sleep, clock=time)
-    said = {
+    output = {
         "-": RateLimited("slow down", status=400, code="ThrottlingException"),
         "x": ConnectionFailed("reset"),
         "+": None,
@@ -144,7 +144,7 @@ async def test_a_window_stays_within_its_bounds(answers: str, capacity: float) -
         time.now += 1
         with suppress(RateLimited, ConnectionFailed):
             async with limits.slot("ecr", "PutImage"):
-                if (error := said[answer]) is not None:
+                if (error := output[answer]) is not None:
                     raise error
     assert limits._windows["ecr", "PutImage"].gate.capacity == pytest.approx(capacity)
 

@@ -92,16 +92,16 @@ async def test_a_result_that_came_too_late_is_let_go_of() -> None:
 
 
 async def test_progress_is_reported_while_the_work_goes_on_and_at_its_end() -> None:
-    moved, told = [0], list[int]()
+    moved, reported = [0], list[int]()
 
     def move() -> None:
         for _ in range(12):
             time.sleep(0.1)
             moved[0] += 1
 
-    await run_in_worker(move, report=lambda: told.append(moved[0]))
-    assert told[-1] == 12
-    assert len(set(told)) >= 4, "at least twice a second"
+    await run_in_worker(move, report=lambda: reported.append(moved[0]))
+    assert reported[-1] == 12
+    assert len(set(reported)) >= 4, "at least twice a second"
 
 
 async def test_a_worker_calls_a_coroutine_of_the_event_loop() -> None:

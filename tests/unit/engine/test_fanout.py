@@ -97,11 +97,11 @@ async def test_one_that_stands_still_is_let_go_of_and_reads_on_by_itself(
     source: MemorySource, blob: Descriptor
 ) -> None:
     fast, slow = (cast := Fanout(source, blob, readers=2, patience=0.05)).readers
-    go_on, told = asyncio.Event(), list[str]()
-    slow.on_lag = lambda: told.append("slow")
+    go_on, reported = asyncio.Event(), list[str]()
+    slow.on_lag = lambda: reported.append("slow")
     late = asyncio.create_task(read_slowly(slow, blob, go_on))
     content, _ = await asyncio.gather(read(fast, blob), cast.run())
-    assert (content, told) == (CONTENT, ["slow"])
+    assert (content, reported) == (CONTENT, ["slow"])
     go_on.set()
     assert await late == CONTENT
     assert source.calls["open_blob"] == 2

@@ -65,10 +65,10 @@ def nothing(event: Event) -> None:
     pytest.fail(f"told of {event}")
 
 
-async def found(source: Source, root: Descriptor, told: list[Event] | None = None) -> list[Attached]:
-    events: list[Event] = [] if told is None else told
+async def found(source: Source, root: Descriptor, reported: list[Event] | None = None) -> list[Attached]:
+    events: list[Event] = [] if reported is None else reported
     everything = await attached(source, await read_graph(source, root), notify=events.append)
-    assert told is not None or not events
+    assert reported is not None or not events
     return everything
 
 
@@ -194,11 +194,11 @@ async def test_what_is_listed_and_cannot_be_taken_is_told_and_left_out() -> None
     unknown = Descriptor(media_type="application/vnd.oci.artifact.manifest.v1+json", digest=Digest.of(b"x"), size=1)
     good = source.image("good", root)
     source.lists[root.digest] = [GONE, unknown, other]
-    told: list[Event] = []
+    reported: list[Event] = []
 
-    assert names(await found(source, root, told)) == [(good.digest, None)]
+    assert names(await found(source, root, reported)) == [(good.digest, None)]
 
-    messages = [event.message for event in told if isinstance(event, Notice)]
+    messages = [event.message for event in reported if isinstance(event, Notice)]
     assert {message.partition(" ")[0] for message in messages} == {GONE.digest, unknown.digest, other.digest}
     assert all(f"is left out of what belongs to {root.digest}" in message for message in messages)
 

@@ -95,11 +95,11 @@ def test_a_refused_chunk_keeps_where_the_session_stands() -> None:
     ],
 )
 def test_what_is_no_registrys_answer_is_told_in_one_line(
-    status: int, content_type: str, body: bytes, said: str
+    status: int, content_type: str, body: bytes, output: str
 ) -> None:
     message = str(error_of(WHAT, HttpResponse(status, {"content-type": content_type}, body)))
     assert message.startswith(f"{WHAT}: ")
-    assert said in message
+    assert output in message
     assert message.isprintable()
     assert len(message) < 500
 

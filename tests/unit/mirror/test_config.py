@@ -86,7 +86,7 @@ def written(folder: Path, text: str) -> Path:
 def wrong(folder: Path, text: str) -> list[str]:
     report = check_config(written(folder, text), environment=ENVIRONMENT)
     assert (report.config is None) == bool(report.mistakes)
-    return [report.told(mistake).removeprefix(f"{folder}/mirror.yaml:").lstrip() for mistake in report.mistakes]
+    return [report.describe(mistake).removeprefix(f"{folder}/mirror.yaml:").lstrip() for mistake in report.mistakes]
 
 
 def test_a_configuration_says_all_of_a_mirror(folder: Path) -> None:
@@ -422,7 +422,7 @@ def test_a_file_that_anybody_can_write_to_is_worth_a_warning(folder: Path) -> No
     assert check_config(file).warnings == ()
     file.chmod(0o666)
     report = check_config(file)
-    assert [report.told(warning) for warning in report.warnings] == [
+    assert [report.describe(warning) for warning in report.warnings] == [
         f"{file}: anybody can write to it: take that away (chmod o-w)"
     ]
     assert report.require().mappings[0].source == "alpine"

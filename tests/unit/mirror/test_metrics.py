@@ -13,7 +13,7 @@ def image(status: Status, **facts: object) -> ImageReport:
     return ImageReport(mapping="mappings[0]", source="a/b:1", target="c/d:1", status=status, **facts)  # type: ignore[arg-type]
 
 
-def told(metrics: Metrics) -> Mapping[str, float]:
+def reported(metrics: Metrics) -> Mapping[str, float]:
     """Each sample by its name without the prefix, and its labels' values."""
     body, media_type = metrics.text("text/plain")
     assert media_type.startswith("text/plain")
@@ -38,7 +38,7 @@ def test_runs_and_images_are_counted_by_what_became_of_them() -> None:
     metrics.run(MirrorReport(images=images[:3], seconds=60.0))
     metrics.run(MirrorReport(images=images, seconds=70.0))
     metrics.run(MirrorReport(images=images[:3], seconds=80.0, stopped=True))
-    found = told(metrics)
+    found = reported(metrics)
     expected = {
         "runs_total/ok": 1,
         "runs_total/failed": 1,
@@ -65,7 +65,7 @@ def test_runs_and_images_are_counted_by_what_became_of_them() -> None:
 
 
 def test_before_the_first_run_there_are_zeros() -> None:
-    found = told(Metrics())
+    found = reported(Metrics())
     assert found["runs_total/ok"] == found["images_total/copied"] == found["last_success_timestamp_seconds"] == 0
 
 
@@ -73,14 +73,14 @@ def test_a_configuration_that_is_not_the_files_shows() -> None:
     metrics, seen = Metrics(), []
     for error in (None, InvalidConfig("bad"), None):
         metrics.reload(error)
-        seen.append(told(metrics)["config_valid"])
+        seen.append(reported(metrics)["config_valid"])
     assert seen == [1, 0, 1]
 
 
 def test_two_watches_in_one_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
     one.image(image("copied"))
-    assert (told(one)["images_total/copied"], told(other)["images_total/copied"]) == (1, 0)
+    assert (reported(one)["images_total/copied"], reported(other)["images_total/copied"]) == (1, 0)
 
 
 def test_openmetrics_is_spoken_to_whoever_asks_for_it() -> None:

@@ -119,14 +119,14 @@ def read(folder: Path, text: str) -> ConfigReport:
     return check_config(file, environment=ENVIRONMENT)
 
 
-def told(report: ConfigReport) -> list[str]:
-    return [report.told(one).rpartition("regsync.yml")[2] for one in (*report.mistakes, *report.warnings)]
+def reported(report: ConfigReport) -> list[str]:
+    return [report.describe(one).rpartition("regsync.yml")[2] for one in (*report.mistakes, *report.warnings)]
 
 
 def test_the_repositorys_example_is_read_as_it_is(tmp_path: Path) -> None:
     report = read(tmp_path, REGSYNC.replace("registry:5000", "127.0.0.1:5000"))
     assert report.format == "regsync"
-    assert told(report) == [
+    assert reported(report) == [
         ":12: defaults.ratelimit.retry: it is not taken over: the registry says when its quota is renewed",
         ":34: sync[2].mediaTypes: it is not taken over: every type of manifest is copied",
     ]
@@ -164,7 +164,7 @@ def test_the_repositorys_example_is_read_as_it_is(tmp_path: Path) -> None:
 
 def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
     report = read(tmp_path, USAGE)
-    assert told(report) == [
+    assert reported(report) == [
         ":38: sync[2].fastCopy: it is not taken over: referrers are looked for as often as the images are"
     ]
     config = report.require()
@@ -184,7 +184,7 @@ def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
 
 def test_anchors_merged_keys_and_user_extensions_are_read(tmp_path: Path) -> None:
     report = read(tmp_path, EXTENSIONS)
-    assert told(report) == []
+    assert reported(report) == []
     mappings = report.require().mappings
     assert [mapping.backup for mapping in mappings] == [None, "backup-{tag}", "backup-{tag}"]
     assert {mapping.tags for mapping in mappings[:2]} == {(TagFilter(regex=("latest", "3.10")),)}
@@ -192,7 +192,7 @@ def test_anchors_merged_keys_and_user_extensions_are_read(tmp_path: Path) -> Non
 
 def test_the_example_for_kubernetes_is_read_as_it_is(tmp_path: Path) -> None:
     report = read(tmp_path, KUBERNETES)
-    assert told(report) == [
+    assert reported(report) == [
         ":13: defaults.ratelimit.retry: it is not taken over: the registry says when its quota is renewed",
         ":18: sync[0].source: 'busybox:latest': a repository has no tag; it is left out",
         ":19: sync[0].target: 'registry.registry:5000/library/busybox:latest': a repository has no tag; it is left out",
@@ -227,7 +227,7 @@ sync: [{source: a.example/app, target: a.example/x/app, type: repository}]
         "b.hub": RegistryConfig(username="u-${HUB_USER}", password="a$${b}", ca=str(tmp_path / "hub_token")),
     }
     assert report.require().mappings[0] == MirrorRule(source="a.internal/app", targets=("a.internal/x/app",))
-    assert told(report) == [
+    assert reported(report) == [
         ":3: creds[0].repoAuth: it is not taken over: tokens are asked for each repository anyway",
         ":5: creds[2].credHelper: it is not taken over: name it under credHelpers in docker's config.json",
         ":5: creds[2].user: it is not taken over: ECR takes AWS credentials",
@@ -257,7 +257,7 @@ sync:
     assert (first.tags, first.digest_tags) == ((TagFilter(exclude=("/.*-rc/",)),), False)
     assert [one.digest_tags and one.foreign_layers for one in others] == [common.digest_tags] * 3
     assert [one.platforms for one in others] == [("linux/arm64",), ("linux/amd64", "linux/arm64"), ()]
-    assert told(report) == [
+    assert reported(report) == [
         ":8: sync[3].source: 'busybox:latest': a repository has no tag; it is left out",
         ":8: sync[3].target: 'm.example/busybox:latest': a repository has no tag; it is left out",
         ":8: sync[3].schedule: there is one for the whole file, '15 3 * * *'",
@@ -293,7 +293,7 @@ def test_what_of_a_step_cannot_be_taken_over_is_named(tmp_path: Path, step: str,
     rest = {"source": "alpine", "target": "m.example/a", "type": "repository"}
     lines = [f"    {key}: {value}" for key, value in rest.items() if not step.startswith(f"{key}:")]
     report = read(tmp_path, "\n".join(["sync:", "  - x-first: 1", f"    {step}", *lines]))
-    assert told(report)[0].startswith(f":3: sync[0].{mistake}")
+    assert reported(report)[0].startswith(f":3: sync[0].{mistake}")
     assert report.config is None
 
 
@@ -322,12 +322,12 @@ def test_what_of_a_registry_cannot_be_taken_over_is_named(tmp_path: Path, cred: 
     text = f"creds: [{cred}]\nsync: [{{source: alpine, target: m.example/a, type: repository}}]\n"
     report = read(tmp_path, text)
     assert report.config is None
-    assert told(report)[0].startswith(f":1: creds{mistake}")
+    assert reported(report)[0].startswith(f":1: creds{mistake}")
 
 
 def test_a_newer_version_is_named(tmp_path: Path) -> None:
     text = "version: 2\nfuture: x\nsync: [{source: alpine, target: m.example/a, type: repository}]\n"
-    assert told(read(tmp_path, text)) == [
+    assert reported(read(tmp_path, text)) == [
         ":1: version: '2' is not a version that is known: 1",
         ":2: future: the key is unknown: there are version, creds, defaults, sync",
     ]

@@ -88,7 +88,7 @@ def test_a_password_that_vanishes_leaves_the_old_one(file: Path) -> None:
 
 def test_what_is_said_of_jobs_and_of_when_comes_before_the_file(file: Path) -> None:
     file.write_text(MAPPINGS + "jobs: 3\nwatch: 5m\n")
-    said = ConfigReloader(lambda: load_config(file), file=str(file), schedule="1h", jobs=7).current
+    output = ConfigReloader(lambda: load_config(file), file=str(file), schedule="1h", jobs=7).current
     found = ConfigReloader(lambda: load_config(file), file=str(file)).current
-    assert (said.config.jobs, said.schedule) == (7, "1h")
+    assert (output.config.jobs, output.schedule) == (7, "1h")
     assert (found.config.jobs, found.schedule) == (3, "5m")

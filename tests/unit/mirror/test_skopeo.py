@@ -20,8 +20,8 @@ def read(folder: Path, text: str, *, target: str | None = "127.0.0.1:5000/repo/"
     return check_config(file, target=target, scoped=scoped)
 
 
-def told(report: ConfigReport) -> list[str]:
-    return [report.told(one).rpartition("sync.yml")[2] for one in (*report.mistakes, *report.warnings)]
+def reported(report: ConfigReport) -> list[str]:
+    return [report.describe(one).rpartition("sync.yml")[2] for one in (*report.mistakes, *report.warnings)]
 
 
 def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_the_documentations_example_is_read_as_it_is(tmp_path: Path) -> None:
         (tmp_path / "certs" / name).touch()
     text = SKOPEO.replace("registry.example.com", "127.0.0.1:5001").replace("/home/john/certs", "certs")
     report = read(tmp_path, text)
-    assert (report.format, told(report)) == ("skopeo", [NO_HTTP])
+    assert (report.format, reported(report)) == ("skopeo", [NO_HTTP])
     targets, source = ("127.0.0.1:5000/repo/{name}",), "127.0.0.1:5001"
     certs = tmp_path / "certs"
     assert report.require() == MirrorConfig(
@@ -108,7 +108,9 @@ m.example:
 n.example: {cert-dir: none}
 """
     report = read(tmp_path, text)
-    assert [line.replace(str(tmp_path), "").partition(" (up")[0].partition(" (lower")[0] for line in told(report)] == [
+    assert [
+        line.replace(str(tmp_path), "").partition(" (up")[0].partition(" (lower")[0] for line in reported(report)
+    ] == [
         ":2: [m.example].images.app[0]: reference 'registry.example/repository:not a tag': 'not a tag' is not a tag",
         ":2: [m.example].images.Bad: reference 'm.example/Bad': 'Bad' is not a repository name",
         ":4: [m.example].images-by-semver.web: 'latest' is not a version, as in 1.2.3, v1.2 or 1.x",
@@ -123,5 +125,5 @@ n.example: {cert-dir: none}
 
 def test_a_file_without_a_destination_is_told_where_to_say_it(tmp_path: Path) -> None:
     report = read(tmp_path, "m.example: {images: {app: [v1]}}", target=None)
-    assert told(report) == [": skopeo's format names no targets: say which registry by --dest HOST[/PATH]"]
+    assert reported(report) == [": skopeo's format names no targets: say which registry by --dest HOST[/PATH]"]
     assert [report.config for report in [read(tmp_path, "m.example: {images: {app: [v1]}}", target="a b")]] == [None]

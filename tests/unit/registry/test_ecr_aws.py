@@ -144,9 +144,9 @@ async def test_a_profile_gives_keys(config: Path) -> None:
         (f"credential_process = {PYTHON} -c 1/0\n", "check AWS_PROFILE and the AWS configuration files"),
     ],
 )
-async def test_credentials_that_cannot_be_had_say_what_to_do(config: Path, text: str, said: str) -> None:
+async def test_credentials_that_cannot_be_had_say_what_to_do(config: Path, text: str, output: str) -> None:
     write(config, "[default]\nregion = eu-west-1\n" + text)
-    with pytest.raises(CredentialsMissing, match=said) as caught:
+    with pytest.raises(CredentialsMissing, match=output) as caught:
         await AwsSession.load()
     assert "\n" not in str(caught.value)
 

@@ -151,11 +151,11 @@ def test_control_characters_and_endless_text_do_not_reach_a_message() -> None:
 
 
 def test_a_refused_signature_does_not_show_what_was_signed() -> None:
-    said = (
+    output = (
         "The request signature we calculated does not match the signature you provided. The Canonical String for "
         "this request should have been\n'POST\n/\n\nx-amz-security-token:canary-7d1f\n'"
     )
-    error = refused("InvalidSignatureException", said)
+    error = refused("InvalidSignatureException", output)
     assert "canary" not in str(error)
     assert "does not match the signature you provided; check the secret access key" in str(error)
 

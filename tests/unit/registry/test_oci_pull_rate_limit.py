@@ -12,7 +12,7 @@ GET = "GET manifest"
 NOW = 1_795_528_800.0
 
 
-def told(remaining: int, limit: int = 100) -> dict[str, str]:
+def reported(remaining: int, limit: int = 100) -> dict[str, str]:
     return {"ratelimit-limit": f"{limit};w=21600", "ratelimit-remaining": f"{remaining};w=21600"}
 
 
@@ -62,7 +62,7 @@ def test_a_pull_is_made_while_more_are_left_than_are_reserved(
     remaining: int | None, reserve: int, allowed: bool
 ) -> None:
     pulls = PullRateLimit(reserve, clock=Clock())
-    pulls.note({} if remaining is None else told(remaining))
+    pulls.note({} if remaining is None else reported(remaining))
     made = False
     with ExitStack() as stack:
         if not allowed:
@@ -74,7 +74,7 @@ def test_a_pull_is_made_while_more_are_left_than_are_reserved(
 
 def test_what_is_refused_says_how_many_are_left_until_when_and_what_to_do() -> None:
     pulls = PullRateLimit(20, clock=Clock())
-    pulls.note(told(20))
+    pulls.note(reported(20))
     with pytest.raises(RateLimited) as caught, pulls.counted(GET, "GET manifest v1 of docker.io/library/app"):
         pass
     assert str(caught.value) == (
@@ -87,7 +87,7 @@ def test_what_is_refused_says_how_many_are_left_until_when_and_what_to_do() -> N
 @pytest.mark.parametrize("action", ["HEAD manifest", "GET blob", "PUT manifest"])
 def test_only_a_manifest_that_is_fetched_counts(action: str) -> None:
     pulls = PullRateLimit(5, clock=Clock())
-    pulls.note(told(0))
+    pulls.note(reported(0))
     made = False
     with pulls.counted(action, action):
         made = True
@@ -96,14 +96,14 @@ def test_only_a_manifest_that_is_fetched_counts(action: str) -> None:
 
 def test_pulls_under_way_count_before_the_registry_says_so() -> None:
     pulls = PullRateLimit(5, clock=Clock())
-    pulls.note(told(7))
+    pulls.note(reported(7))
     with ExitStack() as stack:
         stack.enter_context(pulls.counted(GET, "first"))
         stack.enter_context(pulls.counted(GET, "second"))
         stack.enter_context(pytest.raises(RateLimited))
         stack.enter_context(pulls.counted(GET, "third"))
     with pulls.counted(GET, "fourth"):
-        pulls.note(told(6))
+        pulls.note(reported(6))
     assert pulls.quota is not None
     assert pulls.quota.remaining == 6
 
@@ -111,7 +111,7 @@ def test_pulls_under_way_count_before_the_registry_says_so() -> None:
 def test_what_was_said_a_window_ago_counts_no_more_and_what_is_not_said_changes_nothing() -> None:
     clock = Clock()
     pulls = PullRateLimit(5, clock=clock)
-    pulls.note(told(5))
+    pulls.note(reported(5))
     pulls.note({"content-type": "x"})
     with pytest.raises(RateLimited), pulls.counted(GET, "now"):
         pass

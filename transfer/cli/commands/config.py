@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def format_options(command: Callable[..., T]) -> Callable[..., T]:
-    """How a configuration file is read: the command gets `file_format`, `destination` and `scoped`."""
+    """Add the options that say how a file is read: `file_format`, `destination` and `scoped`."""
     for option in (
         click.option("--scoped", is_flag=True, help="As skopeo's: keep the source's registry and path below --dest."),
         click.option("--dest", "destination", metavar="HOST[/PATH]", help="Where the images of a skopeo file go."),
@@ -34,7 +34,7 @@ def format_options(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def file_options(command: Callable[..., T]) -> Callable[..., T]:
-    """A configuration file and how it is read; the command gets what was read as its first argument."""
+    """Return a configuration file and how it is read; the command gets what was read as its first argument."""
 
     @functools.wraps(command)
     def read(*, file: str, file_format: "Format | None", destination: str | None, scoped: bool, **arguments: Any) -> T:
@@ -113,7 +113,7 @@ def print_schema() -> None:
 
 
 def document(report: "ConfigReport") -> dict[str, Any]:
-    """What was found as one JSON document."""
+    """Return the findings as one JSON document."""
 
     def rows(mistakes: "tuple[Diagnostic, ...]") -> list[dict[str, Any]]:
         from transfer.mirror.diagnostics import spelled
@@ -131,4 +131,4 @@ def document(report: "ConfigReport") -> dict[str, Any]:
 
 def _warn(report: "ConfigReport") -> None:
     for warning in report.warnings:
-        click.echo(f"transfer: warning: {display(report.told(warning))}", err=True)
+        click.echo(f"transfer: warning: {display(report.describe(warning))}", err=True)

@@ -53,7 +53,7 @@ def inspect(*, source: str, raw: bool, as_json: bool, access: "RegistryAccess", 
 
 
 def rows(found: Inspected) -> Iterator[Row]:
-    """A row for each manifest and, below it, for each blob, what stands twice shown once; then the referrers."""
+    """Yield a row for each manifest and, below it, for each blob, what stands twice shown once; then the referrers."""
     platforms = _platforms(found.graph)
     shown: set[str] = set()
     for manifest in found.graph.manifests.values():
@@ -68,7 +68,7 @@ def rows(found: Inspected) -> Iterator[Row]:
 
 
 def document(found: Inspected) -> dict[str, Any]:
-    """The image as one JSON document; sizes in bytes."""
+    """Return the image as one JSON document; sizes in bytes."""
     graph = found.graph
     platforms, blobs = _platforms(graph), list(graph.blobs())
     return {

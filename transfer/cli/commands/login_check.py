@@ -53,14 +53,14 @@ def login_check(*, places: tuple[str, ...], as_json: bool, access: "RegistryAcce
 
 
 def row(status: "LoginStatus") -> Sequence[str]:
-    """One registry or repository as columns."""
+    """Return one registry or repository as columns."""
     place = f"{status.registry}/{status.repository}" if status.repository else status.registry
     ends = status.expires_at.isoformat(timespec="seconds") if status.expires_at else ""
     return place, status.state, status.user or "", status.source, status.permission or "", ends
 
 
 def worst(found: "Sequence[LoginStatus]") -> int:
-    """The exit code for all of them: credentials come before what cannot be told."""
+    """Return the exit code for all of them: credentials come before what cannot be told."""
     states = {status.state for status in found}
     if states & {"refused", "missing"}:
         return CREDENTIALS

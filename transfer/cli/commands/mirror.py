@@ -102,7 +102,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     check = partial(check_config, file, file_format, target=destination, scoped=scoped)
     checked = check()
     for warning in checked.warnings:
-        click.echo(f"warning: {checked.told(warning)}", err=True)
+        click.echo(f"warning: {checked.describe(warning)}", err=True)
     found = checked.require()
     if options.watch is not None:
         return watch_mirror(lambda: check().require(), file, accesses, options)
@@ -121,7 +121,7 @@ def _check_watch(options: RunOptions) -> None:
 def _accesses(
     config: "MirrorConfig", source: "RegistryAccess", target: "RegistryAccess"
 ) -> dict[str, "RegistryAccess"]:
-    """What was said of each side, by those registries of that side of which the configuration says nothing."""
+    """Return the access of each side, for those of its registries that the configuration does not have."""
     from transfer.mirror.config.references import parse_source, parse_target
 
     found = {parse_target(text).registry: target for mapping in config.mappings for text in mapping.targets}
@@ -132,8 +132,8 @@ def _accesses(
 def _mirror(config: "MirrorConfig", accesses: dict[str, "RegistryAccess"], options: RunOptions) -> int:
     only = read_failures(options.failures) if options.failures else None
     stopped: list[int] = []
-    said = [access.plain_http for access in accesses.values()]
-    plain = all((*said, *(registry.plain_http for registry in config.registries.values())))
+    plain_sides = [access.plain_http for access in accesses.values()]
+    plain = all((*plain_sides, *(registry.plain_http for registry in config.registries.values())))
     report = run(lambda: _run(config, accesses, options, only, stopped), plain=plain)
     if options.failures and not options.dry_run:
         write_failures(options.failures, report)

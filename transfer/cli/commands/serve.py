@@ -193,7 +193,7 @@ async def _wait(stopped: asyncio.Event, requests: "RequestLog", *, verbose: bool
 
 
 def request_line(record: "RequestRecord") -> str:
-    """One request: status, operation, repository, and what it was about."""
+    """Return one request: status, operation, repository, and what it was about."""
     about = (
         ("tag", record.tag),
         ("digest", record.digest),
@@ -221,7 +221,7 @@ def _hint(server: "Server", data: Path | None) -> str:
 
 
 def refusal(address: str, error: OSError) -> str | None:
-    """What an address that cannot be listened on is refused with, or None for an error that is about a file."""
+    """Return the message for an address that cannot be bound; None for an error about a file."""
     if isinstance(error, socket.gaierror):
         return f"cannot listen on {address}: {error.strerror}; --host takes an address of this machine"
     if error.filename is not None or error.errno not in _ADVICE:

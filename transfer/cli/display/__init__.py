@@ -1,1 +1,1 @@
-"""What commands print: progress, tables, reports and JSON."""
+"""Output of the commands: progress, tables, reports and JSON."""

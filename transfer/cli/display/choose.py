@@ -1,5 +1,5 @@
 """
-What a push shows on stderr while it runs: the choice of a form. What forms share is `display`, and is imported where
+The choice of a form of progress. `display` has what forms share, and is imported only where
 anything is shown.
 """
 
@@ -15,7 +15,7 @@ Form = Literal["plain", "tty", "json", "none"]
 
 def choose_form(wanted: str, *, quiet: bool, terminal: bool, environment: Mapping[str, str]) -> Form:
     """
-    The form of `--progress` and `--quiet`.
+    Return the form of `--progress` and `--quiet`.
 
     `auto` draws only where a person looks at a terminal that can be drawn on: TERM=dumb cannot, and CI systems that
     give a job a terminal keep what it prints as a log.

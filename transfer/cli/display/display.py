@@ -55,7 +55,7 @@ class Display:
 
 
 def renderer(form: Literal["plain", "tty", "json"], title: str) -> Renderer:
-    """The form of this name."""
+    """Return the form of this name."""
     match form:
         case "plain":
             from transfer.cli.display.plain_lines import PlainRenderer

@@ -44,7 +44,7 @@ class JsonRenderer:
 
 
 def encode(event: Event, at: datetime) -> bytes:
-    """One event as a JSON object without its newline."""
+    """Return one event as a JSON object without its newline."""
     if isinstance(event, At):
         return _encoded(event.event, at, {"target": event.target})
     return _encoded(event, at, {})

@@ -1,4 +1,4 @@
-"""What `transfer mirror` says: a line when an image ends, a table or JSON at the end. Knows no registry."""
+"""Output of `transfer mirror`: a line for each image, then a table or JSON."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _ORDER: "tuple[Status, ...]" = ("copied", "planned", "pruned", "unchanged", "sto
 
 
 def image_line(image: "ImageReport") -> str | None:
-    """The line that an image is worth when it ends; None for one that had not changed."""
+    """Return the line that an image is worth when it ends; None for one that had not changed."""
     if image.status == "unchanged":
         return None
     source = f"{display(image.source)} -> " if image.source else ""
@@ -35,20 +35,20 @@ def _moved(image: "ImageReport") -> tuple[tuple[str, int], ...]:
 
 
 def report_lines(report: "MirrorReport") -> Iterator[str]:
-    """The table: a row for each image, the failures last; below, what a dry run found out, and why images failed."""
+    """Yield the table, a row for each image, failures last; then the findings of a dry run, and reasons."""
     images = sorted(report.images, key=lambda one: (_ORDER.index(one.status), one.target))
     rows: list[tuple[str, ...]] = [("STATUS", "TARGET", "SOURCE", "SENT", "MOUNTED", "THERE", "REQUESTS", "SECONDS")]
     rows += [_row(image) for image in images]
     yield from align(rows)
     for image in images:
-        if image.status == "planned" and (told := _plan(image)):
-            yield f"{display(image.mapping)}: {display(image.target)}: {told}"
+        if image.status == "planned" and (plan := _plan(image)):
+            yield f"{display(image.mapping)}: {display(image.target)}: {plan}"
     for image in report.failed:
         yield f"{display(image.mapping)}: {display(image.target)}: {display(image.message)}"
 
 
 def _plan(image: "ImageReport") -> str:
-    """What a dry run found out besides bytes: the requests by kind, and what is worth noting."""
+    """Yield the lines of a dry run: the requests by kind, and notes."""
     return ", ".join([*(f"{number} {kind}" for kind, number in image.calls.items()), *map(display, image.notes)])
 
 
@@ -65,7 +65,7 @@ def _row(image: "ImageReport") -> tuple[str, ...]:
 
 
 def summary(report: "MirrorReport") -> str:
-    """One line: how many images of each kind, bytes and seconds."""
+    """Return one line: how many images of each kind, bytes and seconds."""
     parts = [f"{report.counts[status]} {status}" for status in _ORDER if report.counts.get(status)]
     sent, mounted = (sum(getattr(one, name) for one in report.images) for name in ("uploaded", "mounted"))
     sending, mounting = _TO_DO if report.counts.get("planned") else _DONE
@@ -77,7 +77,7 @@ def summary(report: "MirrorReport") -> str:
 
 
 def report_document(report: "MirrorReport") -> dict[str, Any]:
-    """The report as a JSON document: sizes in bytes, times in seconds."""
+    """Return the report as a JSON document: sizes in bytes, times in seconds."""
     return {
         "counts": dict(report.counts),
         "seconds": report.seconds,

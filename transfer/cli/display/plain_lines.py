@@ -63,12 +63,12 @@ def _mark(progress: Progress) -> tuple[int, int, int]:
 
 
 def all_sent(progress: Progress) -> bool:
-    """Whether there were blobs to send and all of them are at the target."""
+    """Return whether there were blobs to send and all of them are at the target."""
     return progress.plan is not None and 0 < progress.plan.missing_blobs == progress.sent
 
 
 def describe(event: Event) -> str | None:
-    """The line that an event is worth in itself, or None for those that only change the numbers."""
+    """Return the line that an event is worth in itself, or None for those that only change the numbers."""
     match event:
         case At():
             line = describe(event.event)

@@ -1,5 +1,5 @@
 """
-What a push has done so far, as numbers: events folded into one value.
+The progress of a push as numbers: events folded into one value.
 
 Pure: the clock is an argument. Knows no terminal. Bytes count once they are on the wire; those that must be sent again
 are taken back.
@@ -85,29 +85,29 @@ class Progress:
         return self.total - self.done
 
     def rate(self, now: float) -> float | None:
-        """Bytes a second over the window, or None before there is enough to tell."""
+        """Return bytes a second over the window, or None before there is enough to tell."""
         if not self.samples:
             return None
         since, moved = self.samples[0]
         return (self.moved - moved) / (now - since) if now - since >= 0.5 else None
 
     def time_left(self, now: float) -> float | None:
-        """Seconds until all bytes are there at this rate, or None where that cannot be told."""
+        """Return seconds until all bytes are there at this rate, or None where that cannot be told."""
         rate = self.rate(now)
         return self.remaining / rate if rate else None
 
     def silence(self, now: float) -> float:
-        """Seconds since anything moved."""
+        """Return seconds since anything moved."""
         return now - self.advanced
 
 
 def begin(now: float) -> Progress:
-    """The state before the first event."""
+    """Return the state before the first event."""
     return Progress(started=now, advanced=now)
 
 
 def fold(progress: Progress, event: Event, now: float) -> Progress:
-    """The state after an event."""
+    """Return the state after an event."""
     match event:
         case At():
             part = fold(progress.parts.get(event.target) or begin(now), event.event, now)

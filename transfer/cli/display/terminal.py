@@ -57,7 +57,7 @@ class TerminalRenderer:
 
 
 def picture(progress: Progress, now: float, *, title: str, width: int, rows: int) -> RenderableType:
-    """The whole display for a terminal of this size; layers that do not fit are counted in a last line."""
+    """Return the whole display for a terminal of this size; layers that do not fit are counted in a last line."""
     if progress.plan is None:
         return Text(
             f"{title}: reading the image and asking the registry what it has", overflow="ellipsis", no_wrap=True

@@ -10,12 +10,12 @@ _SPACE = re.compile(r"[\t\n\v\f\r\u2028\u2029]+")
 
 
 def display(text: object) -> str:
-    """One line of the text that a terminal shows as it is: no control character is left in it."""
+    """Return one line of the text that a terminal shows as it is: no control character is left in it."""
     return _UNSAFE.sub("", _SPACE.sub(" ", str(text))).strip()
 
 
 def format_size(size: float) -> str:
-    """Bytes in decimal units with three digits, as docker shows them: `0 B`, `9.54 MB`, `128 MB`."""
+    """Return bytes in decimal units with three digits, as docker shows them: `0 B`, `9.54 MB`, `128 MB`."""
     if size < 1000:
         return f"{size:.0f} B"
     unit = "B"
@@ -27,7 +27,7 @@ def format_size(size: float) -> str:
 
 
 def format_rate(rate: float | None) -> str:
-    """Bytes a second, or `-` where there is no measure yet."""
+    """Return bytes a second, or `-` where there is no measure yet."""
     return "-" if rate is None else f"{format_size(rate)}/s"
 
 

@@ -49,14 +49,14 @@ TAG = Parsed("key=value", _tag)
 def with_options(
     command: Callable[..., T], options: Sequence[Callable[[Callable[..., T]], Callable[..., T]]]
 ) -> Callable[..., T]:
-    """A command with options, which its help shows in their order."""
+    """Add options to a command, in the order of its help."""
     for option in reversed(options):
         command = option(command)
     return command
 
 
 class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Who to be at AWS, and where it is."""
+    """AWS credentials and endpoint."""
 
     profile: str | None = None
     role: str | None = None
@@ -64,7 +64,7 @@ class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def credentials(self, region: str | None = None) -> "AwsCredentials":
         """
-        The same for the library.
+        Return the same for the library.
 
         Raises:
             InvalidConfig: the role is not the ARN of one.
@@ -75,7 +75,7 @@ class AwsOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EcrOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How an ECR command reaches its registry, and how it answers."""
+    """The registry, credentials and output format of an ECR command."""
 
     aws: AwsOptions
     region: str | None
@@ -103,7 +103,7 @@ def aws_options(command: Callable[..., T]) -> Callable[..., T]:
 
 
 def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
-    """The options of every `transfer ecr` command; the command gets them as its first argument, an `EcrOptions`."""
+    """Add the options of every `transfer ecr` command, which gets them as an `EcrOptions`."""
 
     @functools.wraps(command)
     def gather(
@@ -126,7 +126,7 @@ def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
 
 def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """
-    The options that say how one side's registry is reached; the command gets them as one argument, `SIDE_access`.
+    Add the options of one side's registry; the command gets them as one argument, `SIDE_access`.
 
     Args:
         side: "src", "dest", or "" for a command with one end; then the argument is `access`, and `aws_options` has the

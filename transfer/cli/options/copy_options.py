@@ -1,4 +1,4 @@
-"""What `transfer push` and `transfer copy` share: options, the run itself, and what is said at its end."""
+"""What `transfer push`, `copy` and `pull` share: options, the run, and its result."""
 
 import functools
 import os
@@ -70,7 +70,7 @@ _COPY_FLAGS = ("ecr_protocol", "create_repository", "referrers", "include_foreig
 
 @dataclass(frozen=True, slots=True)
 class CopyCommandOptions:
-    """How to move an image, and how to show it."""
+    """The options of a command that copies an image."""
 
     config: TransferConfig
     form: Form
@@ -80,7 +80,7 @@ class CopyCommandOptions:
 
 
 def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
-    """The options of a command that moves an image; it gets them as its first argument, a `CopyCommandOptions`."""
+    """Add the options of a command that copies an image, which gets a `CopyCommandOptions`."""
 
     @functools.wraps(command)
     def gather(  # noqa: PLR0913 -- one argument for each option
@@ -133,7 +133,7 @@ def _moved(source: str, targets: Sequence[str], options: CopyCommandOptions) -> 
 
 
 def _may_speak_tls(source: str, targets: Sequence[str], options: CopyCommandOptions) -> bool:
-    """Whether an end may be reached by TLS, as far as what was said tells."""
+    """Return whether an end may be reached by TLS, as far as what was said tells."""
     from transfer.local.reference import parse_local_reference
 
     reads = not options.copy["source_access"].plain_http and parse_local_reference(source, side="source") is None
@@ -159,7 +159,7 @@ def _tell(target: str | None, outcome: "Outcome", form: Form) -> None:
 
 
 def summary(result: PushResult) -> str:
-    """One line: what was uploaded, present, mounted and resumed, retries, seconds."""
+    """Return one line: what was uploaded, present, mounted and resumed, retries, seconds."""
     earlier = sum(blob.resumed for blob in result.blobs)
     parts = [f"uploaded {_total(result.uploaded)}", f"present {_total(result.present)}"]
     if result.mounted.count:
@@ -179,7 +179,7 @@ def _total(total: Total) -> str:
 
 
 def outcome_document(target: str, outcome: "Outcome") -> dict[str, Any]:
-    """What became of one target, as a JSON document: sizes in bytes, times in seconds."""
+    """Return the result for one target as a JSON document: sizes in bytes, times in seconds."""
     if isinstance(outcome, TransferError):
         return {"target": target, "error": type(outcome).__name__, "message": display(outcome), "side": outcome.side}
     return {

@@ -45,13 +45,13 @@ _CHOICE = (
 
 
 def choice_options(command: Callable[..., T]) -> Callable[..., T]:
-    """What is mirrored, without a file."""
+    """Add the options that choose images without a file."""
     return with_options(command, _CHOICE)
 
 
 def config_of(source: str, target: str, choice: dict[str, Any]) -> "MirrorConfig":
     """
-    The configuration that arguments stand for.
+    Return the configuration that arguments stand for.
 
     Raises:
         click.UsageError: a repository is named, and not which of its tags.

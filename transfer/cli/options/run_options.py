@@ -29,7 +29,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How a mirror runs, and what it says."""
+    """The options of a run of a mirror."""
 
     jobs: int | None
     fail_fast: bool

@@ -50,7 +50,7 @@ class _Config(msgspec.Struct, frozen=True):
 
 def read_images(raw: bytes) -> tuple[SavedImage, ...]:
     """
-    The images of a manifest.json.
+    Return the images of a manifest.json.
 
     Raises:
         DocumentError: it is malformed.
@@ -60,7 +60,7 @@ def read_images(raw: bytes) -> tuple[SavedImage, ...]:
 
 def read_diff_ids(raw: bytes, *, layers: int) -> tuple[Digest, ...]:
     """
-    The digests of an image's uncompressed layers, from its config.
+    Return the digests of an image's uncompressed layers, from its config.
 
     Raises:
         DocumentError: it is malformed, or has another number of them than the image has layers.
@@ -72,7 +72,7 @@ def read_diff_ids(raw: bytes, *, layers: int) -> tuple[Digest, ...]:
 
 
 def choose_image(images: Sequence[SavedImage], reference: str | None) -> SavedImage | str:
-    """The image that a name or a tag means, or why there is not exactly one."""
+    """Return the image that a name or a tag means, or why there is not exactly one."""
     found = [image for image in images if reference is None or _is_named(image, reference)]
     if reference is not None and not found:
         found = [image for image in images if any(tag.endswith(f":{reference}") for tag in image.tags)]
@@ -92,7 +92,7 @@ def _is_named(image: SavedImage, reference: str) -> bool:
 
 
 def full_name(text: str) -> str:
-    """A name as docker means it: `app` is `docker.io/library/app:latest`."""
+    """Return a name as docker means it: `app` is `docker.io/library/app:latest`."""
     host, slash, path = text.partition("/")
     if not slash or not (set(host) & set(".:") or host == "localhost"):
         host, path = _DOCKER_HUB, text
@@ -110,7 +110,7 @@ def _listed(images: Sequence[SavedImage]) -> str:
 
 def layer_media_type(compression: Compression, *, docker_types: bool) -> str:
     """
-    What a layer that is compressed in this way is called.
+    Return the media type of a layer with this compression.
 
     Raises:
         InvalidConfig: Docker's media types have no name for zstd.
@@ -125,7 +125,7 @@ def layer_media_type(compression: Compression, *, docker_types: bool) -> str:
 
 
 def make_manifest(config: Descriptor, layers: Sequence[Descriptor], *, docker_types: bool) -> bytes:
-    """The manifest of an image: the same bytes for the same content, always."""
+    """Return the manifest of an image: the same bytes for the same content, always."""
     document = {
         "schemaVersion": 2,
         "mediaType": DOCKER_MANIFEST if docker_types else OCI_MANIFEST,

@@ -61,7 +61,7 @@ class LayerStore:
 
     def layer(self, name: str, diff_id: Digest) -> Layer:
         """
-        The layer of the member `name`. Blocks, for as long as compressing it takes.
+        Return the layer of the member `name`. Blocks, for as long as compressing it takes.
 
         Raises:
             InvalidLayout: the member is missing or damaged, or there is no room for the compressed layer.

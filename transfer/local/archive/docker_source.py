@@ -102,7 +102,7 @@ class DockerArchiveSource(FileBlobs):
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """
-        The manifest, verified against the descriptor.
+        Return the manifest, verified against the descriptor.
 
         Raises:
             InvalidLayout, ContentMismatch: it is missing, or has another size.
@@ -117,13 +117,13 @@ class DockerArchiveSource(FileBlobs):
             raise InvalidManifest(f"{self.label}: {error}", side="source") from None
 
     async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
-        """What refers to a manifest, where the archive is an OCI layout too: `docker save` knows no referrers."""
+        """Return the referrers of a manifest, where the archive is an OCI layout too."""
         if await asyncio.to_thread(self._archive.find, INDEX_FILE) is None:
             return []
         return await self._layout.referrers(descriptor)
 
     async def tags(self) -> AsyncGenerator[str]:
-        """The name of every image that has one, each once."""
+        """Yield the name of every image that has one, each once."""
         if await asyncio.to_thread(self._archive.find, INDEX_FILE) is None:
             images = await asyncio.to_thread(self._images)
             for name in dict.fromkeys(tag for image in images for tag in image.tags):
@@ -135,7 +135,7 @@ class DockerArchiveSource(FileBlobs):
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO:
         """
-        The blob as a file, buffered. Blocks.
+        Return the blob as a file, buffered. Blocks.
 
         Raises:
             InvalidLayout: it is missing, or cannot be read.
@@ -152,7 +152,7 @@ class DockerArchiveSource(FileBlobs):
         return file
 
     def locate(self, descriptor: Descriptor) -> str:
-        """The archive and the member, and what has become of it."""
+        """Return the archive and the member, and what has become of it."""
         member = self._members.get(descriptor.digest)
         if member is None:
             return self._layout.locate(descriptor)
@@ -173,7 +173,7 @@ class DockerArchiveSource(FileBlobs):
             return self._listed(reference)
 
     def _listed(self, reference: str | None) -> Descriptor:
-        """The image by index.json; by manifest.json where that knows it and index.json does not."""
+        """Return the image by index.json; by manifest.json where that knows it and index.json does not."""
         entries, how = self._layout.choices(reference), self._archive.how_to_choose
         found = choose_entry(entries, reference, how)
         if isinstance(found, str) and reference is not None:
@@ -189,7 +189,7 @@ class DockerArchiveSource(FileBlobs):
         return found if image is None else self._made(image).descriptor
 
     def _to_compress(self, descriptor: Descriptor) -> SavedImage | None:
-        """The image in manifest.json of a manifest whose layers lie uncompressed in the layout."""
+        """Return the image in manifest.json of a manifest whose layers lie uncompressed in the layout."""
         with self._layout.open_file(descriptor) as file:
             raw = file.read(MAX_DOCUMENT_BYTES + 1)
         try:
@@ -202,7 +202,7 @@ class DockerArchiveSource(FileBlobs):
         return next((image for image in self._images() if image.config.endswith(config)), None)
 
     def _saved(self, reference: str | None) -> Manifest | str:
-        """The image by manifest.json, or why there is not exactly one."""
+        """Return the image by manifest.json, or why there is not exactly one."""
         images = self._images()
         if reference is not None and reference.startswith(("sha256:", "sha512:")):
             for image in images:
@@ -227,7 +227,7 @@ class DockerArchiveSource(FileBlobs):
         return describe_config(raw, docker_types=self._docker_types), diff_ids
 
     def _made(self, image: SavedImage) -> Manifest:
-        """The manifest of an image, its layers compressed."""
+        """Return the manifest of an image, its layers compressed."""
         config, diff_ids = self._config(image)
         self._remember(config.digest, image.config, partial(self._archive.open, (image.config,)))
         layers = [self._layers.layer(name, diff_id) for name, diff_id in zip(image.layers, diff_ids, strict=True)]

@@ -48,5 +48,5 @@ class _Window(io.RawIOBase):
 
 
 def file_slice(fd: int, start: int, size: int) -> BinaryIO:
-    """A buffered file over a part of another one. The caller may close `fd` before it."""
+    """Return a buffered file over a part of another one. The caller may close `fd` before it."""
     return io.BufferedReader(_Window(fd, start, size))

@@ -86,12 +86,12 @@ class OciArchiveTarget:
         tag: str | None,
         hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
     ) -> Presence:
-        """What the tag holds, and which manifests are there in their size."""
+        """Return what the tag holds, and which manifests are present with their size."""
         there = frozenset(one.digest for one in manifests if self._writer.holds(one))
         return Presence(None if tag is None else self._writer.tagged(tag), there)
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:  # noqa: ARG002 - the protocol's signature
-        """Which blobs are no members of their size; nothing is asked, so `fresh` makes no difference."""
+        """Return the blobs without a member of their size; `fresh` makes no difference."""
         return {blob.digest for blob in blobs if not self._writer.holds(blob)}
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:

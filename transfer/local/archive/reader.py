@@ -44,7 +44,7 @@ class Archive:
         self._failure: InvalidLayout | None = None
 
     def open(self, names: Sequence[str]) -> BinaryIO:
-        """The member, buffered and seekable. Blocks; the first call reads all headers, and a pipe to its end."""
+        """Return the member, buffered and seekable. Blocks; the first call reads all headers, and a pipe to its end."""
         name = "/".join(names)
         member = self.find(name)
         if member is None:
@@ -55,7 +55,7 @@ class Archive:
             return file_slice(self._file.fileno(), member.start, member.size)
 
     def find(self, name: str) -> Member | None:
-        """The member of that name. Blocks as `open` does."""
+        """Return the member of that name. Blocks as `open` does."""
         return self._indexed().find(posixpath.normpath(name))
 
     def locate(self, names: Sequence[str]) -> str:

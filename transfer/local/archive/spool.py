@@ -29,7 +29,7 @@ class SpoolStopped(Exception):
 
 def open_archive(archive: Path | IO[bytes], label: str, stop: Event) -> BinaryIO:
     """
-    The archive, uncompressed, as a file with a descriptor of its own. Blocks until a pipe has ended.
+    Return the archive, uncompressed, as a file with a descriptor of its own. Blocks until a pipe has ended.
 
     Args:
         archive: a file, a FIFO, or an open stream such as the standard input, which stays open.

@@ -54,7 +54,7 @@ class TarIndex:
     end: int = 0
 
     def find(self, name: str) -> Member | None:
-        """The member of that name, through at most one link: links to links are not followed."""
+        """Return the member of that name, through at most one link: links to links are not followed."""
         return self.members.get(self.links.get(name, name))
 
 
@@ -140,7 +140,7 @@ def _add(index: TarIndex, info: tarfile.TarInfo, *, links: bool) -> None:
 
 
 def _name(text: str) -> str:
-    """A member's name without `./`; refused when it leads out of the archive."""
+    """Return a member's name without `./`; refused when it leads out of the archive."""
     name = posixpath.normpath(text)
     if name == ".." or name.startswith(("/", "../")) or "\0" in name:
         raise TarRefused(f"{_shown(text)} leads out of the archive")

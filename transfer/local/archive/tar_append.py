@@ -25,7 +25,7 @@ _PADDING_FOLDER = ".padding"
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Where a member is being written: `start` is the place of its first byte, `header` goes before it."""
+    """The space of a member being written: `start` is the offset of its first byte, behind `header`."""
 
     name: str
     offset: int
@@ -151,14 +151,14 @@ class TarAppender:
 
 
 def _header(name: str, size: int) -> bytes:
-    """The blocks before a member: one, or three where its name needs them; nothing in them tells when or where."""
+    """Return a member's header: one block, or three for a long name, with no time or owner in it."""
     info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
 def _padding(offset: int, end: int) -> bytes:
-    """The header, one block, of a member that covers all between its own end and `end`."""
+    """Return the header, one block, of a member that covers all between its own end and `end`."""
     return _header(f"{_PADDING_FOLDER}/{offset}", end - offset - BLOCK)
 
 

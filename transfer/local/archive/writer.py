@@ -51,7 +51,7 @@ class ArchiveWriter:
 
     @property
     def appender(self) -> TarAppender:
-        """Where blobs are written."""
+        """The appender that writes blobs."""
         if self._appender is None:
             raise InvalidLayout(f"{self._label}: it is closed", side="target")
         return self._appender
@@ -68,12 +68,12 @@ class ArchiveWriter:
             self._appender.add(LAYOUT_FILE, LAYOUT_DOCUMENT)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Whether the blob is there, in its size."""
+        """Return whether the blob is there, in its size."""
         member = self.appender.members.get("/".join(blob_names(descriptor.digest)))
         return member is not None and member.size == descriptor.size
 
     def tagged(self, tag: str) -> Digest | None:
-        """The digest under a tag."""
+        """Return the digest under a tag."""
         return next((entry.digest for entry in read_entries(self._index) if entry.name == tag), None)
 
     def put(self, manifest: Manifest, tag: str | None) -> None:
@@ -140,7 +140,7 @@ class ArchiveWriter:
             raise
 
     def _checked(self, file: int) -> TarIndex:
-        """The members of an archive that is there, after a look at its documents."""
+        """Return the members of an archive that is there, after a look at its documents."""
         with file_slice(file, 0, os.fstat(file).st_size) as whole:
             if sniff(whole.read(MAGIC_BYTES)) is not None:
                 raise CompressionRefused("it is compressed")

@@ -47,7 +47,7 @@ def open_below(root: Path, names: Sequence[str], *, side: Side = "source") -> Bi
 
 
 def refusal(root: Path, shown: str, reason: str, *, side: Side = "source") -> InvalidLayout:
-    """The error that says of a file of the layout why it cannot be used."""
+    """Return the error that says of a file of the layout why it cannot be used."""
     return InvalidLayout(f"layout {str(root)!r}: {shown} {reason}", side=side)
 
 

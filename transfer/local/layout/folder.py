@@ -29,7 +29,7 @@ _KEPT_SECONDS = 86_400.0
 
 
 def open_folder(root: Path, names: Sequence[str] = (), *, create: bool = False) -> int:
-    """A descriptor of a folder below `root`, which alone may be a link; its parents and itself made if asked."""
+    """Return a descriptor of a folder below `root`, which alone may be a link; its parents and itself made if asked."""
     if create:
         root.mkdir(parents=True, exist_ok=True)
     folder = os.open(root, _FOLDER)
@@ -46,7 +46,7 @@ def open_folder(root: Path, names: Sequence[str] = (), *, create: bool = False) 
 
 
 def size_below(root: Path, names: Sequence[str]) -> int | None:
-    """Bytes of a plain file below `root`, or None where there is none."""
+    """Return bytes of a plain file below `root`, or None where there is none."""
     try:
         folder = open_folder(root, names[:-1])
     except (FileNotFoundError, NotADirectoryError):
@@ -164,7 +164,7 @@ def _draft_name(digest: Digest) -> str:
 
 
 def _open_draft(folder: int, digest: Digest) -> tuple[int, str]:
-    """The draft of that digest, or one of our own while somebody else writes that one."""
+    """Return the draft of that digest, or one of our own while somebody else writes that one."""
     name = _draft_name(digest)
     with suppress(OSError):
         file = os.open(name, _DRAFT, 0o644, dir_fd=folder)

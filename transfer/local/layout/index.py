@@ -51,7 +51,7 @@ def check_layout(raw: bytes) -> None:
 
 def read_entries(raw: bytes) -> tuple[Descriptor, ...]:
     """
-    The entries of an `index.json`.
+    Return the entries of an `index.json`.
 
     Raises:
         DocumentError: it is malformed, or another kind of document.
@@ -70,7 +70,7 @@ def _entries(document: dict[str, Any]) -> tuple[Descriptor, ...]:
 
 def with_manifest(raw: bytes, manifest: Manifest, tag: str | None) -> bytes:
     """
-    The `index.json` after a manifest was stored, everything else in it as it was.
+    Return the `index.json` after a manifest was stored, everything else in it as it was.
 
     A tag moves: its old entry goes. A manifest without a tag gets an entry without a name, unless it has one. An
     entry without a name goes as soon as its manifest gets a name, or an index is stored that names it: children come
@@ -107,7 +107,7 @@ def _entry(descriptor: Descriptor, tag: str | None) -> dict[str, Any]:
 
 
 def choose_entry(entries: Sequence[Descriptor], reference: str | None, how: str) -> Descriptor | str:
-    """The entry that a reference means, or why there is not exactly one; `how` is the way to name one."""
+    """Return the entry that a reference means, or why there is not exactly one; `how` is the way to name one."""
     found = _fitting(entries, reference)
     digests = {entry.digest for entry in found}
     if len(digests) == 1:
@@ -130,7 +130,7 @@ def _fitting(entries: Sequence[Descriptor], reference: str | None) -> list[Descr
 
 
 def names_of(entry: Descriptor) -> tuple[str, ...]:
-    """All names that an entry's annotations give it."""
+    """Return all names that an entry's annotations give it."""
     containerd = (entry.annotations or {}).get(_CONTAINERD_NAME, "")
     return tuple(filter(None, (entry.name, containerd)))
 

@@ -43,23 +43,23 @@ class Files(Protocol):
 
     def open(self, names: Sequence[str]) -> BinaryIO:
         """
-        The file, buffered and seekable, with a size that `size_of` can tell. Blocks.
+        Return the file, buffered and seekable, with a size that `size_of` can tell. Blocks.
 
         Raises:
             InvalidLayout: it is missing, or not a plain file.
         """
 
     def locate(self, names: Sequence[str]) -> str:
-        """Where the file is, for messages."""
+        """Return the path of a file, for messages."""
 
 
 def size_of(file: BinaryIO) -> int:
-    """Bytes of an opened file."""
+    """Return bytes of an opened file."""
     return file.seek(0, os.SEEK_END) - file.seek(0)
 
 
 def blob_names(digest: Digest) -> tuple[str, str, str]:
-    """The path of a blob below the root of a layout."""
+    """Return the path of a blob below the root of a layout."""
     # A Digest has passed its grammar, so neither part can hold a slash or dots.
     return ("blobs", digest.algorithm, digest.encoded)
 
@@ -71,11 +71,11 @@ class FileBlobs(ABC):
 
     @abstractmethod
     def open_file(self, descriptor: Descriptor) -> BinaryIO:
-        """The blob as a file of exactly its size. Blocks."""
+        """Return the blob as a file of exactly its size. Blocks."""
 
     @abstractmethod
     def locate(self, descriptor: Descriptor) -> str:
-        """Where the blob is, for messages."""
+        """Return the path of a blob, for messages."""
 
     @asynccontextmanager
     async def open_blob(
@@ -118,11 +118,11 @@ class FileBlobs(ABC):
             raise InvalidLayout(f"{self.label}: {shown} cannot be read: {error.strerror}", side="source") from None
 
     def shown(self, descriptor: Descriptor) -> str:
-        """The blob's file in messages that name the label too."""
+        """Return the blob's file in messages that name the label too."""
         return "/".join(blob_names(descriptor.digest))
 
     def mismatch(self, descriptor: Descriptor, size: int) -> ContentMismatch:
-        """The error that a blob's file has another size."""
+        """Return the error that a blob's file has another size."""
         return ContentMismatch(
             f"{self.label}: {self.shown(descriptor)} has {size} bytes where {descriptor.size} were expected: "
             f"write the image into the {self.label.partition(' ')[0]} again",
@@ -157,7 +157,7 @@ class FileSource(FileBlobs):
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """
-        The manifest, verified against the descriptor.
+        Return the manifest, verified against the descriptor.
 
         Raises:
             InvalidLayout, ContentMismatch: its file cannot be used, or has another size.
@@ -167,7 +167,7 @@ class FileSource(FileBlobs):
 
     async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
         """
-        What refers to a manifest, of all that index.json leads to; what cannot be read refers to nothing.
+        Return the referrers of a manifest, among all that index.json leads to; unreadable ones are skipped.
 
         Raises:
             InvalidLayout: it is not a layout.
@@ -176,7 +176,7 @@ class FileSource(FileBlobs):
 
     async def tags(self) -> AsyncGenerator[str]:
         """
-        The name of every entry of index.json that has one, each once.
+        Yield the name of every entry of index.json that has one, each once.
 
         Raises:
             InvalidLayout: it is not a layout.
@@ -187,7 +187,7 @@ class FileSource(FileBlobs):
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO:
         """
-        The blob's file, buffered. Blocks.
+        Return the blob's file, buffered. Blocks.
 
         Raises:
             InvalidLayout: it is missing, behind a link, not a regular file, or cannot be read.
@@ -201,16 +201,16 @@ class FileSource(FileBlobs):
         return file
 
     def locate(self, descriptor: Descriptor) -> str:
-        """Where the blob's file is."""
+        """Return the path of a blob's file."""
         return self.files.locate(blob_names(descriptor.digest))
 
     def entries(self) -> tuple[Descriptor, ...]:
-        """All entries of index.json. Blocks."""
+        """Return all entries of index.json. Blocks."""
         self.read_document(LAYOUT_FILE, check_layout)
         return self.read_document(INDEX_FILE, read_entries)
 
     def choices(self, reference: str | None) -> tuple[Descriptor, ...]:
-        """The entries that may be meant: not those that are there for others, where none is named. Blocks."""
+        """Return the entries that may be meant: not those that are there for others, where none is named. Blocks."""
         entries = self.entries()
         if reference is not None or len({entry.digest for entry in entries}) < 2:
             return entries
@@ -234,7 +234,7 @@ class FileSource(FileBlobs):
 
     def read_document(self, name: str, read: Callable[[bytes], T]) -> T:
         """
-        One of the documents at the root, capped in size. Blocks.
+        Return one of the documents at the root, capped in size. Blocks.
 
         Raises:
             InvalidLayout: it is missing, or `read` refuses it.
@@ -247,5 +247,5 @@ class FileSource(FileBlobs):
             raise self.refusal(name, f"cannot be used: {error}") from None
 
     def refusal(self, shown: str, reason: str) -> InvalidLayout:
-        """The error that says of a file why it cannot be used."""
+        """Return the error that says of a file why it cannot be used."""
         return InvalidLayout(f"{self.label}: {shown} {reason}", side="source")

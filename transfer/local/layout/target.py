@@ -66,7 +66,7 @@ class LayoutTarget:
         hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
     ) -> Presence:
         """
-        What the tag holds, and which manifests are there in their size.
+        Return what the tag holds, and which manifests are present with their size.
 
         Raises:
             InvalidLayout: the index cannot be used.
@@ -74,7 +74,7 @@ class LayoutTarget:
         return await asyncio.to_thread(self._present, manifests, tag)
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:  # noqa: ARG002 - the protocol's signature
-        """Which blobs have no file of their size; always looks, so `fresh` makes no difference."""
+        """Return the blobs without a file of their size; `fresh` makes no difference."""
         return await asyncio.to_thread(lambda: {blob.digest for blob in blobs if not self._holds(blob)})
 
     async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
@@ -116,7 +116,7 @@ class LayoutTarget:
         return BlobSent(descriptor.size - kept, kept)
 
     async def _receive(self, draft: PartialFile, blob: BlobContext, source: BlobSource, kept: int) -> bool:
-        """All bytes into the draft; False when those that it held were wrong and have been written again."""
+        """Return all bytes into the draft; False when those that it held were wrong and have been written again."""
         try:
             await write_verified(blob, source, draft, self._label, offset=kept)
         except ContentMismatch:

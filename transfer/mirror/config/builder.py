@@ -14,7 +14,7 @@ SETTINGS = ("jobs", "max_bandwidth", "hub_reserve", "watch")
 @dataclass(slots=True)
 class ConfigBuilder:
     """
-    What was read so far, each piece with the place it came from.
+    The configuration as far as it was read, each piece with its position in the file.
 
     Attributes:
         mappings, registries: pieces by place, those of a registry with its host.
@@ -38,7 +38,7 @@ class ConfigBuilder:
         self.warnings.append(Diagnostic(path, reason))
 
     def finish(self) -> MirrorConfig:
-        """The configuration, once all is checked; it holds only if there are no `mistakes` after this."""
+        """Return the configuration, once all is checked; it holds only if there are no `mistakes` after this."""
         for path, host, registry in self.registries:
             self.mistakes += [mistake.below(path) for mistake in check_registry(host, registry)]
         right = []
@@ -66,7 +66,7 @@ class ConfigBuilder:
 
 
 def check(config: MirrorConfig) -> list[Diagnostic]:
-    """What is wrong in a configuration, wherever it came from."""
+    """Return what is wrong in a configuration."""
     draft = ConfigBuilder(
         mappings=[(("mappings", index), mapping) for index, mapping in enumerate(config.mappings)],
         registries=[(("registries", host), host, registry) for host, registry in config.registries.items()],

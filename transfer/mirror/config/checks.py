@@ -1,4 +1,4 @@
-"""What typed settings cannot say together. Pure: looks at no file, no registry and no environment."""
+"""Checks of settings that types cannot express. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from transfer.model.reference import Reference, parse_reference
 
 
 def check_registry(host: str, registry: RegistryConfig) -> Iterator[Diagnostic]:
-    """What is wrong in how a registry is reached."""
+    """Yield what is wrong in the settings of a registry."""
     try:
         place = locate_repository(f"{host}/repository")
     except InvalidReference:
@@ -39,7 +39,7 @@ def check_registry(host: str, registry: RegistryConfig) -> Iterator[Diagnostic]:
 
 
 def check_mapping(mapping: MirrorRule) -> Iterator[Diagnostic]:
-    """What is wrong in a mapping, seen for itself."""
+    """Yield what is wrong in one mapping."""
     source = None
     try:
         source = parse_source(mapping.source)
@@ -60,7 +60,7 @@ def check_mapping(mapping: MirrorRule) -> Iterator[Diagnostic]:
 
 
 def clashes(mappings: Sequence[tuple[Path, MirrorRule]]) -> Iterator[Diagnostic]:
-    """Where two mappings are known to write the same tag; each must be right for itself."""
+    """Yield where two mappings are known to write the same tag; each must be valid."""
     writers: dict[Reference, Path] = {}
     for path, mapping in mappings:
         for below, target in _known_writes(mapping):
@@ -70,7 +70,7 @@ def clashes(mappings: Sequence[tuple[Path, MirrorRule]]) -> Iterator[Diagnostic]
 
 
 def check_numbers(config: MirrorConfig) -> Iterator[Diagnostic]:
-    """What is wrong in the numbers that hold for all of a mirror."""
+    """Yield what is wrong in the settings of a whole mirror."""
     if not config.mappings:
         yield Diagnostic(("mappings",), "there is none")
     if config.jobs is not None and config.jobs < 1:
@@ -161,7 +161,7 @@ def _image(source: SourceSpec, choice: str, template: TargetTemplate, path: Path
 
 
 def _choices(source: SourceSpec, mapping: MirrorRule) -> tuple[str, ...] | None:
-    """The tags and digests that a mapping takes, where that can be told without listing."""
+    """Return the tags and digests that a mapping takes, where that can be told without listing."""
     if source.choice:
         return (source.choice,)
     try:

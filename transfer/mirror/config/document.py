@@ -22,7 +22,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 @dataclass(slots=True)
 class Document:
     """
-    What a file says.
+    The content of a configuration file.
 
     Attributes:
         value: dict, list, str or None, nested; None too where nothing could be read.
@@ -36,7 +36,7 @@ class Document:
 
 
 def read_document(text: str) -> Document:
-    """What a YAML text says; it does not raise, `mistakes` tells what was wrong."""
+    """Parse a YAML text; errors are in `mistakes`, and none is raised."""
     document = Document()
     try:
         root = yaml.compose(text, yaml.SafeLoader)
@@ -56,7 +56,7 @@ def read_document(text: str) -> Document:
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:
-    """What the parser says, without the name of an alias: that may be a password that begins with '*'."""
+    """Return the parser's message, without the name of an alias: that may be a password that begins with '*'."""
     if isinstance(error, yaml.composer.ComposerError) and "alias" in (error.problem or ""):
         return "an alias has no anchor; quote a text that begins with '*'"
     return ", ".join(part for part in (error.context, error.problem) if part)
@@ -105,7 +105,7 @@ class _Builder:
         return found | {key: value for key, value in merged.items() if key not in found}
 
     def _merged(self, node: yaml.Node, path: Path) -> dict[str, Any]:
-        """The keys of `<<`: of one mapping, or of several, the first one to say a key wins."""
+        """Return the keys of `<<`: of one mapping, or of several, the first one to say a key wins."""
         merged: dict[str, Any] = {}
         for one in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if isinstance(one, yaml.MappingNode):

@@ -34,7 +34,7 @@ _FILES = ("password_file", "ca", "cert", "key")
 @dataclass(frozen=True, slots=True)
 class ConfigReport:
     """
-    What there is to say of a configuration file.
+    The findings about a configuration file.
 
     Attributes:
         file: as it was named.
@@ -49,20 +49,20 @@ class ConfigReport:
     mistakes: tuple[Diagnostic, ...]
     warnings: tuple[Diagnostic, ...]
 
-    def told(self, mistake: Diagnostic) -> str:
-        """One line: file, line, key and reason."""
+    def describe(self, mistake: Diagnostic) -> str:
+        """Return one line: file, line, key and reason."""
         line = f":{mistake.line}" if mistake.line else ""
         return ": ".join(part for part in (f"{self.file}{line}", spelled(mistake.path), mistake.reason) if part)
 
     def require(self) -> MirrorConfig:
         """
-        The configuration.
+        Return the configuration.
 
         Raises:
             InvalidConfig: there are mistakes; the message has a line for each.
         """
         if self.config is None:
-            raise InvalidConfig("\n".join(map(self.told, self.mistakes)))
+            raise InvalidConfig("\n".join(map(self.describe, self.mistakes)))
         return self.config
 
 
@@ -97,7 +97,7 @@ def check_config(
     scoped: bool = False,
     environment: Environment[str, str] = os.environ,
 ) -> ConfigReport:
-    """What there is to say of a configuration file; arguments as of `load_config`. It does not raise."""
+    """Check a configuration file; arguments as of `load_config`. Never raises."""
     file = os.fspath(path)
     try:
         text, warnings = _text(Path(file))
@@ -130,7 +130,7 @@ def check_config(
 
 
 def detect(value: Any) -> Format:
-    """The format that data looks like: other formats by the keys that only they have, else our own."""
+    """Return the format that data looks like: other formats by the keys that only they have, else our own."""
     if isinstance(value, dict) and "mappings" not in value:
         if "sync" in value or "creds" in value:
             return "regsync"

@@ -19,7 +19,7 @@ _SECRETS = ("username", "password")
 
 
 def read_own(raw: dict[str, Any], folder: pathlib.Path, environment: Environment[str, str]) -> ConfigBuilder:
-    """The draft of a file's data; paths that are not absolute begin at `folder`."""
+    """Return the draft of a file's data; paths that are not absolute begin at `folder`."""
     draft = ConfigBuilder()
     variables = _variables(raw, environment, draft)
     reader = Reader(folder, environment, variables)
@@ -68,7 +68,7 @@ def _mappings(raw: dict[str, Any], defaults: Defaults, reader: Reader, draft: Co
 
 
 def _narrowed(mapping: MirrorRule, raw: dict[str, Any]) -> MirrorRule:
-    """A mapping of one image does without the defaults that choose among tags."""
+    """Return a mapping of one image does without the defaults that choose among tags."""
     try:
         choice = parse_source(mapping.source).choice
     except InvalidReference:
@@ -78,7 +78,7 @@ def _narrowed(mapping: MirrorRule, raw: dict[str, Any]) -> MirrorRule:
 
 
 def _escaped(value: Any) -> Any:
-    """The data with `${` written so that it stands for itself; secrets hold variables that stay."""
+    """Return the data with `${` written so that it stands for itself; secrets hold variables that stay."""
     match value:
         case dict():
             return {key: item if key in _SECRETS else _escaped(item) for key, item in value.items()}

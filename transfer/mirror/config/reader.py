@@ -80,7 +80,7 @@ class Reader:
         return kind(**values) if complete else None
 
     def value(self, raw: Any, kind: Any, path: Path) -> Any:
-        """A value of a type; None where it is none."""
+        """Return a value of a type; None where it is none."""
         origin, arguments = get_origin(kind), get_args(kind)
         if origin in (Union, types.UnionType):
             return self.value(raw, next(one for one in arguments if one is not type(None)), path)
@@ -93,7 +93,7 @@ class Reader:
         return self._scalar(raw, kind, path)
 
     def _tuple(self, raw: Any, kind: Any, path: Path) -> tuple[Any, ...] | None:
-        """What is no list is the one value of a list."""
+        """Read a list; a single value is taken for a list of one."""
         if raw is None:
             return ()
         if isinstance(raw, list):
@@ -154,7 +154,7 @@ class Reader:
         return text
 
     def _expanded(self, text: str, path: Path) -> str:
-        """The text with the variables that the file may name everywhere filled in."""
+        """Return the text with the variables that the file may name everywhere filled in."""
         environment = self._environment
         if environment is None:
             return text
@@ -196,7 +196,7 @@ class Reader:
 
 
 def located(document: Document, mistake: Diagnostic) -> Diagnostic:
-    """The mistake with its path as the document has it, and the line of that place, or of the nearest above it."""
+    """Return a diagnostic with its path and line in the document."""
     path = above = _as_written(document.value, mistake.path)
     while above and above not in document.lines:
         above = above[:-1]
@@ -205,7 +205,7 @@ def located(document: Document, mistake: Diagnostic) -> Diagnostic:
 
 
 def _as_written(value: Any, path: Path) -> Path:
-    """The path without the indices of lists that were written as the one value in them; nothing is below a text."""
+    """Return a path without the indices of lists that were written as a single value."""
     written: list[str | int] = []
     for part in path:
         if isinstance(value, str) or (isinstance(value, dict) and isinstance(part, int)):

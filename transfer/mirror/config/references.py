@@ -29,7 +29,7 @@ _SAMPLE = Reference("registry.example", "team/app", "v1", Digest("sha256:" + "0"
 
 class SourceSpec(msgspec.Struct, frozen=True):
     """
-    What a mapping's source names: an image, a repository, or repositories by a pattern.
+    The source of a rule: an image, a repository, or repositories by a pattern.
 
     Attributes:
         registry: host with an optional port.
@@ -50,12 +50,12 @@ class SourceSpec(msgspec.Struct, frozen=True):
         return self.tag or self.digest
 
     def includes(self, repository: str) -> bool:
-        """Whether a repository of the registry is among the sources."""
+        """Return whether a repository of the registry is among the sources."""
         return repository == self.repository if self.pattern is None else path_glob(self.pattern)(repository)
 
     def reference(self, choice: str, repository: str | None = None) -> Reference:
         """
-        The image of a tag or digest.
+        Return the image of a tag or digest.
 
         Raises:
             InvalidReference: a part is outside its grammar.
@@ -92,7 +92,7 @@ def parse_source(text: str) -> SourceSpec:
 
 class TargetTemplate(msgspec.Struct, frozen=True):
     """
-    How the targets of a mapping are called.
+    The template of a rule's target names.
 
     Attributes:
         text: as it was written, for messages.
@@ -120,7 +120,7 @@ class TargetTemplate(msgspec.Struct, frozen=True):
 
     def render(self, source: Reference) -> Reference:
         """
-        What an image is called at the target; a source without a tag has none there either.
+        Return the name of an image at the target; a source without a tag gives none.
 
         Raises:
             InvalidConfig: the name is outside the grammar of references, or the template asks for a tag that the
@@ -133,7 +133,7 @@ class TargetTemplate(msgspec.Struct, frozen=True):
 
     def source_tag(self, tag: str, source: Reference) -> str | None:
         """
-        The source's tag that a target's tag would come from; None where the mapping writes no such tag.
+        Return the source's tag that a target's tag would come from; None where the mapping writes no such tag.
 
         Args:
             tag: a tag at the target.
@@ -191,7 +191,7 @@ def parse_target(text: str, *, mapping: str = "") -> TargetTemplate:
 
 def backup_tag(template: str, target: Reference) -> str:
     """
-    The tag that keeps what `target` holds before it is overwritten.
+    Return the tag that keeps what `target` holds before it is overwritten.
 
     Raises:
         InvalidConfig: a placeholder is unknown, or the result is no tag, or the very tag that is overwritten.
@@ -216,7 +216,7 @@ def check_backup(template: str) -> None:
 
 
 def is_backup(template: str, tag: str) -> bool:
-    """Whether a tag may be one that a backup's template made."""
+    """Return whether a tag may be one that a backup's template made."""
     pattern = re.escape(_filled(template, dict.fromkeys(PLACEHOLDERS, "\0"))).replace("\0", ".+")
     return re.fullmatch(pattern, tag) is not None
 
@@ -248,7 +248,7 @@ def _fields(template: str) -> set[str]:
 
 
 def _filled(template: str, values: Mapping[str, str | None]) -> str:
-    """The template with its placeholders filled in; ValueError names one that is not to be had."""
+    """Return the template with its placeholders filled in; ValueError names one that is not to be had."""
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError:

@@ -1,4 +1,4 @@
-"""When to run again: an interval, or five fields of cron. Pure; reads no clock."""
+"""The schedule of a watched mirror: an interval, or a cron expression. Pure; reads no clock."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -30,7 +30,7 @@ LOCAL = _Local()
 
 def parse_interval(text: str) -> float:
     """
-    Seconds of `30s`, `15m`, `1h30m` or `1d`.
+    Return seconds of `30s`, `15m`, `1h30m` or `1d`.
 
     Raises:
         ValueError: it is none of these, or no time at all.
@@ -66,7 +66,7 @@ def check_watch(text: str) -> None:
 
 def next_run(began: float, watch: str, zone: tzinfo = LOCAL) -> float:
     """
-    When to run again after a run that began then: it may be past when that run ends.
+    Return the time of the next run after one that began then; it may have passed when that run ends.
 
     Args:
         began: seconds of the epoch, as all times here.

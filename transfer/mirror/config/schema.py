@@ -24,7 +24,7 @@ _WRITTEN = {
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a configuration file."""
+    """Return the schema of a configuration file."""
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(settings.ConfigFile)}
     document["$defs"] = {name: _described(_as_written(one), name) for name, one in document["$defs"].items()}
     document["$defs"]["ConfigFile"]["patternProperties"] = {"^x-": {}}
@@ -32,7 +32,7 @@ def schema() -> dict[str, Any]:
 
 
 def _as_written(value: Any) -> Any:
-    """What a file may write: a size with its unit, a tag that looks like a number, one value for a list of one."""
+    """Return the schema of a value as a file may write it: `10MB`, a tag like 1.20, a value for a list of one."""
     if isinstance(value, list | tuple):
         return [_as_written(item) for item in value]
     if not isinstance(value, dict):
@@ -49,7 +49,7 @@ def _as_written(value: Any) -> Any:
 
 
 def _described(struct: dict[str, Any], name: str) -> dict[str, Any]:
-    """The type with the lines of its docstring, and of those that it inherits from, where they belong."""
+    """Return the type with the lines of its docstring, and of those that it inherits from, where they belong."""
     for one in getattr(settings, name).__mro__:
         for names, meaning in _ATTRIBUTES.findall(inspect.cleandoc(one.__doc__ or "")):
             for key in names.split(", "):

@@ -1,5 +1,5 @@
 """
-What can be said of a mirror, as typed values. Pure; knows neither files nor how a mirror runs.
+The settings of a mirror as typed values. Pure.
 
 Every value is frozen and complete: what a file leaves to its `defaults` is filled in.
 """
@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class RegistryConfig(Settings, frozen=True, kw_only=True):
     """
-    How one registry is reached, as whom, and how hard it is pressed.
+    How one registry is reached, with which credentials and rate limits.
 
     Attributes:
         username, password: who to be; `${NAME}` in them is a variable of the environment.
@@ -68,8 +68,8 @@ class RegistryConfig(Settings, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "password"}
-        told = ", ".join(f"{name}={value!r}" for name, value in shown.items() if value is not None)
-        return f"RegistryConfig({told}, password={'None' if self.password is None else '…'})"
+        fields = ", ".join(f"{name}={value!r}" for name, value in shown.items() if value is not None)
+        return f"RegistryConfig({fields}, password={'None' if self.password is None else '…'})"
 
 
 class Prune(Settings, frozen=True, kw_only=True):
@@ -88,7 +88,7 @@ class Prune(Settings, frozen=True, kw_only=True):
 
 
 class Encryption(Settings, frozen=True, kw_only=True):
-    """How a created ECR repository is encrypted; `kms_key` is the ARN of a key of KMS."""
+    """The encryption of a created ECR repository; `kms_key` is the ARN of a KMS key."""
 
     type: Literal["AES256", "KMS", "KMS_DSSE"] = "AES256"
     kms_key: str | None = None
@@ -96,7 +96,7 @@ class Encryption(Settings, frozen=True, kw_only=True):
 
 class CreateRepository(Settings, frozen=True, kw_only=True):
     """
-    How a target repository is created where it is missing; all of it is ECR's.
+    The settings of a repository that is created in ECR where it is missing.
 
     Attributes:
         tags: resource tags.
@@ -117,7 +117,7 @@ class CreateRepository(Settings, frozen=True, kw_only=True):
 
 class Defaults(Settings, frozen=True, kw_only=True):
     """
-    What a mapping may leave to the `defaults` of the file.
+    The settings that a mapping may leave to `defaults`.
 
     Attributes:
         tags: which tags; several filters are a union, none takes all.
@@ -142,7 +142,7 @@ class Defaults(Settings, frozen=True, kw_only=True):
 
 class MirrorRule(Defaults, frozen=True, kw_only=True):
     """
-    What is mirrored to where.
+    One rule: which images of a source are mirrored to which targets.
 
     Attributes:
         source: an image, a repository, or repositories by a pattern, as `registry.example/team/*`.

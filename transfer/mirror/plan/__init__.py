@@ -1,1 +1,1 @@
-"""What there is at sources and targets, and what must be copied."""
+"""Planning: what sources and targets hold, and what must be copied."""

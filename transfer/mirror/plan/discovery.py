@@ -39,7 +39,7 @@ class Discovery:
 
     async def repositories(self, name: str, mapping: MappingSettings, spec: SourceSpec) -> Sequence[str]:
         """
-        The repositories that a mapping reads.
+        Return the repositories that a mapping reads.
 
         Raises:
             TransferError: the registry does not tell.
@@ -58,7 +58,7 @@ class Discovery:
         self, name: str, mapping: MappingSettings, spec: SourceSpec, repository: Reference, targets: Iterable[Reference]
     ) -> tuple[Sequence[str], Sequence[str] | None]:
         """
-        The tags (or digests) that a mapping wants of a repository; and all that there are, where they were listed.
+        Return the tags or digests that a rule selects, and all that exist, where they were listed.
 
         Args:
             targets: repositories that will be asked next, whose registries are reached while the source lists its tags.
@@ -89,12 +89,12 @@ class Discovery:
         await gather(map(one, {repository.registry: repository for repository in repositories}.values()))
 
     async def listed(self, repository: Reference) -> list[str]:
-        """Every tag of a repository."""
+        """Return every tag of a repository."""
         access = self._accesses.to(repository.registry)
         return [tag async for tag in self._engine.tags(str(repository), access=access)]
 
     async def held(self, references: Iterable[Reference], *, side: Side = "target") -> Mapping[Reference, Held]:
-        """What references at one side hold, or why that cannot be told; None for those that are not there."""
+        """Look up what references hold; an error where that cannot be told, None for missing ones."""
         by_repository: dict[Reference, list[Reference]] = {}
         for one in references:
             by_repository.setdefault(Reference(one.registry, one.repository), []).append(one)
@@ -106,19 +106,19 @@ class Discovery:
         return found
 
     async def wanted(self, images: Sequence[PlannedImage]) -> Mapping[Reference, Digest | TransferError]:
-        """The digest of each image at its source, or why it cannot be told; nobody is asked for one that is named."""
+        """Look up the digest of each image at its source; an image named by digest needs no request."""
         unnamed = (image.source for image in images if image.source.digest is None)
         found = await self.held(unnamed, side="source")
         return {image.source: image.source.digest or found[image.source] or _absent(image.source) for image in images}
 
     async def expected(self, image: PlannedImage, found: Digest) -> Digest | None:
-        """What an image that is `found` at its source will be at a target; None where only reading it will tell."""
+        """Return the digest that an image will have at a target; None where only reading it can tell."""
         platforms = image.settings.platforms
         return await self._engine.trimmed(found, platforms) if platforms else found
 
     async def complete(self, image: PlannedImage, digest: Digest, targets: Sequence[Reference]) -> set[Reference]:
         """
-        Those targets that have all that belongs to an image which they have: its referrers, and its digest's tags.
+        Return the targets that also have an image's referrers and its digest's tags.
 
         One question for the image's own referrers at each end, and one for the tags where there are any. Where that
         cannot be told, the target is left out.
@@ -139,7 +139,7 @@ class Discovery:
         return {target for target, complete in zip(targets, answers, strict=True) if complete}
 
     async def _all_tags(self, source: Reference) -> Sequence[str]:
-        """Every tag of an image's repository, listed once a run."""
+        """Return every tag of an image's repository, listed once a run."""
         repository = Reference(source.registry, source.repository)
 
         async def ask() -> None:
@@ -150,7 +150,7 @@ class Discovery:
         return self._tags[repository]
 
     async def _belonging(self, image: Reference, digest: Digest, names: Sequence[str], side: Side) -> set[object]:
-        """What refers to a digest in an image's repository, and what is under some tags of it."""
+        """Return the referrers of a digest, and what is under the tags made of it."""
         repository, access = str(Reference(image.registry, image.repository)), self._accesses.to(image.registry)
         before_push = side == "target"
         referrers = await self._engine.referrers(repository, digest, access=access, before_push=before_push)

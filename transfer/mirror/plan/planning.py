@@ -44,7 +44,7 @@ def images_of(
     mapping: str, settings: MirrorRule, sources: Iterable[Reference], targets: Sequence[TargetTemplate]
 ) -> list[PlannedImage]:
     """
-    The images of some sources, with what they are called at their targets.
+    Return the images of some sources, with what they are called at their targets.
 
     Raises:
         InvalidConfig: a target's template makes no name of one of them.
@@ -56,7 +56,7 @@ def images_of(
 
 
 class Claims:
-    """Who writes what: a target's tag belongs to the first image that asks for it."""
+    """Claims of target tags: a tag belongs to the first image that asks for it."""
 
     def __init__(self) -> None:
         self._owners: dict[Reference, PlannedImage] = {}
@@ -68,7 +68,7 @@ class Claims:
         return {target: owner for target, owner in owners.items() if owner is not image}
 
     def has(self, target: Reference) -> bool:
-        """Whether some image is written there."""
+        """Return whether some image is written there."""
         return target in self._owners
 
     def blur(self, registry: str, repository: str | None) -> None:
@@ -76,13 +76,13 @@ class Claims:
         self._blurred.add((registry, repository))
 
     def is_clear(self, repository: Reference) -> bool:
-        """Whether all that is written to a repository was asked for."""
+        """Return whether all that is written to a repository was asked for."""
         return not {(repository.registry, repository.repository), (repository.registry, None)} & self._blurred
 
 
 def must_copy(expected: Digest | None, held: Digest | None, settings: MirrorRule) -> bool:
     """
-    Whether an image must be looked at more closely than by its digest.
+    Return whether an image must be looked at more closely than by its digest.
 
     Args:
         expected: what it will be at the target; None where that is not known, for one that is trimmed to some platforms
@@ -95,7 +95,7 @@ def must_copy(expected: Digest | None, held: Digest | None, settings: MirrorRule
 
 class Pruning(msgspec.Struct, frozen=True):
     """
-    Which tags of a target repository go.
+    The tags of a target repository to delete, and those to keep.
 
     Attributes:
         covered: how many of its tags the mapping writes.
@@ -107,7 +107,7 @@ class Pruning(msgspec.Struct, frozen=True):
 
 
 def needed_by(digests: Iterable[Digest], staying: Contents[str, Collection[Digest]]) -> dict[Digest, str]:
-    """Which of some digests a tag that stays needs, with the first one that does."""
+    """Return the digests that a kept tag needs, each with the first such tag."""
     users = {digest: tag for tag in reversed(list(staying)) for digest in staying[tag]}
     return {digest: users[digest] for digest in digests if digest in users}
 
@@ -122,7 +122,7 @@ def pruning(
     written: Collection[str] = (),
 ) -> Pruning:
     """
-    What a mapping removes from a target repository.
+    Decide which tags a mapping removes from a target repository.
 
     Args:
         source: the source's repository.

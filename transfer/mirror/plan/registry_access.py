@@ -1,4 +1,4 @@
-"""How registries are reached, and repositories created: from a configuration to the ends' own values. Asks nobody."""
+"""From a configuration's registries to `RegistryAccess`, and from its `create` to `RepositorySettings`."""
 
 import os
 from collections.abc import Mapping as Environment
@@ -25,14 +25,14 @@ class Accesses:
     """
 
     def __init__(
-        self, config: MirrorConfig, environment: Environment[str, str], said: Environment[str, RegistryAccess]
+        self, config: MirrorConfig, environment: Environment[str, str], overrides: Environment[str, RegistryAccess]
     ) -> None:
         self._known = {host: access_of(registry, environment) for host, registry in config.registries.items()}
-        self._known |= said
+        self._known |= overrides
         self._ecr_protocols = {host: registry.ecr_protocol for host, registry in config.registries.items()}
 
     def to(self, registry: str) -> RegistryAccess:
-        """The access to a registry by its host; what is found out, where nothing is said of it."""
+        """Return the access to a registry by its host; what is found out, where nothing is said of it."""
         return self._known.get(registry) or RegistryAccess()
 
     def ecr_protocol(self, registry: str) -> EcrProtocol:
@@ -41,7 +41,7 @@ class Accesses:
 
 
 def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> RegistryAccess:
-    """What a configuration says of one registry."""
+    """Return the access that a configuration gives for one registry."""
     return RegistryAccess(
         login=login(registry, environment),
         profile=registry.profile,
@@ -79,7 +79,7 @@ def login(registry: RegistryConfig, environment: Environment[str, str] = os.envi
 
 
 def settings_of(create: CreateRepository) -> RepositorySettings:
-    """What a configuration says of a repository that is to be created."""
+    """Return the settings that a configuration gives for new repositories."""
     encryption = create.encryption
     return RepositorySettings(
         tags=tuple(create.tags.items()),

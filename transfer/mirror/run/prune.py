@@ -53,7 +53,7 @@ class Scope:
         return replace(self.template.render(replace(self.source, tag="latest")), tag=None)
 
     def image(self, tag: str) -> PlannedImage:
-        """A tag that has no source any more, for the report."""
+        """Return a tag that has no source any more, for the report."""
         target = replace(self.repository, tag=tag)
         return PlannedImage(self.name, self.mapping, Reference(target.registry, ""), (target,))
 
@@ -190,7 +190,7 @@ class Pruner:
         self, repository: Reference, doomed: Sequence[str], there: Sequence[str]
     ) -> tuple[Mapping[str, Digest], Mapping[Digest, str]]:
         """
-        What the doomed tags hold, and which of that a tag that stays needs: holds itself, or has in its index.
+        Return what the tags to delete hold, and what of it a kept tag needs: holds itself, or has in its index.
 
         Raises:
             TransferError: it cannot be told of one of them.

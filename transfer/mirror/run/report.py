@@ -1,4 +1,4 @@
-"""What a mirror did, image by image: frozen values in counts, bytes and seconds. Knows nothing of how it was done."""
+"""The report of a mirror, image by image: frozen values in counts, bytes and seconds."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Status = Literal["copied", "unchanged", "pruned", "failed", "planned", "stopped"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReport:
     """
-    What became of one image at one target.
+    The result of one image at one target.
 
     Attributes:
         mapping: which mapping of the configuration it belongs to: `mappings[0]`.
@@ -71,10 +71,10 @@ class MirrorReport:
 
     @property
     def counts(self) -> Mapping[Status, int]:
-        """How many images have each status; mistakes count as failed."""
+        """The number of images with each status; wrong mappings count as failed."""
         return Counter(one.status for one in (*self.images, *self.mistakes))
 
     @property
     def failed(self) -> tuple[ImageReport, ...]:
-        """What failed."""
+        """The images that failed."""
         return tuple(one for one in (*self.images, *self.mistakes) if one.status == "failed")

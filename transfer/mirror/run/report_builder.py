@@ -15,7 +15,7 @@ from transfer.registry.ecr.upload_decisions import quota_seconds
 
 class Subject(Protocol):
     """
-    What a report is about.
+    The image or mapping that an entry of a report is about.
 
     Attributes:
         mapping: its place in the configuration.
@@ -47,7 +47,7 @@ class ReportBuilder:
         self._warnings: list[str] = []
 
     def report(self, *, stopped: bool) -> MirrorReport:
-        """All that was taken down."""
+        """Return all that was taken down."""
         return MirrorReport(
             images=tuple(self._images),
             mistakes=tuple(self._mistakes),
@@ -66,9 +66,11 @@ class ReportBuilder:
         try:
             yield
         except TransferError as error:
-            told = ImageReport(mapping=name, source=mapping.source, target=", ".join(mapping.targets), **_told(error))
-            self._mistakes.append(told)
-            self._on_image(told)
+            entry = ImageReport(
+                mapping=name, source=mapping.source, target=", ".join(mapping.targets), **_described(error)
+            )
+            self._mistakes.append(entry)
+            self._on_image(entry)
             self._on_failure()
 
     def ended(self, image: Subject, target: object, **facts: Any) -> None:
@@ -78,7 +80,7 @@ class ReportBuilder:
         self._on_image(report)
 
     def failed(self, image: Subject, target: object, error: TransferError, *, seconds: float = 0.0) -> None:
-        self.ended(image, target, **_told(error), seconds=seconds)
+        self.ended(image, target, **_described(error), seconds=seconds)
         self._on_failure()
 
     def settled(
@@ -138,14 +140,14 @@ class ReportBuilder:
 
 
 def quotas_of(images: Iterable[ImageReport]) -> float:
-    """How long the quotas of the registries alone make what is planned for them take, all at once."""
+    """Return the seconds that registries' quotas alone make the planned requests take, in parallel."""
     calls: dict[str, Counter[str]] = {}
     for image in images:
         calls.setdefault(image.target.partition("/")[0], Counter()).update(image.calls)
     return max(map(quota_seconds, calls.values()), default=0.0)
 
 
-def _told(error: TransferError) -> dict[str, Any]:
+def _described(error: TransferError) -> dict[str, Any]:
     return {
         "status": "failed",
         "error": type(error).__name__,

@@ -40,13 +40,13 @@ JOBS = 16
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an image is at its source, and what it will be at a target; None where that is not known yet."""
+    """The digest of an image at its source and at a target; None where it is not known yet."""
 
     digest: Digest
     expected: Digest | None
 
     def has_moved(self, outcome: Outcome | Preview) -> bool:
-        """Whether the source had another image by the time that it was read."""
+        """Return whether the source had another image by the time that it was read."""
         return not isinstance(outcome, TransferError) and self.expected not in (None, outcome.digest)
 
 
@@ -118,7 +118,7 @@ class MirrorRun:
 
     @contextmanager
     def _until_cut(self, among: set[asyncio.Task[Any]], left: Callable[[], None]) -> Iterator[None]:
-        """What is done in this may be cut off; `left` tells of it then."""
+        """Run something that may be cut off; `left` reports it then."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         among.add(task)
@@ -133,8 +133,8 @@ class MirrorRun:
 
     async def _looked(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something whose images tell for themselves what became of them when it is cut off."""
-        told = "the run was cut off before it had looked at everything"
-        with self._until_cut(self._looking, lambda: self._ledger.warn(told)):
+        message = "the run was cut off before it had looked at everything"
+        with self._until_cut(self._looking, lambda: self._ledger.warn(message)):
             await work
 
     async def _mapping(self, name: str, mapping: MappingSettings) -> None:
@@ -191,14 +191,14 @@ class MirrorRun:
         )
 
     def _claimed(self, image: PlannedImage) -> PlannedImage | None:
-        """The image with those targets that are its own; another's are failures, unless it is the very same image."""
+        """Return the image with the targets that no other image claims; the others are failures."""
         if self._only is not None:
             image = replace(image, targets=tuple(one for one in image.targets if str(one) in self._only))
         rivals = self._claims.rivals(image)
         for target, rival in rivals.items():
             if rival.source != image.source:
-                told = f"{target}: {rival.mapping} writes it too, from {rival.source}; give one of them another name"
-                self._ledger.failed(image, target, InvalidConfig(told))
+                message = f"{target}: {rival.mapping} writes it too, from {rival.source}; give one of them another name"
+                self._ledger.failed(image, target, InvalidConfig(message))
         left = tuple(target for target in image.targets if target not in rivals)
         return replace(image, targets=left) if left else None
 
@@ -220,7 +220,7 @@ class MirrorRun:
     def _decide(
         self, image: PlannedImage, expected: Digest | None, held: Mapping[Reference, Held]
     ) -> dict[Reference, Digest | None]:
-        """Which targets an image must be copied to, with what they hold now; the others are through."""
+        """Return the targets that an image must be copied to, with what they hold now."""
         todo: dict[Reference, Digest | None] = {}
         for target in image.targets:
             there = held[target]
@@ -250,10 +250,10 @@ class MirrorRun:
                 except TransferError as error:
                     outcomes = dict.fromkeys(todo, error)
         for target, outcome in outcomes.items():
-            told = [notes[target]] if target in notes else []
+            message = [notes[target]] if target in notes else []
             if wanted.has_moved(outcome):
-                told.append(f"the source's tag moved from {wanted.digest} meanwhile")
-            self._ledger.settled(image, target, outcome, notes=told, seconds=time.monotonic() - began)
+                message.append(f"the source's tag moved from {wanted.digest} meanwhile")
+            self._ledger.settled(image, target, outcome, notes=message, seconds=time.monotonic() - began)
 
     def _left(self, image: PlannedImage, todo: Mapping[Reference, Digest | None]) -> None:
         for target in todo:
@@ -262,7 +262,7 @@ class MirrorRun:
     async def _differing(
         self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]
     ) -> dict[Reference, Digest | None]:
-        """Those targets where an image, or what belongs to it, is another one; the others are through."""
+        """Return those targets where an image, or what belongs to it, is another one; the others are through."""
         same = [target for target, held in todo.items() if held is not None and held == wanted.expected]
         settled = await self._survey.complete(image, wanted.expected, same) if wanted.expected and same else set()
         for target in settled:
@@ -272,7 +272,7 @@ class MirrorRun:
     async def _outcomes(
         self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]
     ) -> tuple[Mapping[Reference, str], dict[Reference, Outcome | Preview]]:
-        """What becomes of an image at each target, and what is to be noted there."""
+        """Copy an image; return the outcome for each target, and notes."""
         notes, outcomes = await self._keep(image, wanted, todo)
         left = [target for target in todo if target not in outcomes]
         if left:
@@ -315,7 +315,7 @@ class MirrorRun:
         return notes, failed
 
     def _job(self, image: PlannedImage, targets: Mapping[Reference, Digest | None]) -> Job:
-        """An image to be copied to some targets, whose tags hold these digests now."""
+        """Return an image to be copied to some targets, whose tags hold these digests now."""
         settings = image.settings
         create = settings_of(settings.create) if settings.create else False
         return Job(

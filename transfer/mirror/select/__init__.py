@@ -1,1 +1,1 @@
-"""Which repositories and tags are taken: filters, patterns and version ranges."""
+"""Selection of repositories and tags: filters, patterns and version ranges."""

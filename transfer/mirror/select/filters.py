@@ -22,7 +22,7 @@ _Sieve = tuple[str, tuple[str, ...], Callable[[str], Matcher]]
 
 class TagFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """
-    Which tags are wanted; an empty filter takes all.
+    A filter of tags; an empty one takes all.
 
     Attributes:
         exact: tags, or digests `sha256:…`, taken without asking what else there is.
@@ -51,7 +51,7 @@ class TagFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class RepositoryFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """
-    Which repositories are wanted; an empty filter takes all.
+    A filter of repositories; an empty one takes all.
 
     Attributes:
         glob, regex: as of tags; a repository's name is its path without the registry.
@@ -65,7 +65,7 @@ class RepositoryFilter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 class Selection(msgspec.Struct, frozen=True):
     """
-    What a filter chose.
+    The result of a filter.
 
     Attributes:
         names: in natural order, each once.
@@ -78,7 +78,7 @@ class Selection(msgspec.Struct, frozen=True):
 
 def select(tags: Iterable[str], filters: Sequence[TagFilter]) -> Selection:
     """
-    The wanted ones of the tags that there are; all of them where there is no filter.
+    Return the wanted ones of the tags that there are; all of them where there is no filter.
 
     Exact ones are among them whether they are there or not: that one is missing shows when it is copied.
 
@@ -96,7 +96,7 @@ def select(tags: Iterable[str], filters: Sequence[TagFilter]) -> Selection:
 
 
 def known(filters: Sequence[TagFilter]) -> tuple[str, ...] | None:
-    """The wanted tags where they can be told without listing, else None."""
+    """Return the wanted tags where they can be told without listing, else None."""
     if not filters or any(one.listed for one in filters):
         return None
     return select((), filters).names
@@ -104,7 +104,7 @@ def known(filters: Sequence[TagFilter]) -> tuple[str, ...] | None:
 
 def select_repositories(names: Iterable[str], wanted: RepositoryFilter) -> Selection:
     """
-    The wanted ones of the repositories that there are.
+    Return the wanted ones of the repositories that there are.
 
     Raises:
         InvalidConfig: a regular expression takes too long.
@@ -115,13 +115,13 @@ def select_repositories(names: Iterable[str], wanted: RepositoryFilter) -> Selec
 
 
 def age(tag: str) -> tuple[Any, ...]:
-    """A key that sorts tags: first those that are no versions, in natural order, then versions, the newest last."""
+    """Return a sort key for tags: other tags first, in natural order, then versions, the newest last."""
     version = parse_version(tag)
     return (0, natural(tag), tag) if version is None else (1, version.key, tag)
 
 
 def mistakes(filter_: TagFilter | RepositoryFilter) -> Iterator[Diagnostic]:
-    """What cannot be read in a filter."""
+    """Yield what is invalid in a filter."""
     for kind, read in _READERS.items():
         for index, pattern in enumerate(getattr(filter_, kind, ())):
             try:
@@ -152,7 +152,7 @@ def _selected(there: list[str], wanted: TagFilter) -> tuple[set[str], list[str]]
 
 
 def _sieved(names: list[str], sieves: Iterable[_Sieve]) -> tuple[list[str], list[str]]:
-    """The names that fit a pattern of each kind, and the patterns that fit none of all names."""
+    """Return the names that fit a pattern of each kind, and the patterns that fit none of all names."""
     left, unmatched = names, []
     for kind, patterns, read in sieves:
         matchers = [read(pattern) for pattern in patterns]

@@ -23,7 +23,7 @@ _PATH_MEANING = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 @functools.lru_cache(maxsize=1024)
 def expression(pattern: str) -> Matcher:
     """
-    Whether a regular expression matches a name as a whole.
+    Return whether a regular expression matches a name as a whole.
 
     Raises:
         ValueError: it is not one. The matcher raises InvalidConfig where it takes too long.
@@ -49,7 +49,7 @@ def expression(pattern: str) -> Matcher:
 
 def glob(pattern: str) -> Matcher:
     """
-    Whether a glob (`*`, `?`, `[…]`) matches a name.
+    Return whether a glob (`*`, `?`, `[…]`) matches a name.
 
     Raises:
         ValueError: it is empty or too long.
@@ -61,7 +61,7 @@ def glob(pattern: str) -> Matcher:
 
 def glob_or_expression(pattern: str) -> Matcher:
     """
-    Whether a glob, or a regular expression written as `/…/`, matches a name.
+    Return whether a glob, or a regular expression written as `/…/`, matches a name.
 
     Raises:
         ValueError: it is neither.
@@ -73,7 +73,7 @@ def glob_or_expression(pattern: str) -> Matcher:
 
 def path_glob(pattern: str) -> Matcher:
     """
-    Whether a glob matches a path: `*` and `?` stop at a `/`, `**` does not.
+    Return whether a glob matches a path: `*` and `?` stop at a `/`, `**` does not.
 
     Raises:
         ValueError: it is too long.

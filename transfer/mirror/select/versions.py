@@ -25,7 +25,7 @@ Key = tuple[tuple[int, ...], int, tuple[Any, ...], int]
 
 
 def natural(text: str) -> tuple[Any, ...]:
-    """A key that sorts numbers inside text by their value: `rc2` before `rc11`."""
+    """Return a key that sorts numbers inside text by their value: `rc2` before `rc11`."""
     parts = _DIGITS.split(text)
     return tuple((0, int(part)) if index % 2 else (1, part) for index, part in enumerate(parts) if part)
 
@@ -44,7 +44,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 def parse_version(tag: str) -> Version | None:
-    """The version that a tag is, or None."""
+    """Return the version that a tag is, or None."""
     match = _VERSION.fullmatch(tag)
     return Version(tuple(map(int, match[1].split("."))), match[2]) if match else None
 
@@ -84,7 +84,7 @@ class Range(msgspec.Struct, frozen=True):
         return cls(tuple(_alternative(part) for part in text.split("||")))
 
     def takes(self, version: Version, *, prereleases: bool = False) -> bool:
-        """Whether the version is in it; a prerelease only where the range names one, or all are asked for."""
+        """Return whether the version is in it; a prerelease only where the range names one, or all are asked for."""
         key = version.key
         return any(
             all(key in span for span in one.spans)
@@ -140,7 +140,7 @@ def _span(operator: str, version: Version, *, partial: bool) -> _Span:
 
 
 def _named(text: str) -> list[str]:
-    """The numbers that a version names, up to its first wildcard."""
+    """Return the numbers that a version names, up to its first wildcard."""
     parts = text.split(".")
     return parts[: next((index for index, part in enumerate(parts) if part in "xX*"), len(parts))]
 
@@ -155,7 +155,7 @@ def _trimmed(numbers: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _below(numbers: tuple[int, ...]) -> Key:
-    """The place below a release and all its prereleases."""
+    """Return the place below a release and all its prereleases."""
     return _trimmed(numbers), 0, (), 0
 
 

@@ -24,7 +24,7 @@ _GRACE_SECONDS = 0.1
 
 class Health:
     """
-    What there is to say of a watched mirror.
+    The health endpoints of a watched mirror.
 
     Attributes:
         metrics: its numbers.

@@ -34,7 +34,7 @@ class Clock(Protocol):
     """Tells the time, and waits."""
 
     def now(self) -> float:
-        """Seconds of the epoch."""
+        """Return seconds of the epoch."""
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Return when the event is set, or after some seconds."""
@@ -54,7 +54,7 @@ class WallClock:
 
 class WatchOptions(TypedDict, total=False):
     """
-    What a watch may be told besides its configuration.
+    The options of a watch, besides its configuration.
 
     Attributes:
         limits, credentials, fail_fast, on_image: as of `mirror`.

@@ -67,6 +67,6 @@ class Metrics:
         self._config.set(error is None)
 
     def text(self, accept: str) -> tuple[bytes, str]:
-        """All numbers, in the format that an Accept header prefers, and that format's media type."""
+        """Return all numbers, in the format that an Accept header prefers, and that format's media type."""
         encode, media_type = choose_encoder(accept)
         return encode(self._registry), media_type

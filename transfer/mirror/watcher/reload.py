@@ -76,7 +76,7 @@ class ConfigReloader:
         self.current = self._read()
 
     def changed(self) -> bool:
-        """Whether the file, or one that it names for its registries, is another than when it was last read."""
+        """Return whether the file, or one that it names for its registries, is another than when it was last read."""
         return _prints(self._seen) != self._seen
 
     def read(self) -> None:
@@ -117,7 +117,7 @@ def _without_images(config: MirrorConfig) -> MirrorConfig:
 
 
 def _named(config: MirrorConfig) -> Iterator[str]:
-    """The files that a configuration names for its registries: passwords and certificates change too."""
+    """Yield the files that a configuration names for its registries: passwords and certificates change too."""
     for registry in config.registries.values():
         yield from filter(None, (registry.password_file, registry.ca, registry.cert, registry.key))
 

@@ -1,5 +1,5 @@
 """
-What botocore knows: credentials, region, endpoint and signature.
+The AWS session: credentials, region, endpoint and signature, all by botocore.
 
 All of it is botocore's own: its credential chain (environment, profiles, roles, SSO, container and instance roles),
 its configuration files, its endpoint rules and its SigV4 signer. botocore blocks, so everything but the arithmetic
@@ -118,7 +118,7 @@ class AwsSession:
 
     async def sign(self, request: HttpRequest) -> HttpRequest:
         """
-        The same request, signed, and trusting the CA certificates that AWS_CA_BUNDLE or the profile names.
+        Return the same request, signed, and trusting the CA certificates that AWS_CA_BUNDLE or the profile names.
 
         Credentials are refreshed when they are about to expire.
 
@@ -174,7 +174,7 @@ def _profile_of(session: "boto3.Session") -> str | None:
 
 
 def _assumed(create: Callable[..., Any], credentials: Credentials, role: str, region: str) -> Credentials:
-    """The credentials of a role, by STS where AWS_ENDPOINT_URL_STS or the region says that it is."""
+    """Return the credentials of a role, by STS where AWS_ENDPOINT_URL_STS or the region says that it is."""
     ask = partial(create, region_name=region)
     fetcher = AssumeRoleCredentialFetcher(ask, credentials, role)
     return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
@@ -191,7 +191,7 @@ class _Resolved(Exception):
 
 def _endpoint(client: Any) -> str:
     """
-    Where botocore would send a call.
+    Return the URL that botocore would send a call to.
 
     Asked by making one and stopping it at its last hook before the network: `client.meta.endpoint_url` disagrees
     with the endpoint rules on FIPS and dual-stack endpoints (botocore 1.44.5), and the rules are not public.
@@ -217,23 +217,23 @@ def _checked(url: str) -> str:
     return url
 
 
-# First match counts. What is wrong is botocore's sentence where there is a {said}; then what to do.
+# First match counts. What is wrong is botocore's sentence where there is a {reason}; then what to do.
 _ERRORS: tuple[tuple[type[Exception], type[TransferError], str], ...] = (
-    (ConfigNotFound, InvalidConfig, "AWS configuration: {said}"),
-    (ConfigParseError, InvalidConfig, "AWS configuration: {said}"),
-    (EndpointProviderError, InvalidConfig, "AWS endpoint: {said}; check AWS_ENDPOINT_URL and the region"),
-    (EndpointVariantError, InvalidConfig, "AWS endpoint: {said}; check AWS_USE_FIPS_ENDPOINT and its like"),
-    (HTTPClientError, ConnectionFailed, "AWS credentials: {said}; check the network, or choose another AWS_PROFILE"),
+    (ConfigNotFound, InvalidConfig, "AWS configuration: {reason}"),
+    (ConfigParseError, InvalidConfig, "AWS configuration: {reason}"),
+    (EndpointProviderError, InvalidConfig, "AWS endpoint: {reason}; check AWS_ENDPOINT_URL and the region"),
+    (EndpointVariantError, InvalidConfig, "AWS endpoint: {reason}; check AWS_USE_FIPS_ENDPOINT and its like"),
+    (HTTPClientError, ConnectionFailed, "AWS credentials: {reason}; check the network, or choose another AWS_PROFILE"),
     (
         NoCredentialsError,
         CredentialsMissing,
         "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
     ),
-    (SSOError, CredentialsMissing, "AWS credentials: {said}; run: aws sso login"),
-    (BotoCoreError, CredentialsMissing, "AWS credentials: {said}; check AWS_PROFILE and the AWS configuration files"),
-    (ClientError, CredentialsMissing, "AWS credentials: {said}; check the role, and who may assume it"),
-    (RuntimeError, CredentialsMissing, "AWS credentials: {said}; check the clock, and what hands them out"),
-    (ValueError, InvalidConfig, "AWS configuration: {said}; check AWS_PROFILE and the AWS configuration files"),
+    (SSOError, CredentialsMissing, "AWS credentials: {reason}; run: aws sso login"),
+    (BotoCoreError, CredentialsMissing, "AWS credentials: {reason}; check AWS_PROFILE and the AWS configuration files"),
+    (ClientError, CredentialsMissing, "AWS credentials: {reason}; check the role, and who may assume it"),
+    (RuntimeError, CredentialsMissing, "AWS credentials: {reason}; check the clock, and what hands them out"),
+    (ValueError, InvalidConfig, "AWS configuration: {reason}; check AWS_PROFILE and the AWS configuration files"),
 )
 _FOREIGN = tuple(foreign for foreign, _, _ in _ERRORS)
 
@@ -247,4 +247,4 @@ def _translated() -> Iterator[None]:
         raise
     except _FOREIGN as error:
         kind, text = next((kind, text) for foreign, kind, text in _ERRORS if isinstance(error, foreign))
-        raise kind(text.format(said=" ".join(str(error).split()).rstrip("."))) from None
+        raise kind(text.format(reason=" ".join(str(error).split()).rstrip("."))) from None

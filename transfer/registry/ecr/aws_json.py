@@ -28,7 +28,7 @@ class AwsJsonProtocol:
         self._parser = create_parser("json")
 
     def headers(self, operation: str) -> Headers:
-        """The headers that name an operation, for a body that is built elsewhere."""
+        """Return the headers that name an operation, for a body that is built elsewhere."""
         metadata = self._operation(operation).metadata
         return {
             "X-Amz-Target": f"{metadata['targetPrefix']}.{operation}",
@@ -37,7 +37,7 @@ class AwsJsonProtocol:
 
     def encode(self, operation: str, params: Mapping[str, Any]) -> RequestBody:
         """
-        The body of a request.
+        Return the body of a request.
 
         Raises:
             InvalidConfig: no such operation, or parameters that do not fit it.
@@ -45,14 +45,14 @@ class AwsJsonProtocol:
         try:
             serialized = self._serializer.serialize_to_request(params, self._operation(operation))
         except ParamValidationError as error:
-            said = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-            raise InvalidConfig(f"{operation}: {said}") from None
+            reason = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+            raise InvalidConfig(f"{operation}: {reason}") from None
         content = serialized["body"]
         return RequestBody((content,), digest=sha256(content).hexdigest())
 
     def decode(self, operation: str, reply: HttpResponse, *, what: str) -> dict[str, Any]:
         """
-        The answer, in the shape that boto3 gives it.
+        Return the answer, in the shape that boto3 gives it.
 
         Raises:
             RegistryError: of the kind that the reply means; also for a success that is not the API's.

@@ -82,16 +82,16 @@ class EcrClient:
 
     @property
     def credentials_source(self) -> str:
-        """How the credentials were found, as botocore calls it."""
+        """The source of the credentials, as botocore names it."""
         return self._session.credentials_source
 
     @property
     def meter(self) -> BandwidthLimiter | None:
-        """What counts the bytes of layers that this registry sends from elsewhere."""
+        """The bandwidth limiter of layers that this registry's storage sends."""
         return self._registry_limits().meter
 
     def reporting(self, observe: Observer) -> Self:
-        """The same client, telling somebody of its requests and retries."""
+        """Return the same client, telling somebody of its requests and retries."""
         client = copy(self)
         client._observe = observe  # noqa: SLF001 - of the copy made here
         return client
@@ -192,23 +192,23 @@ class EcrClient:
     def describe_images(
         self, **kwargs: "Unpack[t.DescribeImagesRequestTypeDef]"
     ) -> "AsyncIterator[t.ImageDetailTypeDef]":
-        """Every image, over all pages."""
+        """Return every image, over all pages."""
         return self._items("DescribeImages", kwargs)
 
     def list_images(self, **kwargs: "Unpack[t.ListImagesRequestTypeDef]") -> "AsyncIterator[t.ImageIdentifierTypeDef]":
-        """Every image id, over all pages."""
+        """Return every image id, over all pages."""
         return self._items("ListImages", kwargs)
 
     def list_image_referrers(
         self, **kwargs: "Unpack[t.ListImageReferrersRequestTypeDef]"
     ) -> "AsyncIterator[t.ImageReferrerTypeDef]":
-        """Every referrer of an image, over all pages."""
+        """Return every referrer of an image, over all pages."""
         return self._items("ListImageReferrers", kwargs)
 
     def describe_repositories(
         self, **kwargs: "Unpack[t.DescribeRepositoriesRequestTypeDef]"
     ) -> "AsyncIterator[t.RepositoryTypeDef]":
-        """Every repository, over all pages."""
+        """Return every repository, over all pages."""
         return self._items("DescribeRepositories", kwargs)
 
     async def _call(self, operation: str, params: Mapping[str, Any]) -> R:
@@ -261,7 +261,7 @@ class EcrClient:
 
 
 def _what(operation: str, params: Mapping[str, Any]) -> str:
-    """The call as an error names it: the operation and what it is about."""
+    """Return the call as an error names it: the operation and what it is about."""
     repository = params.get("repositoryName")
     return f"{operation} {repository}" if isinstance(repository, str) else operation
 

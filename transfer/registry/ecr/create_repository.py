@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepositorySettings:
     """
-    What a repository is created with; what is left out is the registry's own default.
+    The settings of a new repository; what is left out is the registry's default.
 
     Attributes:
         tags: resource tags, as pairs of key and value.
@@ -40,7 +40,7 @@ class RepositorySettings:
 
 
 def creation(settings: RepositorySettings) -> Mapping[str, Any]:
-    """The parameters of CreateRepository besides the repository's names."""
+    """Return the parameters of CreateRepository besides the repository's names."""
     filters = [{"filterType": "WILDCARD", "filter": one} for one in settings.mutability_exclude]
     encryption = {"encryptionType": settings.encryption, "kmsKey": settings.kms_key}
     wanted = {
@@ -54,7 +54,7 @@ def creation(settings: RepositorySettings) -> Mapping[str, Any]:
 
 
 def policies(settings: RepositorySettings) -> Mapping[str, Mapping[str, str]]:
-    """The calls that follow a creation, with what each is given."""
+    """Return the calls that follow a creation, with what each is given."""
     texts = {
         "PutLifecyclePolicy": ("lifecyclePolicyText", settings.lifecycle_policy),
         "SetRepositoryPolicy": ("policyText", settings.repository_policy),
@@ -63,7 +63,7 @@ def policies(settings: RepositorySettings) -> Mapping[str, Mapping[str, str]]:
 
 
 def calls_to_create(settings: RepositorySettings) -> tuple[str, ...]:
-    """The calls that a creation takes."""
+    """Return the calls that a creation takes."""
     return "CreateRepository", *policies(settings)
 
 

@@ -1,4 +1,4 @@
-"""Who to be at AWS, as a value. Does not know how credentials are found, nor botocore."""
+"""AWS credentials as a value; importing this module does not import botocore."""
 
 import re
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,57
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsCredentials:
     """
-    Who to be, and where, instead of what the environment says; every member may be left out.
+    AWS credentials, region and endpoint, instead of the environment's; each member is optional.
 
     Attributes:
         access_key_id, secret_access_key, session_token: keys to sign with as they are.

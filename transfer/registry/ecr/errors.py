@@ -1,5 +1,5 @@
 """
-What a refusal of the ECR API means: from a reply to one of this project's errors.
+Errors of the ECR API: from a response to one of this project's exceptions.
 
 Pure. Codes are matched, never messages: ECR's wording has changed before. Sources: the error lists of the ECR API
 reference, the common errors of AWS's JSON protocol, and the throttling codes that botocore's standard mode knows.
@@ -85,7 +85,7 @@ _LONGEST_MESSAGE = 1000
 
 def error_of(what: str, reply: HttpResponse, *, now: float | None = None) -> RegistryError:
     """
-    The error that a reply with any status but success stands for.
+    Return the error that a reply with any status but success stands for.
 
     Args:
         what: what was being done to what: "InitiateLayerUpload app".
@@ -95,9 +95,9 @@ def error_of(what: str, reply: HttpResponse, *, now: float | None = None) -> Reg
     members = _members(reply.body)
     code = _code(members or {}, reply)
     kind, advice = _meaning(code, reply.status, readable=members is not None)
-    said = _message(members or {}, signed=advice == _SIGNATURE_ADVICE) or _unreadable(reply, code)
+    message = _message(members or {}, signed=advice == _SIGNATURE_ADVICE) or _unreadable(reply, code)
     return kind(
-        f"{what}: {said}; {advice}" if advice else f"{what}: {said}",
+        f"{what}: {message}; {advice}" if advice else f"{what}: {message}",
         status=reply.status,
         code=code,
         retry_after=retry_after(reply.headers, now=time.time() if now is None else now),
@@ -133,14 +133,14 @@ def _meaning(code: str, status: int, *, readable: bool) -> tuple[type[RegistryEr
 
 
 def _message(members: Mapping[str, Any], *, signed: bool) -> str:
-    """The registry's own words on one line; of a refused signature only the first sentence."""
-    said = members.get("message") or members.get("Message")
-    if not isinstance(said, str):
+    """Return the registry's own words on one line; of a refused signature only the first sentence."""
+    message = members.get("message") or members.get("Message")
+    if not isinstance(message, str):
         return ""
     if signed:
         # AWS goes on to quote the request it saw, Authorization and session token included.
-        said = re.split(r"['\"\n]|\.\s", said, maxsplit=1)[0]
-    return printable(said)[:_LONGEST_MESSAGE].rstrip(".")
+        message = re.split(r"['\"\n]|\.\s", message, maxsplit=1)[0]
+    return printable(message)[:_LONGEST_MESSAGE].rstrip(".")
 
 
 def _unreadable(reply: HttpResponse, code: str) -> str:

@@ -48,7 +48,7 @@ _DUAL_STACK_HOST = re.compile(r"([0-9]{12})\.dkr-ecr(-fips)?\.([a-z0-9-]+)\.([a-
 
 
 def parse_ecr_host(registry: str) -> EcrHost | None:
-    """The ECR registry that a host name means; None for every other host, lookalikes included."""
+    """Return the ECR registry that a host name means; None for every other host, lookalikes included."""
     for form, suffixes in ((_HOST, _PARTITIONS), (_DUAL_STACK_HOST, _DUAL_STACK)):
         match = form.fullmatch(registry)
         if match is None:
@@ -74,10 +74,10 @@ class RegistryNames(TypedDict):
 
 
 def registry_of(registry_id: str | None) -> RegistryNames:
-    """The name of a registry, by the API's own word."""
+    """Return the name of a registry, by the API's own word."""
     return {} if registry_id is None else {"registryId": registry_id}
 
 
 def names_of(registry_id: str | None, repository: str) -> RepositoryNames:
-    """The names of a repository, by the API's own words."""
+    """Return the names of a repository, by the API's own words."""
     return {**registry_of(registry_id), "repositoryName": repository}

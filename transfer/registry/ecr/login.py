@@ -41,7 +41,7 @@ class EcrLogins:
 
     async def find(self, registry: str, repository: str) -> Login:  # noqa: ARG002 - good for every one of the region
         """
-        The token, as long as it is fresh.
+        Return the token, as long as it is fresh.
 
         Raises:
             CredentialsMissing: there are no AWS credentials, or the answer holds no token.

@@ -66,7 +66,7 @@ class LayerPart:
 
 
 def _head(session: EcrUploadSession, first: int, end: int) -> bytes:
-    """The JSON of an UploadLayerPart request up to its base64 text, which passes no encoder."""
+    """Return the JSON of an UploadLayerPart request up to its base64 text, which passes no encoder."""
     members = {**session.names, "uploadId": session.upload_id, "partFirstByte": first, "partLastByte": end - 1}
     return msgspec.json.encode(members)[:-1] + b',"layerPartBlob":"'
 
@@ -81,7 +81,7 @@ def _body(head: bytes, content: memoryview, signed: Hasher) -> RequestBody:
 
 def _memory(size: int) -> mmap.mmap:
     """
-    A memory map of private pages, large ones where the system has them.
+    Return a memory map of private pages, large ones where the system has them.
 
     Freed, they go back to the system at once, while the C library's heaps (one a thread) would keep tens of megabytes.
     Getting 14 MB takes 2 ms in large pages, 9 in small ones and 13 in shared ones; all of a part's hashing takes 16.
@@ -137,7 +137,7 @@ class LayerReader:
         return self._guard.intdigest() == guard
 
     async def part(self, session: EcrUploadSession, first: int) -> LayerPart:
-        """The part of `session` that begins at `first`."""
+        """Return the part of `session` that begins at `first`."""
         end = min(first + session.part_size, self._descriptor.size)
         if self._in_memory and end - first == self._descriptor.size:
             content = await self._reader.content()

@@ -52,7 +52,7 @@ class EcrRepository:
         self._names = names_of(registry_id, repository)
 
     async def tags(self) -> AsyncIterator[str]:
-        """Every tag, over all pages, in the registry's order."""
+        """Yield every tag, over all pages, in the registry's order."""
         images = self._client.list_images(**self._names, filter={"tagStatus": "TAGGED"})
         async for image in images:
             tag = image.get("imageTag")
@@ -60,7 +60,7 @@ class EcrRepository:
                 yield tag
 
     async def digests(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
-        """What tags hold, a hundred a call, or why that cannot be told; those that are not there are left out."""
+        """Look up what tags hold, a hundred in a call; errors are values, and missing tags are left out."""
         batches = [tags[start : start + _BATCH] for start in range(0, len(tags), _BATCH)]
         answers = await gather(map(self._ask, batches))
         return {tag: one for answer in answers for tag, one in answer.items()}
@@ -78,7 +78,7 @@ class EcrRepository:
         return {one["imageTag"]: Digest(one["imageDigest"]) for one in ids if "imageTag" in one}
 
     async def referrers(self, digest: Digest) -> frozenset[Digest]:
-        """What refers to an image."""
+        """Return the digests of an image's referrers."""
         listed = self._client.list_image_referrers(
             **self._names, subjectId={"imageDigest": digest}, maxResults=REFERRERS_PAGE
         )
@@ -156,7 +156,7 @@ class EcrSource(Source):
 
     async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
         """
-        What refers to a manifest, 50 a call, and read at once, ten a call.
+        Return the referrers of a manifest: listed 50 in a call, read ten in a call.
 
         The API leaves open whether the sizes in its list are those of the manifests or of all that they name.
         """
@@ -173,7 +173,7 @@ class EcrSource(Source):
         return list(found.values())
 
     def tags(self) -> AsyncIterator[str]:
-        """Every tag, over all pages."""
+        """Return every tag, over all pages."""
         return EcrRepository(
             self._client, registry_id=self._names.get("registryId"), repository=self._repository
         ).tags()
@@ -226,7 +226,7 @@ class EcrSource(Source):
         return f"layer {descriptor.digest} of {self._repository}"
 
     async def _address(self, descriptor: Descriptor, stale: str | None) -> str:
-        """Where a layer is, and not where it was; asked for once by all that read ranges of it."""
+        """Return a layer's current URL; ranges of the same layer share the request."""
         if self._addresses.get(descriptor.digest) in {None, stale}:
             await self._asking.run(descriptor.digest, partial(self._ask, descriptor.digest), None)
         return self._addresses[descriptor.digest]
@@ -259,16 +259,17 @@ class EcrSource(Source):
         except InvalidManifest as error:
             error.side = "source"
             raise
-        said = image["imageId"].get("imageDigest")
-        if expected is None and said != manifest.digest:
+        reported = image["imageId"].get("imageDigest")
+        if expected is None and reported != manifest.digest:
             raise InvalidManifest(
-                f"image {name!r} of {self._repository}: the registry names it {said}, its content is {manifest.digest}",
+                f"image {name!r} of {self._repository}: the registry names it {reported}, its content is "
+                f"{manifest.digest}",
                 side="source",
             )
         return manifest
 
     async def _readable(self, digests: Sequence[Digest]) -> list[Manifest]:
-        """Those of some manifests that are there and of a known kind."""
+        """Return those of some manifests that are there and of a known kind."""
         reply = await self._client.batch_get_image(
             **self._names,
             imageIds=[{"imageDigest": digest} for digest in digests],

@@ -30,7 +30,7 @@ _MISSING_CONTENT = frozenset({"LayersNotFoundException", "ReferencedImagesNotFou
 
 def is_tag_fixed(repository: "RepositoryTypeDef", tag: str) -> bool:
     """
-    Whether a repository's settings forbid a tag to move.
+    Return whether a repository's settings forbid a tag to move.
 
     An exclusion filter turns the setting round for the tags that it matches (API_CreateRepository).
     """
@@ -76,7 +76,7 @@ class EcrTarget:
         tag: str | None,
         hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
     ) -> Presence:
-        """One BatchGetImage for the tag and up to 99 manifests: ECR's one call that answers both."""
+        """Return one BatchGetImage for the tag and up to 99 manifests: ECR's one call that answers both."""
         wanted: list[ImageIdentifierTypeDef] = [{"imageTag": tag}] if tag else []
         wanted += [{"imageDigest": one.digest} for one in manifests]
         batches = [wanted[start : start + _BATCH] for start in range(0, len(wanted), _BATCH)]
@@ -121,7 +121,7 @@ class EcrTarget:
         return "never"
 
     async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:  # noqa: ARG002 - as asked
-        """The API has no operation for it."""
+        """Return the API has no operation for it."""
         return False
 
     async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
@@ -163,7 +163,7 @@ class EcrTarget:
         """Nothing to do: the registry finds what refers to an image by itself."""
 
     async def _images(self, wanted: "list[ImageIdentifierTypeDef]") -> "list[ImageIdentifierTypeDef]":
-        """The ids of those images that are there; with the full list of media types, so that none is converted."""
+        """Return the ids of the images that exist; all media types are accepted, so that none is converted."""
         reply = await self._client.batch_get_image(
             **self._names, imageIds=wanted, acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES)
         )

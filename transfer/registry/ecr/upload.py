@@ -28,7 +28,7 @@ _MOST_MISSTEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class UploadSite:
-    """What all uploads into one repository share; `key` names endpoint, registry and repository in the journal."""
+    """What all uploads into one repository share; `key` identifies endpoint, registry and repository in the journal."""
 
     key: str
     client: EcrClient
@@ -77,7 +77,7 @@ class LayerUpload:
         return await self._attempt(None)
 
     async def _attempt(self, state: UploadState | None) -> BlobSent:
-        """One session from where it stands to its end; UploadLost when only a new one can help."""
+        """Return one session from where it stands to its end; UploadLost when only a new one can help."""
         async with LayerReader(self._source, self._layer, in_memory=self._in_memory) as reader:
             offset = state.offset if state else 0
             self._all_ours = state is None
@@ -99,7 +99,7 @@ class LayerUpload:
         return self._layer.size <= self._client.large_blob_bytes
 
     def _tell(self, offset: int) -> None:
-        """How many bytes of it are on the wire, or confirmed; fewer than before where some must be sent again."""
+        """Report the bytes that are being sent or confirmed; fewer than before where some must be sent again."""
         if offset != self._told:
             self._told = offset
             self._blob.notify(BlobProgress(self._layer.digest, offset))
@@ -177,7 +177,7 @@ class LayerUpload:
         return offset
 
     def _settle(self, part: LayerPart, error: RegistryError) -> int:
-        """The offset to go on at after a part was refused, where there is one."""
+        """Return the offset to go on at after a part was refused, where there is one."""
         if error.code != upload_decisions.PART_REFUSED or upload_decisions.is_size_refused(error, part.first):
             raise error
         self._all_ours = False
@@ -215,13 +215,13 @@ class LayerUpload:
 
 
 async def is_available(client: EcrClient, site: UploadSite, digest: Digest) -> bool:
-    """Whether the repository has a layer now."""
+    """Return whether the repository has a layer now."""
     return not await missing_layers(client, site, [digest])
 
 
 async def missing_layers(client: EcrClient, site: UploadSite, digests: Sequence[Digest]) -> set[Digest]:
     """
-    Which of at most 100 layers the repository does not have: one call.
+    Return which of at most 100 layers the repository lacks, by one call.
 
     An absent layer may come back as UNAVAILABLE, as a failure, or not at all; only AVAILABLE counts as there.
     """

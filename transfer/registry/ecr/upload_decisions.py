@@ -24,7 +24,7 @@ _SESSION_SPOILED = frozenset({LAYER_INVALID, "LayerPartTooSmallException", "Empt
 
 
 def requests_to_push(sizes: Sequence[int], manifests: int) -> Counter[str]:
-    """The calls that write layers of these sizes, in bytes, and so many manifests."""
+    """Return the calls that write layers of these sizes, in bytes, and so many manifests."""
     parts = sum(-(-size // PART_BYTES) for size in sizes)
     counts = {"InitiateLayerUpload": len(sizes), "UploadLayerPart": parts, "CompleteLayerUpload": len(sizes)}
     return +Counter({**counts, "PutImage": manifests})
@@ -32,7 +32,7 @@ def requests_to_push(sizes: Sequence[int], manifests: int) -> Counter[str]:
 
 def next_offset(error: RegistryError, first: int, end: int) -> int | None:
     """
-    Where to go on after the part [first, end) was refused; None when the session is of no use any more.
+    Return the offset to continue at after part [first, end) was refused; None when the session is lost.
 
     ECR takes parts only in order and names the last byte it has. That byte tells: our own part (its answer was
     lost), one before it (the registry kept less than it had confirmed), or one that nobody here has sent: then
@@ -50,12 +50,12 @@ def next_offset(error: RegistryError, first: int, end: int) -> int | None:
 
 
 def is_size_refused(error: RegistryError, first: int) -> bool:
-    """Whether a part was refused although it began where the registry expected it: its size is what is wrong."""
+    """Return whether a part was refused although it began where the registry expected it: its size is what is wrong."""
     return bool(error.details.get("lastValidByteReceived") == first - 1)
 
 
 def spoils_session(error: RegistryError) -> bool:
-    """Whether a refused Complete is cured by sending all parts again under a new upload id."""
+    """Return whether a refused Complete is cured by sending all parts again under a new upload id."""
     return error.code in _SESSION_SPOILED
 
 
@@ -84,5 +84,5 @@ DOCKER_QUOTAS: Mapping[str, float] = {
 
 
 def quota_seconds(requests: Mapping[str, int]) -> float:
-    """How long the quotas of the API alone make so many requests of one registry, by operation, take."""
+    """Return the seconds that the API's quotas alone make these requests take."""
     return max((count / QUOTAS[name] for name, count in requests.items() if name in QUOTAS), default=0.0)

@@ -39,7 +39,7 @@ class DistributionClient(RegistryClient):
     """The calls to one registry."""
 
     async def get_manifest(self, repository: str, reference: str) -> FetchedManifest:
-        """A manifest by tag or digest, at most 4 MiB; not verified against anything."""
+        """Return a manifest by tag or digest, at most 4 MiB; not verified against anything."""
         call = self._calls.manifest("GET", repository, reference, OK, headers={"Accept": ACCEPT})
 
         async def take(answer: RegistryResponse) -> FetchedManifest:
@@ -51,7 +51,7 @@ class DistributionClient(RegistryClient):
 
     async def head_manifest(self, repository: str, reference: str) -> Digest | None:
         """
-        The digest that the registry says a tag or digest has; None where there is no such manifest.
+        Return the digest that the registry says a tag or digest has; None where there is no such manifest.
 
         ECR and others leave the header out at times: then the manifest is fetched and its digest computed.
         """
@@ -60,11 +60,11 @@ class DistributionClient(RegistryClient):
         async def take(answer: RegistryResponse) -> tuple[bool, str]:
             return answer.status == 200, answer.headers.get("docker-content-digest", "")
 
-        there, said = await self._call(call, take)
-        if not there:
+        exists, reported = await self._call(call, take)
+        if not exists:
             return None
         try:
-            return Digest(said)
+            return Digest(reported)
         except InvalidDigest:
             algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
             return Digest.of((await self.get_manifest(repository, reference)).raw, algorithm)
@@ -101,7 +101,7 @@ class DistributionClient(RegistryClient):
         await self._call(self._calls.manifest("DELETE", repository, reference, frozenset({200, 202, 204})), nothing)
 
     async def has_blob(self, repository: str, digest: Digest) -> bool:
-        """Whether the repository has a blob."""
+        """Return whether the repository has a blob."""
         call = self._calls.blob("HEAD", repository, digest, frozenset({200, 404}))
 
         async def take(answer: RegistryResponse) -> bool:
@@ -128,7 +128,7 @@ class DistributionClient(RegistryClient):
         await self._call(self._calls.blob("DELETE", repository, digest, frozenset({200, 202, 204})), nothing)
 
     async def start_upload(self, repository: str) -> UploadSession:
-        """A new upload session."""
+        """Return a new upload session."""
         call = self._calls.start(repository)
         return await self._call(call, opened(repository, call.what))
 
@@ -185,7 +185,7 @@ class DistributionClient(RegistryClient):
 
     async def upload_status(self, upload: UploadSession, most: int) -> tuple[UploadSession, int]:
         """
-        Where a session stands: its newest location, and the bytes it holds, of which `most` were sent.
+        Return a session's newest location, and the bytes that it holds of the `most` that were sent.
 
         docker-registry 2.8 refuses this, as everything else, for a session whose last chunk broke off in the middle.
 
@@ -216,19 +216,19 @@ class DistributionClient(RegistryClient):
             pass
 
     def tags(self, repository: str) -> AsyncGenerator[str]:
-        """Every tag of a repository, over all pages, each once."""
+        """Return every tag of a repository, over all pages, each once."""
         return list_tags(self._get_page, repository, self._calls.name(repository))
 
     async def has_tags(self, repository: str) -> bool:
-        """Whether there is any tag in a repository; not, where there is no such repository."""
+        """Return whether there is any tag in a repository; not, where there is no such repository."""
         return await has_tags(self._get_page, repository, self._calls.name(repository))
 
     def repositories(self) -> AsyncGenerator[str]:
-        """Every repository of the registry, over all pages, each once, where it tells."""
+        """Return every repository of the registry, over all pages, each once, where it tells."""
         return list_repositories(lambda _, url, what: self._page(_CATALOG, url, what), self.registry)
 
     async def referrers(self, repository: str, digest: Digest) -> list[Descriptor]:
-        """What refers to a manifest: by the referrers API, or by the tag that stands in for it where there is none."""
+        """Return the referrers of a manifest, by the referrers API or, where there is none, the fallback tag."""
         if self.habits.has_referrers is not False:
             found = await self._listed_referrers(repository, digest)
             # A registry that has the API answers with an empty list where there is nothing.

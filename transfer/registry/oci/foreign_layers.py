@@ -75,7 +75,7 @@ class ForeignLayers:
         return self._source.tags()
 
     def open_file(self, descriptor: Descriptor) -> BinaryIO | None:
-        """As of the source; None for a foreign layer that it does not have: that is streamed. Blocks."""
+        """Open the source's file; None for a foreign layer that it does not have, which is streamed. Blocks."""
         if not descriptor.is_foreign:
             return self._source.open_file(descriptor)
         try:
@@ -84,7 +84,7 @@ class ForeignLayers:
             return None
 
     def locate(self, descriptor: Descriptor) -> str:
-        """Where the blob is; of a foreign layer that is elsewhere, the hosts of its addresses."""
+        """Return where the blob is; for a foreign layer, the hosts of its URLs."""
         if descriptor.digest not in self._elsewhere:
             return self._source.locate(descriptor)
         return f"{descriptor.digest} at {', '.join(map(_place, descriptor.urls or ()))}"
@@ -164,7 +164,7 @@ class ForeignLayers:
 
 
 def _place(url: str) -> str:
-    """What may be shown of an address that was not checked yet."""
+    """Return the part of an unchecked URL that may be shown."""
     try:
         return origin(url)
     except ValueError:

@@ -51,7 +51,7 @@ class _Referrers(msgspec.Struct):
 
 async def list_tags(get: GetPage, repository: str, name: str) -> AsyncGenerator[str]:
     """
-    Every tag, each once, as the pages come.
+    Yield every tag, each once, as the pages come.
 
     Raises:
         NotFound: there is no such repository.
@@ -65,7 +65,7 @@ async def list_tags(get: GetPage, repository: str, name: str) -> AsyncGenerator[
 
 async def has_tags(get: GetPage, repository: str, name: str) -> bool:
     """
-    Whether there is any tag in a repository; not, where there is no such repository.
+    Return whether there is any tag in a repository; not, where there is no such repository.
 
     Raises:
         RegistryError: the registry does not tell.
@@ -79,7 +79,7 @@ async def has_tags(get: GetPage, repository: str, name: str) -> bool:
 
 async def list_repositories(get: GetPage, registry: str) -> AsyncGenerator[str]:
     """
-    Every repository of a registry, each once, as the pages come (distribution's own `_catalog`; not in the OCI spec).
+    Yield every repository of a registry, each once (distribution's `_catalog`; not in the OCI spec).
 
     Raises:
         RegistryError: a page is none, the pages do not end, or the registry does not tell.
@@ -101,7 +101,7 @@ async def _names(pages: AsyncGenerator[Page], read: Callable[[Page], tuple[str, 
 
 
 async def list_referrers(get: GetPage, repository: str, name: str, digest: Digest) -> list[Descriptor] | None:
-    """What refers to a manifest, each once; None where the registry does not have the referrers API."""
+    """Return the referrers of a manifest, each once; None where the registry has no referrers API."""
     what = f"GET referrers of {name}@{digest}"
     found: dict[Digest, Descriptor] = {}
     async with aclosing(_pages(get, repository, f"/v2/{repository}/referrers/{digest}", what)) as pages:
@@ -138,7 +138,7 @@ def _read_repositories(page: Page, what: str) -> tuple[str, ...]:
 
 def read_referrers(raw: bytes, *, what: str) -> list[Descriptor]:
     """
-    The descriptors of a list of referrers.
+    Return the descriptors of a list of referrers.
 
     Raises:
         InvalidManifest: it is no index.

@@ -1,5 +1,5 @@
 """
-How many manifests a registry still lets one pull, by what its answers say, and when not to ask for another.
+Pull rate limits: how many manifests a registry still allows, by its response headers.
 
 Docker Hub counts each GET of a manifest, no HEAD and no blob, and tells with either of the two (Docker documentation,
 "Pull usage and limits": RateLimit-Limit, RateLimit-Remaining, Docker-RateLimit-Source). Does not know who pulls, nor
@@ -24,7 +24,7 @@ _LONGEST_SOURCE = 100
 
 class RateLimitHeaders(msgspec.Struct, frozen=True):
     """
-    What a registry has said of the manifests that may be pulled.
+    A registry's rate limit headers, parsed.
 
     Attributes:
         limit: how many in a window.
@@ -42,12 +42,12 @@ class RateLimitHeaders(msgspec.Struct, frozen=True):
 
     @property
     def renews_at(self) -> float:
-        """When none of what is counted now will count any more, in seconds since the epoch."""
+        """The time when the current window has passed, in seconds since the epoch."""
         return self.seen_at + self.window_seconds
 
 
 def read_rate_limit(headers: Mapping[str, str], *, now: float) -> RateLimitHeaders | None:
-    """What an answer says of the quota; None where it says nothing that can be read."""
+    """Return the rate limit in some headers; None where there is none that can be read."""
     limit = _TOLD.fullmatch(headers.get("ratelimit-limit", "").strip())
     remaining = _TOLD.fullmatch(headers.get("ratelimit-remaining", "").strip())
     if limit is None or remaining is None:

@@ -61,7 +61,7 @@ class Lists:
 
 def with_referrer(raw: bytes | None, referrer: Descriptor, *, what: str) -> bytes:
     """
-    A list of referrers with one more, everything else in it as it was; the same bytes where it is there already.
+    Return a list of referrers with one more, everything else in it as it was; the same bytes where it is there already.
 
     Args:
         raw: the list as it is; None where there is none.

@@ -1,5 +1,5 @@
 """
-How calls to one OCI registry are made: each is one run of the retry loop around one slot of the limits.
+How calls to one OCI registry are made: each in the retry loop, in a slot of the limits.
 
 Which calls there are is in `client`.
 """
@@ -77,19 +77,19 @@ class RegistryClient:
         return self._exchange.registry
 
     def reporting(self, observe: Observer) -> Self:
-        """The same client, telling somebody of its requests and retries."""
+        """Return the same client, telling somebody of its requests and retries."""
         client = copy(self)
         client._observe = observe  # noqa: SLF001 - of the copy made here
         return client
 
     def single(self) -> Self:
-        """The same client, trying everything once: for the steps of an attempt that is tried again as a whole."""
+        """Return the same client without retries, for steps of an attempt that is retried as a whole."""
         client = copy(self)
         client._tries_once = True  # noqa: SLF001 - of the copy made here
         return client
 
     def before_push(self) -> Self:
-        """The same client for a repository that is written to: what it asks brings the token for that along."""
+        """Return the same client for a repository that is written to: what it asks brings the token for that along."""
         client = copy(self)
         client._calls = replace(self._calls, before_push=True)  # noqa: SLF001 - of the copy made here
         return client
@@ -101,7 +101,7 @@ class RegistryClient:
         return await self._retrier.run(what, attempt, on_retry=self._observe)
 
     def shown_login(self, repository: str) -> Login | None:
-        """Who the registry has been told so far for a repository; None for nobody."""
+        """Return the credentials sent so far for a repository; None where none were."""
         return self._exchange.shown_login(repository)
 
     async def ping(self, repository: str) -> None:

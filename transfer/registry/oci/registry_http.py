@@ -76,7 +76,7 @@ class RegistryResponse(msgspec.Struct, frozen=True):
 
     async def read(self, limit: int, *, what: str) -> bytes:
         """
-        The whole body.
+        Return the whole body.
 
         Raises:
             RegistryError: it is larger than `limit`.
@@ -100,7 +100,7 @@ async def read_up_to(chunks: AsyncIterator[bytes], limit: int) -> bytes:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, without port, is this machine by its name."""
+    """Return whether a host, without port, is this machine by its name."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -108,7 +108,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(registry: str) -> str:
-    """Where a registry of this name is reached: `host[:port]`."""
+    """Return the host of a registry's name: `host[:port]`."""
     return _DOCKER_HUB_HOST if registry == DOCKER_HUB else registry
 
 
@@ -146,7 +146,7 @@ class RegistryHttp:
         return f"Exchange({self.registry!r})"
 
     def shown_login(self, repository: str) -> Login | None:
-        """Who the registry has been told so far for a repository; None for nobody."""
+        """Return the credentials sent so far for a repository; None where none were."""
         return self._found[1].shown(repository) if self._found else None
 
     async def warm_up(self, call: RegistryRequest) -> None:

@@ -1,4 +1,4 @@
-"""What is known of one registry's repositories: which blobs can be mounted from where, and which were empty."""
+"""Knowledge of one registry's repositories: where blobs can be mounted from, and which were empty."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -9,7 +9,7 @@ from transfer.model.digest import Digest
 
 
 class MountCandidates:
-    """What is known of one registry."""
+    """Repositories of one registry that hold blobs, from which they can be mounted."""
 
     def __init__(self) -> None:
         # Insertion is the order in which repositories were heard of; the first one is asked first.
@@ -24,7 +24,7 @@ class MountCandidates:
         self._repositories.get(digest, {}).pop(repository, None)
 
     def elsewhere(self, digest: Digest, *, but: str) -> str | None:
-        """Another repository that has the blob."""
+        """Return another repository that has the blob."""
         return next((one for one in self._repositories.get(digest, ()) if one != but), None)
 
 
@@ -35,20 +35,20 @@ _WORTH_IT = 8
 
 
 def cheap(blobs: Iterable[Descriptor]) -> list[Descriptor]:
-    """Those of some blobs that would better be sent than asked for, if the repository were vacant."""
+    """Return those of some blobs that would better be sent than asked for, if the repository were vacant."""
     small = [blob for blob in blobs if blob.size <= _CHEAPLY_SENT_BYTES]
     return small if len(small) >= _WORTH_IT else []
 
 
 class EmptyRepositories:
-    """What is known of one registry's repositories; each is asked for once."""
+    """Repositories of one registry that had no tag at first; each is asked once."""
 
     def __init__(self) -> None:
         self._vacant: dict[str, bool] = {}
         self._asking: SingleFlight[None] = SingleFlight()
 
     async def ask(self, repository: str, is_used: Callable[[], Awaitable[bool]]) -> bool:
-        """Whether a repository was vacant at first; not, where that cannot be told."""
+        """Return whether a repository was vacant at first; not, where that cannot be told."""
 
         async def once() -> None:
             try:

@@ -17,11 +17,11 @@ class DistributionRepository:
         self._repository = repository
 
     def tags(self) -> AsyncIterator[str]:
-        """Every tag, over all pages, in the registry's order."""
+        """Return every tag, over all pages, in the registry's order."""
         return self._client.tags(self._repository)
 
     async def digests(self, tags: Sequence[str]) -> dict[str, Digest | TransferError]:
-        """What tags hold, by one HEAD each, or why that cannot be told; those that are not there are left out."""
+        """Look up what tags hold, by one HEAD each; an error where that cannot be told; missing ones are left out."""
 
         async def ask(tag: str) -> Digest | TransferError | None:
             try:
@@ -33,7 +33,7 @@ class DistributionRepository:
         return {tag: one for tag, one in zip(tags, found, strict=True) if one is not None}
 
     async def referrers(self, digest: Digest) -> frozenset[Digest]:
-        """What refers to a manifest."""
+        """Return the referrers of a manifest."""
         return frozenset(one.digest for one in await self._client.referrers(self._repository, digest))
 
     async def delete(self, name: str) -> None:

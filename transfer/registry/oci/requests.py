@@ -47,7 +47,7 @@ class FetchedManifest(msgspec.Struct, frozen=True):
 
 class RegistryCapabilities(msgspec.Struct):
     """
-    What was learned of a registry by asking; shared by all that use it.
+    Capabilities of a registry, learned by asking; shared by all that use it.
 
     Attributes:
         takes_chunks: uploads may come in more than one request.
@@ -64,10 +64,10 @@ class RegistryCapabilities(msgspec.Struct):
 
 def stored(what: str, digest: Digest) -> Callable[[RegistryResponse], Awaitable[None]]:
     async def take(answer: RegistryResponse) -> None:
-        said = answer.headers.get("docker-content-digest", "")
+        reported = answer.headers.get("docker-content-digest", "")
         # A registry may name content by another algorithm than it was sent under; that says nothing.
-        if said.startswith(f"{digest.algorithm}:") and said != digest:
-            raise ContentMismatch(f"{what}: {digest} was sent, and the registry says it has stored {said[:140]!a}")
+        if reported.startswith(f"{digest.algorithm}:") and reported != digest:
+            raise ContentMismatch(f"{what}: {digest} was sent, and the registry says it has stored {reported[:140]!a}")
 
     return take
 
@@ -82,7 +82,7 @@ def opened(repository: str, what: str) -> Callable[[RegistryResponse], Awaitable
 
 
 def moved(upload: UploadSession, answer: RegistryResponse, what: str) -> UploadSession:
-    """The session after an answer: the newest location wins, and the old one stays where there is none."""
+    """Return the session after an answer: the newest location wins, and the old one stays where there is none."""
     location = answer.headers.get("location")
     if location is None:
         return upload
@@ -105,7 +105,7 @@ class RequestFactory(msgspec.Struct, frozen=True):
     before_push: bool = False
 
     def reading(self, repository: str) -> TokenScope:
-        """What a request needs that changes nothing."""
+        """Return the token scope of a request that changes nothing."""
         return TokenScope(repository, before_push=self.before_push)
 
     def manifest(
@@ -142,13 +142,13 @@ class RequestFactory(msgspec.Struct, frozen=True):
         return RegistryRequest(f"{method} blob", path, what, access, expected, headers or {}, meter=meter)
 
     def start(self, repository: str) -> RegistryRequest:
-        """For a new upload session."""
+        """Return the request for a new upload session."""
         what = f"POST upload to {self.name(repository)}"
         access = TokenScope(repository, PUSH)
         return RegistryRequest("POST upload", f"/v2/{repository}/blobs/uploads/", what, access, frozenset({202}))
 
     def mount(self, repository: str, digest: Digest, from_repository: str) -> RegistryRequest:
-        """For a blob of another repository, or else a new upload session."""
+        """Return the request to mount a blob of another repository, or else to begin an upload."""
         what = f"POST mount of {digest} to {self.name(repository)}"
         path = with_query(f"/v2/{repository}/blobs/uploads/", mount=digest, **{"from": from_repository})
         access = TokenScope(repository, PUSH, from_repository)
@@ -173,12 +173,12 @@ class RequestFactory(msgspec.Struct, frozen=True):
         )
 
     def name(self, repository: str) -> str:
-        """A repository as an error names it."""
+        """Return a repository as an error names it."""
         return f"{self.registry}/{repository}"
 
 
 def requests_to_push(sizes: Sequence[int], mounts: int, manifests: int, config: TransferConfig) -> Counter[str]:
-    """The requests that upload blobs of these sizes, in bytes, mount some, and send so many manifests."""
+    """Return the requests that upload blobs of these sizes, in bytes, mount some, and send so many manifests."""
     chunks = sum(-(-size // config.upload_chunk_bytes) for size in sizes if size > config.upload_chunk_threshold)
     uploads = {"POST upload": len(sizes) + mounts, "PATCH upload": chunks, "PUT upload": len(sizes)}
     return +Counter({**uploads, "PUT manifest": manifests})

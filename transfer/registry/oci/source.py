@@ -61,7 +61,7 @@ class DistributionSource:
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """
-        The manifest, verified against the descriptor.
+        Return the manifest, verified against the descriptor.
 
         Raises:
             NotFound: it is not here.
@@ -84,13 +84,13 @@ class DistributionSource:
                 raise InvalidManifest(f"{self._name}: {error}") from None
 
     async def referrers(self, descriptor: Descriptor) -> list[Descriptor]:
-        """What refers to a manifest, by the referrers API or by the tag that stands in for it; pages are followed."""
+        """Return the referrers of a manifest, by the referrers API or the fallback tag, over all pages."""
         with attributed_to("source"):
             return await self._client.referrers(self._repository, descriptor.digest)
 
     async def tags(self) -> AsyncIterator[str]:
         """
-        Every tag, over all pages.
+        Yield every tag, over all pages.
 
         Raises:
             NotFound: there is no such repository.

@@ -55,7 +55,7 @@ class DistributionTarget:
         return HELD_BYTES
 
     async def present(self, manifests: Sequence[Descriptor], *, tag: str | None, hints: Hints = NO_HINTS) -> Presence:
-        """One HEAD for the tag, and one for each manifest where it holds none of them, and others are tagged at all."""
+        """Ask for the tag, and for each manifest where the tag holds none of them and the repository has tags."""
         digests = [one.digest for one in manifests]
         with attributed_to("target"):
             tagged = await self._tagged(tag, hints)
@@ -70,8 +70,8 @@ class DistributionTarget:
                 return Presence()
             found = await gather(self._client.head_manifest(self._site.repository, digest) for digest in digests)
         # A registry that answers with another digest than it was asked for does not have this one.
-        there = frozenset(digest for digest, said in zip(digests, found, strict=True) if said == digest)
-        return Presence(tagged=tagged, manifests=there)
+        present = frozenset(digest for digest, reported in zip(digests, found, strict=True) if reported == digest)
+        return Presence(tagged=tagged, manifests=present)
 
     async def _tagged(self, tag: str | None, hints: Hints) -> Digest | None:
         if tag is None:
@@ -81,7 +81,7 @@ class DistributionTarget:
         return await self._client.head_manifest(self._site.repository, tag)
 
     async def _was_vacant(self, small: Sequence[Descriptor]) -> bool:
-        """Whether small blobs need not be asked for; connections for them are made while that is found out."""
+        """Return whether small blobs need not be asked for; connections for them are made while that is found out."""
 
         async def is_used() -> bool:
             async with task_group() as group:
@@ -101,14 +101,14 @@ class DistributionTarget:
         return [blob for blob in blobs if blob.digest not in self._known]
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:
-        """One HEAD for each blob that is not known to be there, nor cheaper to send."""
+        """Return one HEAD for each blob that is not known to be there, nor cheaper to send."""
         unknown = list(blobs) if fresh else self._unknown(blobs)
         small = [] if fresh else cheap(unknown)
         with attributed_to("target"):
             unasked = {blob.digest for blob in small} if small and await self._was_vacant(small) else set[Digest]()
             asked = [blob.digest for blob in unknown if blob.digest not in unasked]
             found = await gather(self._client.has_blob(self._site.repository, digest) for digest in asked)
-        missing = {digest for digest, there in zip(asked, found, strict=True) if not there}
+        missing = {digest for digest, present in zip(asked, found, strict=True) if not present}
         left = settle_known(self._known, asked, missing, fresh=fresh)
         for digest in set(asked) - left:
             self._client.holdings.note(self._site.repository, digest)
@@ -118,7 +118,7 @@ class DistributionTarget:
         """The API does not tell which tags may move: the manifest's PUT will."""
 
     def mountable(self, digest: Digest) -> Mountable:
-        """What another repository is known to have; nothing where the registry has been seen to mount nothing."""
+        """Return the blobs that another repository is known to have; none where the registry does not mount."""
         works = self._client.habits.mounts
         if works is False:
             return "never"

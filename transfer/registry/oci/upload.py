@@ -39,7 +39,7 @@ _UNGUARDED = 0
 
 
 class UploadSite(msgspec.Struct, frozen=True):
-    """What all uploads into one repository share; `key` names registry and repository in the journal."""
+    """What all uploads into one repository share; `key` identifies registry and repository in the journal."""
 
     key: str
     client: DistributionClient
@@ -151,7 +151,7 @@ class BlobUpload:
         return BlobSent(self._blob.size)
 
     async def _whole(self, reader: BlobReader) -> tuple[RequestBody | BlobBody, bool]:
-        """All of it as a body, and whether its digest is looked at before its last byte is sent."""
+        """Return all of it as a body, and whether its digest is looked at before its last byte is sent."""
         if self._in_memory:
             content = await reader.content()
             return RequestBody.of(content, blob_bytes=len(content)), True
@@ -160,7 +160,7 @@ class BlobUpload:
         return BlobBody(reader, 0, self._blob.size), self._doubted
 
     def _tell(self, offset: int) -> None:
-        """How many bytes of it are on the wire, or confirmed; fewer than before where some must be sent again."""
+        """Report the bytes that are being sent or confirmed; fewer than before where some must be sent again."""
         if offset != self._told:
             self._told = offset
             self._context.notify(BlobProgress(self._blob.digest, offset))
@@ -207,7 +207,7 @@ class BlobUpload:
         return BlobSent(self._sent, kept)
 
     async def _resume(self, state: UploadState) -> tuple[UploadSession, int]:
-        """The session of an earlier run, where it stands by the registry's word."""
+        """Return the session of an earlier run, where it stands by the registry's word."""
         self._all_ours = False
         if state.offset > self._blob.size:
             raise self._lost("more of it was sent than there is")
@@ -258,7 +258,7 @@ class BlobUpload:
     async def _settle(
         self, error: RegistryError, upload: UploadSession, first: int, end: int
     ) -> tuple[UploadSession, int]:
-        """Where to go on after a chunk was refused, if there is a way at all."""
+        """Return the offset to continue at after a chunk was refused, if that is possible."""
         habits = self._client.habits
         if error.status == 413 and end - first > _SMALLEST_CHUNK:
             habits.largest_body = min(habits.largest_body, (end - first) // 2)
@@ -326,7 +326,7 @@ class BlobUpload:
         return UploadLost(f"{self._what}: {reason}", status=400, code="OutOfStep", side="target")
 
     def _doubtful(self, error: RegistryError) -> UploadLost:
-        """Whether it was read or sent wrong, the next attempt will tell."""
+        """Return whether it was read or sent wrong, the next attempt will tell."""
         self._doubted = True
         return self._lost(f"what the registry holds of it cannot be committed ({error})")
 

@@ -1,5 +1,5 @@
 """
-Who may use `/v2/`: HTTP Basic, with an ECR token or with the registry's own access key and secret.
+Authentication at `/v2/`: HTTP Basic, with an ECR token or the registry's access key and secret.
 
 Source: ECR user guide, "Private registry authentication": user AWS, the token of GetAuthorizationToken as password.
 Pure. Does not know what is asked for.
@@ -16,7 +16,7 @@ GOOD, EXPIRED, REFUSED = "good", "expired", "refused"
 
 
 def judge(header: str | None, settings: Settings, now: float) -> str:
-    """Whether an Authorization header is GOOD, holds an EXPIRED token or is REFUSED."""
+    """Return whether an Authorization header is GOOD, holds an EXPIRED token or is REFUSED."""
     user, password = _basic(header or "")
     if _equal(user, settings.access_key) and _equal(password, settings.secret_key):
         return GOOD

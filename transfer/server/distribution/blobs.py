@@ -4,19 +4,19 @@ from aiohttp import web
 
 from transfer.model.digest import Digest
 from transfer.server.distribution import errors
-from transfer.server.distribution.exchange import Exchange, existing
+from transfer.server.distribution.context import RequestContext, existing
 from transfer.server.download import BlobFile
 from transfer.server.ecr.session import Session
 from transfer.server.store import blobs
 
 
-async def get(ex: Exchange) -> web.StreamResponse:
+async def get(ex: RequestContext) -> web.StreamResponse:
     """GET: the content, whole or a range of it."""
     digest, _ = await find(ex)
     return BlobFile(ex.registry.files.blob(digest), {"Docker-Content-Digest": digest})
 
 
-async def head(ex: Exchange) -> web.Response:
+async def head(ex: RequestContext) -> web.Response:
     """HEAD: whether it is there, and its size."""
     digest, size = await find(ex)
     headers = {
@@ -28,7 +28,7 @@ async def head(ex: Exchange) -> web.Response:
     return web.Response(headers=headers)
 
 
-async def delete(ex: Exchange) -> web.Response:
+async def delete(ex: RequestContext) -> web.Response:
     """DELETE: end this repository's hold on it; the content goes with the last hold."""
     digest = ex.digest(ex.route.about)
 
@@ -41,8 +41,8 @@ async def delete(ex: Exchange) -> web.Response:
     return web.Response(status=202)
 
 
-async def find(ex: Exchange) -> tuple[Digest, int]:
-    """The digest and size of the blob that a request is about, which the repository must hold."""
+async def find(ex: RequestContext) -> tuple[Digest, int]:
+    """Return the digest and size of the blob that a request is about, which the repository must hold."""
     digest = ex.digest(ex.route.about)
 
     def work(session: Session) -> int:

@@ -1,5 +1,5 @@
 """
-What may be pushed as a manifest, and what the registry must know of it. Pure.
+Validation of pushed manifests. Pure.
 
 Of the four kinds of image manifest and index, the entries are read; anything else is kept as it is, under the type it
 was declared as (distribution-spec 1.1 names no type that a registry must refuse). Does not know what is stored.

@@ -15,9 +15,9 @@ from aiohttp import web
 from transfer.model.digest import Digest
 from transfer.model.document import DocumentError, load
 from transfer.server.distribution import blobs, errors, lists, manifests, uploads
+from transfer.server.distribution.context import Dialect, RequestContext, existing, writable
 from transfer.server.distribution.documents import read_pushed
 from transfer.server.distribution.errors import Refusal
-from transfer.server.distribution.exchange import Dialect, Exchange, existing, writable
 from transfer.server.distribution.oci import OCI
 from transfer.server.ecr import refusals
 from transfer.server.ecr.images import put_image
@@ -44,8 +44,8 @@ _MAPPED = {
 }
 
 
-async def put_manifest(ex: Exchange) -> web.Response:
-    """As PutImage, which takes an image that is there already for a success here (aws/containers-roadmap#2380)."""
+async def put_manifest(ex: RequestContext) -> web.Response:
+    """Put a manifest by PutImage; one that exists is a success here (aws/containers-roadmap#2380)."""
     tag, digest = manifests.reference(ex)
     raw = await manifests.read_body(ex)
     if _dislikes(raw):
@@ -71,7 +71,7 @@ async def put_manifest(ex: Exchange) -> web.Response:
     return manifests.stored(ex, digest or Digest.of(raw), read_pushed(raw, content_type).subject, [])
 
 
-async def get_manifest(ex: Exchange) -> web.Response:
+async def get_manifest(ex: RequestContext) -> web.Response:
     """Without a digest header, which HEAD has (aws/containers-roadmap#1931)."""
     response = await manifests.get(ex)
     if ex.request.method == "GET":
@@ -79,8 +79,8 @@ async def get_manifest(ex: Exchange) -> web.Response:
     return response
 
 
-async def delete_manifest(ex: Exchange) -> web.Response:
-    """As BatchDeleteImage, by tag too: with its last tag an image goes."""
+async def delete_manifest(ex: RequestContext) -> web.Response:
+    """Delete by BatchDeleteImage, by tag too: an image is deleted with its last tag."""
     tag, digest = manifests.reference(ex)
     item = ImageId(image_digest=str(digest)) if digest else ImageId(image_tag=tag)
     request = BatchDeleteImage(repository_name=ex.name, image_ids=(item,))
@@ -96,7 +96,7 @@ async def delete_manifest(ex: Exchange) -> web.Response:
     return web.Response(status=202)
 
 
-async def get_blob(ex: Exchange) -> web.StreamResponse:
+async def get_blob(ex: RequestContext) -> web.StreamResponse:
     """
     307 to the signed URL (open-policy-agent/opa#6580); only what an image names has one, as in the JSON API.
 
@@ -118,17 +118,17 @@ async def get_blob(ex: Exchange) -> web.StreamResponse:
 
 
 def elsewhere(host: str) -> str | None:
-    """The same server at another name, where there is one."""
+    """Return the same server at another name, where there is one."""
     name, colon, port = host.partition(":")
     other = _LOOPBACK.get(name)
     return None if other is None else f"{other}{colon}{port}"
 
 
-async def delete_blob(_ex: Exchange) -> web.Response:
+async def delete_blob(_ex: RequestContext) -> web.Response:
     raise errors.unsupported("The operation is unsupported.")
 
 
-async def mount(ex: Exchange) -> web.Response:
+async def mount(ex: RequestContext) -> web.Response:
     """
     Mounts only where the account has it enabled, and only what an image of the named source names; else 202.
 
@@ -145,13 +145,13 @@ async def mount(ex: Exchange) -> web.Response:
     return await uploads.begun(ex, digest.algorithm)
 
 
-async def start_upload(ex: Exchange) -> web.Response:
+async def start_upload(ex: RequestContext) -> web.Response:
     return await uploads.begun(ex, "sha256")
 
 
-async def put_upload(ex: Exchange) -> web.Response:
+async def put_upload(ex: RequestContext) -> web.Response:
     """
-    The end of an upload, with CompleteLayerUpload's rules.
+    Return the end of an upload, with CompleteLayerUpload's rules.
 
     Chunks below 5 MiB are found out only here (dotnet/sdk-container-builds#424). A blob of no bytes is answered with
     success and is not there (oras-project/oras-py#54).
@@ -172,11 +172,11 @@ async def put_upload(ex: Exchange) -> web.Response:
     return uploads.created(ex, digest)
 
 
-async def upload_status(_ex: Exchange) -> web.Response:
+async def upload_status(_ex: RequestContext) -> web.Response:
     raise errors.upload_unknown()
 
 
-async def list_tags(ex: Exchange) -> web.Response:
+async def list_tags(ex: RequestContext) -> web.Response:
     """Pages of 100 whose `last` is a token (deitch/docker_registry2#34); above 1000, go-containerregistry#681."""
     count = lists.page_size(ex.request.query.get("n"), _TAGS_PAGE)
     if not 1 <= count <= _MOST_TAGS:
@@ -200,17 +200,17 @@ async def list_tags(ex: Exchange) -> web.Response:
     return answer
 
 
-async def referrers(ex: Exchange) -> web.Response:
+async def referrers(ex: RequestContext) -> web.Response:
     await ex.run(lambda session: existing(session, ex.name))
     return await lists.referrers(ex)
 
 
 def stale_last_byte(upload: StoredUpload) -> int:
-    """Where the first chunk ended, whatever came after it (aws/containers-roadmap#2831)."""
+    """Return the end of the first chunk, whatever came after it (aws/containers-roadmap#2831)."""
     return max(upload.first_size - 1, 0)
 
 
-def out_of_order(_ex: Exchange, upload: StoredUpload, first: int) -> Refusal:
+def out_of_order(_ex: RequestContext, upload: StoredUpload, first: int) -> Refusal:
     """Worded as apple/containerization#790 saw it; where to go on is not told."""
     message = f"First byte of the layer part is {first} instead of {upload.received}"
     return errors.upload_invalid(message, status=416)
@@ -228,7 +228,7 @@ def _mapped(error: ApiError) -> Refusal:
 
 def _dislikes(raw: bytes) -> bool:
     """
-    Whether ECR calls a manifest "Invalid JSON syntax" that OCI allows.
+    Return whether ECR calls a manifest "Invalid JSON syntax" that OCI allows.
 
     Seen: a `;` in a type (aws/containers-roadmap#2306), descriptors with `data`, config annotations,
     `platform.features` (aws/containers-roadmap#2439).

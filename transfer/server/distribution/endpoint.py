@@ -14,8 +14,8 @@ from aiohttp import web
 
 from transfer.server.body import drain
 from transfer.server.distribution import auth, errors
+from transfer.server.distribution.context import Dialect, RequestContext
 from transfer.server.distribution.errors import Refusal
-from transfer.server.distribution.exchange import Dialect, Exchange
 from transfer.server.distribution.routes import Route, find_route
 from transfer.server.download import BlobFile
 from transfer.server.ecr.operations import Registry
@@ -35,7 +35,7 @@ class DistributionEndpoint:
         self._log = log
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        ex = Exchange(request, self._registry, self._dialect, Route(request.method), time.time())
+        ex = RequestContext(request, self._registry, self._dialect, Route(request.method), time.time())
         try:
             response = await self._perform(ex)
         except Refusal as refusal:
@@ -59,7 +59,7 @@ class DistributionEndpoint:
         response.headers.update(_VERSION)
         return response
 
-    async def _perform(self, ex: Exchange) -> web.StreamResponse:
+    async def _perform(self, ex: RequestContext) -> web.StreamResponse:
         lost = None
         try:
             ex.route = find_route(ex.request.method, ex.request.path, ex.request.query)
@@ -72,7 +72,7 @@ class DistributionEndpoint:
             raise errors.throttled()
         return await self._dialect.handlers[ex.route.operation](ex)
 
-    def _let_in(self, ex: Exchange) -> None:
+    def _let_in(self, ex: RequestContext) -> None:
         settings = self._registry.settings
         if not settings.auth:
             return
@@ -83,7 +83,7 @@ class DistributionEndpoint:
             raise self._dialect.expired()
         raise errors.unauthorized(ex.request.host)
 
-    def _succeed(self, ex: Exchange, response: web.StreamResponse) -> None:
+    def _succeed(self, ex: RequestContext, response: web.StreamResponse) -> None:
         if not isinstance(response, BlobFile):
             self._log.add(ex.record(response.status))
             return
@@ -96,7 +96,7 @@ class DistributionEndpoint:
 
         response.promised = promised
 
-    def _render(self, ex: Exchange, refusal: Refusal) -> web.Response:
+    def _render(self, ex: RequestContext, refusal: Refusal) -> web.Response:
         words = self._dialect.messages.get(refusal.code)
         message = refusal.message
         if words is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """What a request is answered instead of what it asked for; `details` make an error of the same code each."""
+    """An error response; each of `details` becomes an error of the same code."""
 
     def __init__(
         self,
@@ -78,12 +78,12 @@ def denied(message: str) -> Refusal:
 
 
 def tag_immutable(tag: str, name: str) -> Refusal:
-    """As Harbor answers (src/server/middleware/immutable); 403 DENIED would be taken for a missing permission."""
+    """Return Harbor's refusal (src/server/middleware/immutable); 403 would suggest a missing permission."""
     return Refusal(412, "PRECONDITION", f"the tag {tag} of {name} is immutable and names another manifest")
 
 
 def throttled() -> Refusal:
-    """As ECR's Docker endpoint answers (ECR user guide, "Troubleshooting errors"): 429, and no word of when."""
+    """Return the refusal of ECR's Docker endpoint (ECR user guide, "Troubleshooting errors"): 429, no Retry-After."""
     return Refusal(429, "TOOMANYREQUESTS", "Rate exceeded")
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from transfer.model.descriptor import OCI_INDEX
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.server.distribution import errors
-from transfer.server.distribution.exchange import Exchange, existing
+from transfer.server.distribution.context import RequestContext, existing
 from transfer.server.ecr.session import Session
 from transfer.server.referrers import descriptor
 from transfer.server.store import images, repositories
@@ -24,7 +24,7 @@ _MOST_REPOSITORIES = 1_000
 _MOST_REFERRERS = 1_000
 
 
-async def tags(ex: Exchange) -> web.Response:
+async def tags(ex: RequestContext) -> web.Response:
     """GET tags/list: the tags behind `last`, `n` of them, in the order of their bytes."""
     after = ex.request.query.get("last", "")
     count = min(page_size(ex.request.query.get("n"), _MOST_TAGS), _MOST_TAGS)
@@ -40,7 +40,7 @@ async def tags(ex: Exchange) -> web.Response:
     return answer
 
 
-async def catalog(ex: Exchange) -> web.Response:
+async def catalog(ex: RequestContext) -> web.Response:
     """GET _catalog: the repositories behind `last`, `n` of them (CNCF Distribution's; the specification has none)."""
     after = ex.request.query.get("last", "")
     count = min(page_size(ex.request.query.get("n"), _MOST_REPOSITORIES), _MOST_REPOSITORIES)
@@ -52,7 +52,7 @@ async def catalog(ex: Exchange) -> web.Response:
     return answer
 
 
-async def referrers(ex: Exchange) -> web.Response:
+async def referrers(ex: RequestContext) -> web.Response:
     """
     GET referrers: an index of the manifests whose subject a digest is, of one artifact type where one is asked for.
 
@@ -78,7 +78,7 @@ async def referrers(ex: Exchange) -> web.Response:
 
 def page_size(text: str | None, default: int) -> int:
     """
-    The `n` of a query.
+    Return the `n` of a query.
 
     Raises:
         Refusal: it is no number.
@@ -90,15 +90,15 @@ def page_size(text: str | None, default: int) -> int:
     return int(text)
 
 
-def link(ex: Exchange, path: str, **query: object) -> str:
-    """A Link header to the next page (RFC 5988)."""
+def link(ex: RequestContext, path: str, **query: object) -> str:
+    """Return a Link header to the next page (RFC 5988)."""
     return f'<{ex.location(path)}?{urlencode(query)}>; rel="next"'
 
 
 def _page(
     session: Session, repository: int, subject: str, after: str, wanted: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """As many descriptors as one manifest may hold, and the last of them where there are more."""
+    """Return a page of descriptors, and its last one where there are more."""
     page: list[dict[str, Any]] = []
     size = 0
     for image in images.referrers(session.connection, repository, subject, after):

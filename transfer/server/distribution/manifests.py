@@ -7,8 +7,8 @@ from aiohttp import web
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.server.distribution import errors
+from transfer.server.distribution.context import RequestContext, existing, writable
 from transfer.server.distribution.documents import Pushed, read_pushed
-from transfer.server.distribution.exchange import Exchange, existing, writable
 from transfer.server.ecr.images import is_immutable
 from transfer.server.ecr.session import Session
 from transfer.server.store import blobs, images
@@ -18,7 +18,7 @@ from transfer.server.store.repositories import Repository
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
-async def get(ex: Exchange) -> web.Response:
+async def get(ex: RequestContext) -> web.Response:
     """GET and HEAD: the bytes as they were pushed, under the type they were pushed as."""
     tag, digest = reference(ex)
     image = await ex.run(lambda session: _find(session, existing(session, ex.name), tag, digest))
@@ -28,7 +28,7 @@ async def get(ex: Exchange) -> web.Response:
     )
 
 
-async def put(ex: Exchange) -> web.Response:
+async def put(ex: RequestContext) -> web.Response:
     """PUT: store it, and move the tag that it is put under, or those of the query, to it."""
     tag, expected = reference(ex)
     tags = tags_to_set(ex, tag)
@@ -41,7 +41,7 @@ async def put(ex: Exchange) -> web.Response:
     return stored(ex, digest, pushed.subject, tags if tag is None else [])
 
 
-async def delete(ex: Exchange) -> web.Response:
+async def delete(ex: RequestContext) -> web.Response:
     """DELETE by digest: the manifest with all its tags."""
     _, digest = reference(ex)
 
@@ -54,7 +54,7 @@ async def delete(ex: Exchange) -> web.Response:
     return web.Response(status=202)
 
 
-async def delete_tag(ex: Exchange) -> web.Response:
+async def delete_tag(ex: RequestContext) -> web.Response:
     """DELETE by tag: the tag alone."""
     tag, _ = reference(ex)
 
@@ -66,9 +66,9 @@ async def delete_tag(ex: Exchange) -> web.Response:
     return web.Response(status=202)
 
 
-def reference(ex: Exchange) -> tuple[str | None, Digest | None]:
+def reference(ex: RequestContext) -> tuple[str | None, Digest | None]:
     """
-    The tag or the digest that a request is about.
+    Return the tag or the digest that a request is about.
 
     Raises:
         Refusal: DIGEST_INVALID; what is no tag cannot be there, nor be put there.
@@ -83,8 +83,8 @@ def reference(ex: Exchange) -> tuple[str | None, Digest | None]:
     return text, None
 
 
-def tags_to_set(ex: Exchange, tag: str | None) -> list[str]:
-    """The tag of the path or, with a digest there, the `tag` parameters of the query."""
+def tags_to_set(ex: RequestContext, tag: str | None) -> list[str]:
+    """Return the tag of the path or, with a digest there, the `tag` parameters of the query."""
     tags = [tag] if tag is not None else list(dict.fromkeys(ex.request.query.getall("tag", [])))
     for each in tags:
         if not _TAG.fullmatch(each):
@@ -92,9 +92,9 @@ def tags_to_set(ex: Exchange, tag: str | None) -> list[str]:
     return tags
 
 
-async def read_body(ex: Exchange) -> bytes:
+async def read_body(ex: RequestContext) -> bytes:
     """
-    A manifest of at most 4 MiB.
+    Return a manifest of at most 4 MiB.
 
     Raises:
         Refusal: 413.
@@ -107,7 +107,7 @@ async def read_body(ex: Exchange) -> bytes:
     return bytes(data)
 
 
-def stored(ex: Exchange, digest: Digest, subject: Digest | None, tags: list[str]) -> web.Response:
+def stored(ex: RequestContext, digest: Digest, subject: Digest | None, tags: list[str]) -> web.Response:
     ex.facts["digest"] = digest
     answer = web.Response(
         status=201, headers={"Location": ex.location(f"manifests/{digest}"), "Docker-Content-Digest": digest}
@@ -149,7 +149,7 @@ def _store(session: Session, repository: Repository, pushed: Pushed, digest: Dig
 
 
 def _check_contents(session: Session, repository: Repository, pushed: Pushed) -> int:
-    """All that the manifest names must be in this repository, but its subject; what is there makes the size."""
+    """Return all that the manifest names must be in this repository, but its subject; what is there makes the size."""
     digests = dict.fromkeys(digest for digest, _ in pushed.contents)
     is_index = pushed.manifest is not None and pushed.manifest.descriptor.is_index
     held = (images if is_index else blobs).sizes(session.connection, repository.id, digests)

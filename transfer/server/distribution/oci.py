@@ -3,11 +3,11 @@
 from aiohttp import web
 
 from transfer.server.distribution import blobs, errors, lists, manifests, uploads
-from transfer.server.distribution.exchange import Dialect, Exchange
+from transfer.server.distribution.context import Dialect, RequestContext
 from transfer.server.store.blobs import StoredUpload
 
 
-async def base(_ex: Exchange) -> web.Response:
+async def base(_ex: RequestContext) -> web.Response:
     """GET /v2/: this registry implements the specification."""
     return web.json_response({})
 
@@ -16,7 +16,7 @@ def last_byte(upload: StoredUpload) -> int:
     return max(upload.received - 1, 0)
 
 
-def out_of_order(ex: Exchange, upload: StoredUpload, first: int) -> errors.Refusal:
+def out_of_order(ex: RequestContext, upload: StoredUpload, first: int) -> errors.Refusal:
     """416 with where to go on, so that a client need not ask."""
     message = f"the chunk begins at byte {first}; {upload.received} bytes were received"
     return errors.upload_invalid(message, status=416, headers=uploads.headers(ex, upload))

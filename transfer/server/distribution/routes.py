@@ -1,5 +1,5 @@
 """
-Which operation a request asks for, from its method, its path and the names in its query. Pure.
+Routing: the operation of a request, from its method, path and query. Pure.
 
 Source: distribution-spec 1.1, "Endpoints". A repository's name may hold slashes and the words of the paths, so the last
 word that fits counts. Does not know what an operation does.

@@ -13,7 +13,7 @@ from aiohttp import web
 from transfer.model.digest import Digest
 from transfer.server.distribution import errors
 from transfer.server.distribution.chunks import pieces, read_span
-from transfer.server.distribution.exchange import Exchange, existing, writable
+from transfer.server.distribution.context import RequestContext, existing, writable
 from transfer.server.ecr.session import Session
 from transfer.server.store import blobs, repositories
 from transfer.server.store.blobs import StoredUpload
@@ -21,7 +21,7 @@ from transfer.server.store.blobs import StoredUpload
 _ALGORITHMS = ("sha256", "sha512")  # OCI image-spec 1.1: the registered ones
 
 
-async def start(ex: Exchange) -> web.Response:
+async def start(ex: RequestContext) -> web.Response:
     """POST: begin a session."""
     algorithm = ex.request.query.get("digest-algorithm", "sha256")
     if algorithm not in _ALGORITHMS:
@@ -29,7 +29,7 @@ async def start(ex: Exchange) -> web.Response:
     return await begun(ex, algorithm)
 
 
-async def post(ex: Exchange) -> web.Response:
+async def post(ex: RequestContext) -> web.Response:
     """POST with a digest: the whole blob in one request."""
     digest = ex.digest(ex.request.query["digest"])
     upload = await begin(ex, digest.algorithm)
@@ -42,7 +42,7 @@ async def post(ex: Exchange) -> web.Response:
     return created(ex, digest)
 
 
-async def mount(ex: Exchange) -> web.Response:
+async def mount(ex: RequestContext) -> web.Response:
     """POST with a mount: take over a blob of another repository, of any where none is named; else begin a session."""
     digest, source = ex.digest(ex.request.query["mount"]), ex.request.query.get("from")
 
@@ -61,13 +61,13 @@ async def mount(ex: Exchange) -> web.Response:
     return created(ex, digest) if await ex.run(take) else await begun(ex, digest.algorithm)
 
 
-async def patch(ex: Exchange) -> web.Response:
+async def patch(ex: RequestContext) -> web.Response:
     """PATCH: the next chunk, or all of the blob as a stream."""
     upload = await receive(ex, await find(ex))
     return web.Response(status=ex.dialect.patch_status, headers=headers(ex, upload))
 
 
-async def put(ex: Exchange) -> web.Response:
+async def put(ex: RequestContext) -> web.Response:
     """PUT: the last chunk if there is one, and the end of the session."""
     digest = wanted(ex)
     upload = await receive(ex, await find(ex))
@@ -75,30 +75,30 @@ async def put(ex: Exchange) -> web.Response:
     return created(ex, digest)
 
 
-async def status(ex: Exchange) -> web.Response:
+async def status(ex: RequestContext) -> web.Response:
     """GET: how far the session is. It changes nothing and waits for nobody."""
     return web.Response(status=204, headers=headers(ex, await find(ex)))
 
 
-async def cancel(ex: Exchange) -> web.Response:
+async def cancel(ex: RequestContext) -> web.Response:
     """DELETE: end the session and drop what it received."""
     async with ex.registry.upload_store.lock(ex.route.about):
         await ex.registry.upload_store.cancel(await find(ex))
     return web.Response(status=204)
 
 
-async def begun(ex: Exchange, algorithm: str) -> web.Response:
+async def begun(ex: RequestContext, algorithm: str) -> web.Response:
     return web.Response(status=202, headers=headers(ex, await begin(ex, algorithm)))
 
 
-async def begin(ex: Exchange, algorithm: str) -> StoredUpload:
+async def begin(ex: RequestContext, algorithm: str) -> StoredUpload:
     store, open_session = ex.registry.upload_store, ex.open_session()
     upload_id = await store.begin(lambda connection: writable(open_session(connection), ex.name).id, ex.now, algorithm)
     ex.facts["upload_id"] = upload_id
     return StoredUpload(upload_id, 0)
 
 
-async def find(ex: Exchange, upload_id: str | None = None) -> StoredUpload:
+async def find(ex: RequestContext, upload_id: str | None = None) -> StoredUpload:
     upload_id = upload_id or ex.route.about
     ex.facts["upload_id"] = upload_id
 
@@ -112,7 +112,7 @@ async def find(ex: Exchange, upload_id: str | None = None) -> StoredUpload:
     return await ex.run(work)
 
 
-async def receive(ex: Exchange, upload: StoredUpload) -> StoredUpload:
+async def receive(ex: RequestContext, upload: StoredUpload) -> StoredUpload:
     """Append the request's body, which may be empty, to a session."""
     length = ex.request.content_length
     span = read_span(ex.request.headers.get("Content-Range"), length)
@@ -133,7 +133,7 @@ async def receive(ex: Exchange, upload: StoredUpload) -> StoredUpload:
     return upload
 
 
-async def finish(ex: Exchange, upload: StoredUpload, digest: Digest) -> None:
+async def finish(ex: RequestContext, upload: StoredUpload, digest: Digest) -> None:
     """Make the blob of what was received; a session whose content is another one's is of no use and goes."""
     store = ex.registry.upload_store
     async with store.lock(upload.id):
@@ -145,9 +145,9 @@ async def finish(ex: Exchange, upload: StoredUpload, digest: Digest) -> None:
         await store.keep(current, digest)
 
 
-async def unchanged(ex: Exchange, upload: StoredUpload) -> StoredUpload:
+async def unchanged(ex: RequestContext, upload: StoredUpload) -> StoredUpload:
     """
-    The session as it is stored, for those who hold its lock.
+    Return the session as it is stored, for those who hold its lock.
 
     Raises:
         Refusal: it is gone, or another request has written to it.
@@ -158,7 +158,7 @@ async def unchanged(ex: Exchange, upload: StoredUpload) -> StoredUpload:
     return current
 
 
-async def _append(ex: Exchange, upload: StoredUpload, piece: bytes, *, goes_on: bool) -> StoredUpload:
+async def _append(ex: RequestContext, upload: StoredUpload, piece: bytes, *, goes_on: bool) -> StoredUpload:
     store = ex.registry.upload_store
     async with store.lock(upload.id):
         current = await unchanged(ex, upload)
@@ -168,22 +168,22 @@ async def _append(ex: Exchange, upload: StoredUpload, piece: bytes, *, goes_on: 
     return grown
 
 
-def wanted(ex: Exchange) -> Digest:
-    """The digest that a PUT must name."""
+def wanted(ex: RequestContext) -> Digest:
+    """Return the digest that a PUT must name."""
     return ex.digest(ex.request.query.get("digest", ""))
 
 
-def headers(ex: Exchange, upload: StoredUpload) -> dict[str, str]:
+def headers(ex: RequestContext, upload: StoredUpload) -> dict[str, str]:
     """
-    What an answer tells of a session.
+    Return the headers that describe a session.
 
     A Range cannot say that there is nothing yet: as in CNCF Distribution, that is 0-0 too.
     """
-    told = {"Location": ex.location(f"blobs/uploads/{upload.id}"), "Range": f"0-{ex.dialect.last_byte(upload)}"}
-    return told | ({"Docker-Upload-UUID": upload.id} if ex.dialect.tells_upload_id else {})
+    found = {"Location": ex.location(f"blobs/uploads/{upload.id}"), "Range": f"0-{ex.dialect.last_byte(upload)}"}
+    return found | ({"Docker-Upload-UUID": upload.id} if ex.dialect.tells_upload_id else {})
 
 
-def created(ex: Exchange, digest: Digest) -> web.Response:
+def created(ex: RequestContext, digest: Digest) -> web.Response:
     return web.Response(
         status=201, headers={"Location": ex.location(f"blobs/{digest}"), "Docker-Content-Digest": digest}
     )

@@ -44,7 +44,7 @@ def put_image(session: Session, request: PutImage) -> dict[str, Any]:
 
 
 def shown(registry: str, name: str, digest: str, tag: str | None, manifest: bytes, media_type: str) -> dict[str, Any]:
-    """An image as PutImage and BatchGetImage answer it."""
+    """Return an image as PutImage and BatchGetImage answer it."""
     return {
         "registryId": registry,
         "repositoryName": name,
@@ -83,7 +83,7 @@ def _check_tag(session: Session, repository: Repository, tag: str | None, digest
 
 
 def _check_contents(session: Session, repository: Repository, manifest: Manifest) -> int:
-    """All that the manifest names must be in this repository; the size of it is the image's."""
+    """Return all that the manifest names must be in this repository; the size of it is the image's."""
     connection, account = session.connection, session.settings.account
     if manifest.descriptor.is_index:
         children = dict.fromkeys(child.digest for child in manifest.manifests)
@@ -114,13 +114,13 @@ def _store(session: Session, repository: Repository, manifest: Manifest, size: i
 
 
 def matches(wildcard: str, tag: str) -> bool:
-    """Whether a tag is of a wildcard's kind."""
+    """Return whether a tag is of a wildcard's kind."""
     # A filter's alphabet has no other character that fnmatch takes for special.
     return fnmatchcase(tag, wildcard)
 
 
 def is_immutable(settings: Mapping[str, Any], tag: str) -> bool:
-    """Whether a repository with these settings keeps a tag where it is."""
+    """Return whether a repository with these settings keeps a tag where it is."""
     filters = settings.get("imageTagMutabilityExclusionFilters", ())
     excluded = any(matches(item["filter"], tag) for item in filters)
     return bool(settings["imageTagMutability"].startswith("IMMUTABLE")) != excluded

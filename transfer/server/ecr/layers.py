@@ -27,7 +27,7 @@ from transfer.server.store import blobs, images
 
 def batch_check_layer_availability(session: Session, request: BatchCheckLayerAvailability) -> dict[str, Any]:
     """
-    A well-formed digest that is absent is UNAVAILABLE, as the resolver that AWS wrote expects it.
+    Return a well-formed digest that is absent is UNAVAILABLE, as the resolver that AWS wrote expects it.
 
     The media type is what a manifest of the repository calls the layer; before there is one, nobody has told it.
     """
@@ -65,7 +65,7 @@ def get_download_url_for_layer(session: Session, request: GetDownloadUrlForLayer
 
 
 def get_authorization_token(session: Session, request: GetAuthorizationToken) -> dict[str, Any]:
-    """One token, for each registry asked for: naming one "doesn't change the permissions scope" (service model)."""
+    """Return one token for each registry; the names do not change its scope (service model)."""
     expires = session.now + session.settings.token_ttl
     password = tokens.make_password(session.settings.secret_key, expires)
     entry = {
@@ -77,7 +77,7 @@ def get_authorization_token(session: Session, request: GetAuthorizationToken) ->
 
 
 def url_key(settings: Settings) -> Key:
-    """What layer URLs are signed with. ECR's lead to S3."""
+    """Return the key that signs layer URLs. ECR's lead to S3."""
     return Key(settings.access_key, settings.secret_key, settings.region, "s3")
 
 
@@ -86,7 +86,7 @@ def layer_path(repository: str, digest: Digest) -> str:
 
 
 def find_layer(session: Session, name: str, digest: str) -> Digest | None:
-    """The layer that a URL's path names, while its repository holds it."""
+    """Return the layer that a URL's path names, while its repository holds it."""
     try:
         repository, wanted = session.named(name, None), Digest(digest)
     except InvalidDigest:

@@ -150,7 +150,7 @@ def _named(session: Session, repository: Repository, item: ImageId) -> StoredIma
 
 
 def _delete(session: Session, repository: Repository, item: ImageId) -> list[dict[str, Any]]:
-    """By tag: the tag, and with the last one the image. By digest: the image with all its tags."""
+    """Delete a tag, and with the last one the image; or by digest, the image with all its tags."""
     image = _find(session, repository, item)
     tags = images.tags_of(session.connection, repository.id, image.digest)
     if item.image_tag is not None and tags != [item.image_tag]:
@@ -206,7 +206,7 @@ _PAGE = 20  # service model: the default of this operation's maxResults
 
 
 def list_image_referrers(session: Session, request: ListImageReferrers) -> dict[str, Any]:
-    """The referrers of a digest, which need not be there itself, of the artifact types that are asked for."""
+    """Return the referrers of a digest, which need not be there itself, of the artifact types that are asked for."""
     repository, subject = session.repository(request), request.subject_id.image_digest
     wanted = request.filter or ReferrersFilter()
     scope = ("ListImageReferrers", repository.name, subject, wanted.artifact_status, *sorted(wanted.artifact_types))

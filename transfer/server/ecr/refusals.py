@@ -46,7 +46,7 @@ def lifecycle_policy_not_found(name: str, registry: str) -> ApiError:
 
 
 def access_denied(operation: str, arn: str) -> ApiError:
-    """Another account's registry, asked for something that names no repository."""
+    """Return another account's registry, asked for something that names no repository."""
     return ApiError(
         "AccessDeniedException",
         f"User is not authorized to perform: ecr:{operation} on resource: {arn} because no resource-based policy "

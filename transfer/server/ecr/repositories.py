@@ -135,7 +135,7 @@ def _is_lifecycle(text: str) -> bool:
 
 
 def _member(text: str, name: str) -> Any:
-    """A member of a JSON object; None where it is none, or has no such member."""
+    """Return a member of a JSON object; None where it is none, or has no such member."""
     try:
         document = msgspec.json.decode(text)
     except (ValueError, RecursionError):
@@ -153,7 +153,7 @@ def _check_create(request: CreateRepository) -> None:
 
 
 def settings_of(request: CreateRepository) -> dict[str, Any]:
-    """What the API shows of a repository beside its names, in the API's own form."""
+    """Return a repository's settings as the API shows them."""
     filters = request.image_tag_mutability_exclusion_filters
     scanning, encryption = request.image_scanning_configuration, request.encryption_configuration
     shown = {

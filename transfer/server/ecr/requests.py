@@ -27,7 +27,7 @@ Hundred = Rule(least=1, most=100)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What every request but one may name: the account."""
+    """The account, which every request but one may name."""
 
     registry_id: RegistryId | None = None
 

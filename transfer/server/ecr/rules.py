@@ -27,7 +27,7 @@ _NULL = re.compile(r"Expected .*, got `null` - at `\$\.(.+)`")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a value must satisfy; `least` and `most` are of a text's or list's length, or of a number."""
+    """A constraint of a value; `least` and `most` bound a number, or the length of a text or list."""
 
     least: int | None = None
     most: int | None = None
@@ -77,7 +77,7 @@ def _refused(message: str) -> ApiError:
 
 @cache
 def _check(annotation: Any) -> Check:
-    """The check for a type, built once: rules on the type itself, then those of what is in it."""
+    """Return the check for a type, built once: rules on the type itself, then those of what is in it."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _all_of([_check(arguments[0]), *(item.failures for item in arguments[1:] if isinstance(item, Rule))])

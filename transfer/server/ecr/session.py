@@ -1,5 +1,5 @@
 """
-What an operation on metadata gets to work with: a transaction, the settings, the time, and where it was asked.
+The context of an operation: a transaction, the settings, the time, and the host that was asked.
 
 Also what all of them share: finding the repository, cutting pages. Does not know HTTP.
 """
@@ -36,7 +36,7 @@ class Session:
 
     def repository(self, request: RepositoryRequest) -> Repository:
         """
-        The repository that a request names.
+        Return the repository that a request names.
 
         Raises:
             ApiError: RepositoryNotFoundException, also for another account's registry.
@@ -73,5 +73,5 @@ def page_size(max_results: int | None) -> int:
 
 
 def cut(entries: list[T], size: int) -> tuple[list[T], bool]:
-    """A page of a list that was read one entry further, and whether there are more."""
+    """Return a page of a list that was read one entry further, and whether there are more."""
     return entries[:size], len(entries) > size

@@ -1,1 +1,1 @@
-"""What the embedded registry keeps: blobs as files, metadata in SQLite. Knows no protocol and no operation."""
+"""The store of the embedded registry: blobs as files, metadata in SQLite."""

@@ -32,7 +32,7 @@ class StoredUpload:
 
     def grown(self, size: int, smallest: int, *, goes_on: bool = False) -> Self:
         """
-        The session with so many bytes more, as one more part or, where it `goes_on`, as more of its newest.
+        Return the session with so many bytes more, as one more part or, where it `goes_on`, as more of its newest.
 
         Only another part tells that the part before it was not the last.
         """
@@ -56,7 +56,7 @@ def start_upload(connection: sqlite3.Connection, upload_id: str, repository: int
 
 
 def find_upload(connection: sqlite3.Connection, upload_id: str, repository: int, oldest: float) -> StoredUpload | None:
-    """An upload of this repository that was used at `oldest` or later."""
+    """Return an upload of this repository that was used at `oldest` or later."""
     row = connection.execute(
         "SELECT id, repository, received, parts, last_size, undersized, first_size FROM uploads "
         "WHERE id = ? AND repository = ? AND updated >= ?",
@@ -90,7 +90,7 @@ def upload_ids(connection: sqlite3.Connection) -> set[str]:
 
 
 def is_held(connection: sqlite3.Connection, digest: Digest) -> bool:
-    """Whether any repository holds a blob."""
+    """Return whether any repository holds a blob."""
     return connection.execute("SELECT 1 FROM repository_blobs WHERE digest = ?", (digest,)).fetchone() is not None
 
 
@@ -100,7 +100,7 @@ def add(connection: sqlite3.Connection, repository: int, digest: Digest, size: i
 
 
 def held_size(connection: sqlite3.Connection, digest: Digest, repository: int | None) -> int | None:
-    """The size of a blob, if this repository holds it, or, without one, if any does."""
+    """Return the size of a blob, if this repository holds it, or, without one, if any does."""
     query = (
         "SELECT size FROM repository_blobs JOIN blobs USING (digest) "
         "WHERE digest = :digest AND (:repository IS NULL OR repository = :repository) LIMIT 1"
@@ -116,7 +116,7 @@ def release(connection: sqlite3.Connection, repository: int, digest: Digest) -> 
 
 
 def unheld(connection: sqlite3.Connection) -> list[Digest]:
-    """The blobs that no repository holds."""
+    """Return the blobs that no repository holds."""
     query = "SELECT digest FROM blobs WHERE digest NOT IN (SELECT digest FROM repository_blobs)"
     return [Digest(digest) for (digest,) in connection.execute(query)]
 
@@ -126,7 +126,7 @@ def remove(connection: sqlite3.Connection, digest: Digest) -> None:
 
 
 def sizes(connection: sqlite3.Connection, repository: int, digests: Collection[str]) -> dict[str, int]:
-    """The sizes of those blobs that the repository holds."""
+    """Return the sizes of those blobs that the repository holds."""
     query = (
         "SELECT digest, size FROM repository_blobs JOIN blobs USING (digest) "
         "WHERE repository = ? AND digest IN (SELECT value FROM json_each(?))"
@@ -135,7 +135,7 @@ def sizes(connection: sqlite3.Connection, repository: int, digests: Collection[s
 
 
 def media_types(connection: sqlite3.Connection, repository: int, digests: Collection[str]) -> dict[str, str]:
-    """What the repository's manifests call each of these; digests that none names are left out."""
+    """Return the media types that a repository's manifests give these digests; others are left out."""
     query = (
         "SELECT content, min(media_type) FROM image_contents "
         "WHERE repository = ? AND content IN (SELECT value FROM json_each(?)) GROUP BY content"

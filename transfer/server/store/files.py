@@ -62,7 +62,7 @@ class Files:
         return SpooledTemporaryFile(_IN_MEMORY, dir=str(self._uploads))
 
     def pieces(self, part: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
-        """A spooled part from its beginning."""
+        """Yield a spooled part from its beginning."""
         part.seek(0)
         while piece := part.read(_PIECE):
             yield piece

@@ -53,7 +53,7 @@ def find(connection: sqlite3.Connection, repository: int, digest: str) -> Stored
 
 
 def sizes(connection: sqlite3.Connection, repository: int, digests: Collection[str]) -> dict[str, int]:
-    """The sizes of those images that the repository holds."""
+    """Return the sizes of those images that the repository holds."""
     query = "SELECT digest, size FROM images WHERE repository = ? AND digest IN (SELECT value FROM json_each(?))"
     return dict(connection.execute(query, (repository, json.dumps(list(digests)))))
 
@@ -68,13 +68,13 @@ def delete(connection: sqlite3.Connection, repository: int, digest: str) -> None
 
 
 def naming(connection: sqlite3.Connection, repository: int, digest: str) -> list[str]:
-    """The images of the repository that name this manifest or blob."""
+    """Return the images of the repository that name this manifest or blob."""
     query = "SELECT digest FROM image_contents WHERE repository = ? AND content = ? ORDER BY digest"
     return [name for (name,) in connection.execute(query, (repository, digest))]
 
 
 def referrers(connection: sqlite3.Connection, repository: int, subject: str, after: str) -> Iterator[StoredImage]:
-    """The images behind a digest whose subject this is, by digest; read as far as they are asked for."""
+    """Return the images behind a digest whose subject this is, by digest; read as far as they are asked for."""
     query = (
         "SELECT digest, manifest, media_type, artifact_media_type, subject, size, pushed FROM images "
         "WHERE repository = ? AND subject = ? AND digest > ? ORDER BY digest"
@@ -89,7 +89,7 @@ def tag_names(connection: sqlite3.Connection, repository: int, after: str, count
 
 
 def tagged(connection: sqlite3.Connection, repository: int, tag: str) -> str | None:
-    """The digest under a tag."""
+    """Return the digest under a tag."""
     query = "SELECT digest FROM tags WHERE repository = ? AND tag = ?"
     row = connection.execute(query, (repository, tag)).fetchone()
     return None if row is None else str(row[0])

@@ -42,7 +42,7 @@ def delete(connection: sqlite3.Connection, repository: Repository) -> None:
 
 
 def policy(connection: sqlite3.Connection, repository: Repository) -> str | None:
-    """Who may do what with it."""
+    """Return the repository policy."""
     return _text(connection, "SELECT policy FROM repositories WHERE id = ?", repository)
 
 
@@ -51,7 +51,7 @@ def set_policy(connection: sqlite3.Connection, repository: Repository, text: str
 
 
 def lifecycle(connection: sqlite3.Connection, repository: Repository) -> str | None:
-    """Which images it drops by itself; kept, and not carried out."""
+    """Return the lifecycle policy, which is stored but not applied."""
     return _text(connection, "SELECT lifecycle FROM repositories WHERE id = ?", repository)
 
 
@@ -60,7 +60,7 @@ def set_lifecycle(connection: sqlite3.Connection, repository: Repository, text: 
 
 
 def labels(connection: sqlite3.Connection, repository: Repository) -> dict[str, str]:
-    """What AWS calls its tags, which have nothing to do with those of images."""
+    """Return the resource tags."""
     text = _text(connection, "SELECT labels FROM repositories WHERE id = ?", repository)
     return msgspec.json.decode(text or "{}", type=dict[str, str])
 

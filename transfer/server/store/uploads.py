@@ -54,7 +54,7 @@ class UploadStore:
         return self._locks.setdefault(upload_id, asyncio.Lock())
 
     def find(self, connection: sqlite3.Connection, upload_id: str, repository: int, now: float) -> StoredUpload | None:
-        """A session of this repository that has not expired."""
+        """Return a session of this repository that has not expired."""
         return blobs.find_upload(connection, upload_id, repository, now - self._lifetime)
 
     async def append(self, upload: StoredUpload, grown: StoredUpload, pieces: Iterable[bytes], now: float) -> bool:
@@ -68,7 +68,7 @@ class UploadStore:
         return True
 
     async def digest(self, upload: StoredUpload, algorithm: str = "sha256") -> Digest:
-        """The digest of what was received."""
+        """Return the digest of what was received."""
         hasher = await self._hash(upload)
         if hasher.name != algorithm:
             hasher = await self._files.run(self._files.hash_upload, upload.id, upload.received, algorithm)
@@ -90,7 +90,7 @@ class UploadStore:
         await self._files.run(self._files.discard, upload_id)
 
     async def _hash(self, upload: StoredUpload) -> RunningHash:
-        """A hash of what was received, of which the caller may make what it likes."""
+        """Return a hash of what was received, of which the caller may make what it likes."""
         size, hasher = self._hashes.get(upload.id, (0, hashlib.sha256()))
         if size != upload.received:
             hasher = await self._files.run(self._files.hash_upload, upload.id, upload.received, hasher.name)

@@ -122,7 +122,7 @@ def _add_file(archive: tarfile.TarFile, entry: Entry) -> bool:
 
 
 def _read(entry: Entry) -> tuple[bytes, bool]:
-    """A file's content, and whether it is executable. It may have become a link or a pipe since it was listed."""
+    """Return a file's content, and whether it is executable; it may have become a link or a pipe."""
     handle = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(handle, "rb") as file:
         mode = os.fstat(handle).st_mode
@@ -132,7 +132,7 @@ def _read(entry: Entry) -> tuple[bytes, bool]:
 
 
 def member(name: str, *, size: int = 0, executable: bool = False, directory: bool = False) -> tarfile.TarInfo:
-    """An archive's entry that says nothing of the machine it comes from: root's, of 1970, with the usual rights."""
+    """Return an archive's entry that is the same on every machine: of root, of 1970, with the usual rights."""
     info = tarfile.TarInfo(name)
     info.type = tarfile.DIRTYPE if directory else tarfile.REGTYPE
     info.mode = 0o755 if directory or executable else 0o644

@@ -45,7 +45,7 @@ class DemoImage:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """What a registry must hold, beside the manifest."""
+        """The blobs that a registry must hold besides the manifest."""
         return (self.config, *(layer.descriptor for layer in self.layers))
 
     @property
@@ -98,7 +98,7 @@ def _finish(path: Path, layers: tuple[Layer, ...]) -> DemoImage:
 
 
 def config_document(layers: Sequence[Layer]) -> bytes:
-    """The image's configuration: its platform, and where each layer comes from."""
+    """Return the image's configuration: its platform, and where each layer comes from."""
     machine = platform.machine().lower()
     history = [{"created": _LONG_AGO, "created_by": f"transfer demo: {layer.tree.title}"} for layer in layers]
     return _encode(

@@ -1,5 +1,5 @@
 """
-What a push cost, counted at the server: pure functions of its request log.
+The cost of a push, counted at the server: pure functions of its request log.
 
 Does not know what the client says of itself.
 """
@@ -18,7 +18,7 @@ _GRAIN = 1024
 @dataclass(frozen=True, slots=True)
 class Resumption:
     """
-    What a push that was killed had left to the next one.
+    The bytes of a killed push, and of the push that continued it.
 
     Attributes:
         inside: layers that the kill was inside of: begun, not complete.
@@ -34,7 +34,7 @@ class Resumption:
 
 
 def arrived(records: Iterable[RequestRecord]) -> int:
-    """Bytes of layer parts that came in, whether they counted or not."""
+    """Return bytes of layer parts that came in, whether they counted or not."""
     return _by_upload(records).total()
 
 
@@ -45,7 +45,7 @@ def inside(records: Sequence[RequestRecord]) -> frozenset[str | None]:
 
 
 def compare(killed: Sequence[RequestRecord], resumed: Sequence[RequestRecord], sizes: Mapping[str, int]) -> Resumption:
-    """What the second of two pushes of one image to one repository made of the first; `sizes` are of its blobs."""
+    """Compare two pushes of one image to one repository; `sizes` are those of its blobs."""
     begun, completed = inside(killed), _completed([*killed, *resumed])
     before, after = _by_upload(killed), _by_upload(resumed)
     needed = {upload: sizes.get(digest or "", 0) for upload, digest in completed.items()}
@@ -59,7 +59,7 @@ def compare(killed: Sequence[RequestRecord], resumed: Sequence[RequestRecord], s
 
 
 def part_size(sizes: Iterable[int]) -> int:
-    """Bytes of a part of which the largest layer has four at least: ECR's smallest part, or less."""
+    """Return bytes of a part of which the largest layer has four at least: ECR's smallest part, or less."""
     quarter = max(sizes) // 4
     return min(_SMALLEST_PART, max(_GRAIN, quarter // _GRAIN * _GRAIN))
 
@@ -73,5 +73,5 @@ def _by_upload(records: Iterable[RequestRecord]) -> Counter[str | None]:
 
 
 def _completed(records: Iterable[RequestRecord]) -> dict[str | None, str | None]:
-    """The digest of each upload that was completed."""
+    """Return the digest of each upload that was completed."""
     return {one.upload_id: one.digest for one in records if one.operation == _COMPLETE and one.status == 200}

@@ -1,5 +1,5 @@
 """
-What there is on this machine to make an image of: folders of files, and a walk through one of them.
+Folders of this machine to make an image of, and a walk through one of them.
 
 Does not know what becomes of the files.
 """

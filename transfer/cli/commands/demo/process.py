@@ -25,7 +25,7 @@ _HOME = Path(transfer.__file__).parent.parent
 
 
 def surroundings(current: Mapping[str, str], registry: Mapping[str, str]) -> dict[str, str]:
-    """The environment with a registry of this machine in it, and neither the user's AWS settings nor a proxy."""
+    """Return the environment with a registry of this machine in it, and neither the user's AWS settings nor a proxy."""
     kept = {
         name: value
         for name, value in current.items()

@@ -77,7 +77,7 @@ def _layer(layer: Layer) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What the registry was asked during a step, and how long that took."""
+    """The requests of a step, and how long it took."""
 
     records: Sequence[RequestRecord]
     seconds: float
@@ -94,7 +94,7 @@ class Scenes:
         self._quiet = quiet
 
     async def play(self) -> list[Step]:
-        """All of them, in their order."""
+        """Return all of them, in their order."""
         first, second = self._push("demo/first"), self._push("demo/killed")
         steps = [await self._first(first)]
         killed, step = await self._killed(second)
@@ -102,7 +102,7 @@ class Scenes:
         return [*steps, await self._again(second), await self.read_back("demo/killed")]
 
     async def mirror(self, second: Server) -> list[Step]:
-        """Both repositories into a second registry, and once more."""
+        """Return both repositories into a second registry, and once more."""
         pattern, target = f"{_host(self._server)}/demo/*", f"{_host(second)}/mirror/{{name}}"
         keys = self._server.environment
         login = f"{keys['AWS_ACCESS_KEY_ID']}:{keys['AWS_SECRET_ACCESS_KEY']}"
@@ -169,7 +169,7 @@ class Scenes:
         return self._step("push again", run, result, held=right and not moved and len(run.records) == 1)
 
     async def read_back(self, repository: str) -> Step:
-        """All that a repository holds of the image, byte for byte."""
+        """Return all that a repository holds of the image, byte for byte."""
         self._narrator.step("read everything back and compare the digests")
         began, before = time.monotonic(), len(self._server.requests)
         async with open_ecr() as ecr, Transport() as transport:
@@ -181,7 +181,7 @@ class Scenes:
         return self._step("read back", run, result, held=all(same) and tagged == self._image.root.digest)
 
     async def _run(self, push: Command) -> tuple[_Run, bool]:
-        """A push from its start to its end, and whether it says that the image is there."""
+        """Return a push from its start to its end, and whether it says that the image is there."""
         self._narrator.line(f"$ {push}")
         began, before = time.monotonic(), len(self._server.requests)
         reference = await push.run()
@@ -193,7 +193,7 @@ class Scenes:
         return arrived(records) >= _KILLED_AT * self._image.size and bool(inside(records))
 
     async def _settled(self, before: int) -> Sequence[RequestRecord]:
-        """The records of a push that is dead, when the last bytes it had given to the kernel have come in."""
+        """Return the records of a push that is dead, when the last bytes it had given to the kernel have come in."""
         seen = -1
         while seen < len(self._server.requests):
             seen = len(self._server.requests)
@@ -207,7 +207,7 @@ class Scenes:
 
 
 async def _tagged(ecr: EcrClient, repository: str) -> str | None:
-    """The digest under the tag, in the registry's own words."""
+    """Return the digest under the tag, in the registry's own words."""
     answer = await ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageTag": TAG}])
     images = answer["images"]
     return images[0]["imageId"]["imageDigest"] if images else None
@@ -227,7 +227,7 @@ async def _is_same(ecr: EcrClient, transport: Transport, repository: str, blob: 
 
 
 def _host(server: Server) -> str:
-    """A registry as docker would name it."""
+    """Return a registry as docker would name it."""
     return server.url.removeprefix("http://")
 
 

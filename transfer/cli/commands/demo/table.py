@@ -1,5 +1,5 @@
 """
-What the demo says: a line at a time on stderr while it plays, and a table on stdout at its end.
+The output of the demo: lines on stderr while it runs, and a table on stdout at its end.
 
 Does not know what is done.
 """
@@ -40,7 +40,7 @@ class Step:
 
 
 def row(step: Step) -> tuple[str, ...]:
-    """A step as the cells of the table."""
+    """Return a step as the cells of the table."""
     return (
         step.title,
         "" if step.requests is None else str(step.requests),

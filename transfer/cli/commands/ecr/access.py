@@ -84,7 +84,7 @@ def _authorization(options: EcrOptions) -> dict[str, Any]:
 
 def password(authorization: str) -> str:
     """
-    The password in a token, which is `AWS:password` in base64.
+    Return the password in a token, which is `AWS:password` in base64.
 
     Raises:
         TransferError: it is something else; the message does not repeat it.

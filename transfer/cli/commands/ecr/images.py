@@ -81,7 +81,7 @@ def rm(context: click.Context, options: EcrOptions, *, repo: str, images: tuple[
 
 def image_id(text: str) -> dict[str, str]:
     """
-    The API's image id for a tag or a digest; a tag has no colon.
+    Return the API's image id for a tag or a digest; a tag has no colon.
 
     Raises:
         InvalidDigest: it has a colon and is not a digest.
@@ -131,7 +131,7 @@ def check(context: click.Context, options: EcrOptions, *, repo: str, digests: tu
 def availability_rows(
     wanted: list[Digest], answer: Mapping[str, list[dict[str, Any]]]
 ) -> list[tuple[str, str, str, str]]:
-    """A row for each digest in the order asked for; one that the answer does not name is unavailable."""
+    """Return a row for each digest in the order asked for; one that the answer does not name is unavailable."""
     layers = {layer.get("layerDigest"): layer for layer in answer["layers"]}
     failures = {failure.get("layerDigest"): failure for failure in answer["failures"]}
     rows = []

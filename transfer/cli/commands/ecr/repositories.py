@@ -97,7 +97,7 @@ def repos(options: EcrOptions, *, repo: tuple[str, ...]) -> None:
 
 
 def _one_registry(repositories: tuple[str, ...], options: EcrOptions) -> tuple[Scope, list[str]]:
-    """The registry that all the repositories are in, and their names."""
+    """Return the registry that all the repositories are in, and their names."""
     scopes = [repository_scope(repository, options) for repository in repositories]
     registries = {replace(scope, repository=None) for scope in scopes} or {registry_scope(options)}
     if len(registries) > 1:

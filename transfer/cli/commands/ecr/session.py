@@ -1,5 +1,5 @@
 """
-What every `transfer ecr` command does around its call: which repository of which registry, one client, the answer.
+What the `transfer ecr` commands share: the repository, the client, and the output.
 
 Knows no operation.
 """
@@ -32,7 +32,7 @@ BATCH = 100
 @dataclass(frozen=True, slots=True)
 class Scope:
     """
-    Where a command acts.
+    The registry and repository that a command is about.
 
     Attributes:
         repository: its name, or None for a command that is about the registry as a whole.
@@ -54,13 +54,13 @@ class Scope:
 
 
 def registry_scope(options: EcrOptions) -> Scope:
-    """The registry that the options name."""
+    """Return the registry that the options name."""
     return Scope(None, options.registry_id, options.region)
 
 
 def repository_scope(text: str, options: EcrOptions) -> Scope:
     """
-    The repository of a name or of `HOST/NAME`; a host says the account and the region.
+    Return the repository of a name or of `HOST/NAME`; a host says the account and the region.
 
     Raises:
         InvalidReference: it is neither, or a tag or digest follows it, or the host contradicts an option.
@@ -90,9 +90,9 @@ def _read(text: str, reference: str) -> str:
     return read.repository
 
 
-def _agree(text: str, option: str, given: str | None, said: str | None) -> None:
-    if given not in (None, said):
-        raise InvalidReference(f"repository {text!r}: its host says {said}, but {option} says {given}")
+def _agree(text: str, option: str, given: str | None, found: str | None) -> None:
+    if given not in (None, found):
+        raise InvalidReference(f"repository {text!r}: its host says {found}, but {option} says {given}")
 
 
 def ask(options: EcrOptions, scope: Scope, job: Callable[["EcrClient"], Awaitable[T]]) -> T:
@@ -117,7 +117,7 @@ def _observe(event: Event) -> None:
 
 
 def call(options: EcrOptions, scope: Scope, operation: str, **members: Any) -> dict[str, Any]:
-    """One request of the API, and its answer."""
+    """Return one request of the API, and its answer."""
 
     async def job(client: "EcrClient") -> dict[str, Any]:
         return await client.call(operation, **scope.request(**members))
@@ -126,14 +126,14 @@ def call(options: EcrOptions, scope: Scope, operation: str, **members: Any) -> d
 
 
 def batches(items: Iterable[T]) -> Iterator[list[T]]:
-    """The items, as many at a time as one request takes."""
+    """Yield the items, as many at a time as one request takes."""
     remaining = iter(items)
     while batch := list(itertools.islice(remaining, BATCH)):
         yield batch
 
 
 def merge(answers: Iterable[Mapping[str, Any]], *lists: str) -> dict[str, list[Any]]:
-    """One answer out of those to several batches: its lists joined, in their order."""
+    """Return one answer out of those to several batches: its lists joined, in their order."""
     every = list(answers)
     return {name: [item for answer in every for item in answer.get(name, ())] for name in lists}
 

@@ -23,7 +23,7 @@ class TemplatePart:
 
 def parse(template: str) -> list[TemplatePart]:
     """
-    The parts of a template.
+    Return the parts of a template.
 
     Raises:
         ValueError: an action is none of those that are known here; the message names it.

@@ -44,7 +44,7 @@ class RegsyncReader:
         self._hosts: dict[str, str] = {}
 
     def read(self, raw: dict[str, Any]) -> ConfigBuilder:
-        """The draft of a file's data."""
+        """Return the draft of a file's data."""
         draft = self._draft
         if raw.get("sync") is None:
             draft.wrong(("sync",), "it is missing")
@@ -121,7 +121,7 @@ class RegsyncReader:
         return "".join(f"${{{part.value}}}" if part.kind == "env" else escape(part.value) for part in parts)
 
     def _file(self, text: str, path: Path) -> str | None:
-        """The file of a certificate; regsync has the certificate itself there, by a template or in full."""
+        """Return the file of a certificate; regsync has the certificate itself there, by a template or in full."""
         parts = self._parts(text, path)
         if not parts:
             return None
@@ -169,7 +169,7 @@ class RegsyncReader:
                 return _untagged(source), _untagged(target)
 
     def _at_host(self, end: str) -> str:
-        """The end at the host that its registry's `hostname` names."""
+        """Return the end at the host that its registry's `hostname` names."""
         registry, slash, rest = end.partition("/")
         return f"{self._hosts.get(registry, registry)}{slash}{rest}"
 
@@ -200,7 +200,7 @@ class RegsyncReader:
         return "".join(self._value(part, place, fields) for part in known) or None
 
     def _pace(self, defaults: Defaults, steps: list[tuple[Path, Sync]]) -> dict[str, Any]:
-        """When to run again, and what to leave of the source's quota: one answer for the whole file."""
+        """Read the schedule and the pull reserve, of which there is one for the whole file."""
         times = {path: step.schedule or step.interval or defaults.schedule or defaults.interval for path, step in steps}
         watch = defaults.schedule or defaults.interval or next(filter(None, times.values()), None)
         for path, step in steps:

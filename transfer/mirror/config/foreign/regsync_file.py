@@ -49,7 +49,7 @@ class _Camel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class RateLimit(_Camel, frozen=True, kw_only=True):
-    """When to wait for the source's quota."""
+    """The pull rate limit to respect at the source."""
 
     min: int = 0
     retry: str = ""
@@ -72,7 +72,7 @@ class Cred(_Camel, frozen=True, kw_only=True):
 
 
 class Common(_Camel, frozen=True, kw_only=True):
-    """What `defaults` and each of `sync` can say; None is left to the defaults."""
+    """The settings of `defaults` and of each entry of `sync`; None is left to the defaults."""
 
     backup: str = ""
     interval: str = ""
@@ -118,5 +118,5 @@ class Sync(Common, frozen=True, kw_only=True):
 
 
 def known_apart(raw: dict[str, Any]) -> dict[str, Any]:
-    """The data without the keys that have no counterpart."""
+    """Return the data without the keys that have no counterpart."""
     return {key: value for key, value in raw.items() if key not in LEFT_OUT and key not in REFUSED}

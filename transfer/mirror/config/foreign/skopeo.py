@@ -28,7 +28,7 @@ class Credentials(msgspec.Struct, frozen=True, rename="lower"):
 
 
 class SkopeoRegistry(msgspec.Struct, frozen=True, rename="kebab"):
-    """What skopeo's file says of one registry."""
+    """The settings of one registry in skopeo's file."""
 
     images: dict[str, tuple[str, ...]] = {}
     images_by_tag_regex: dict[str, str] = {}
@@ -40,7 +40,7 @@ class SkopeoRegistry(msgspec.Struct, frozen=True, rename="kebab"):
 
 def read_skopeo(raw: dict[str, Any], folder: pathlib.Path, target: str | None, *, scoped: bool) -> ConfigBuilder:
     """
-    The draft of a file's data.
+    Return the draft of a file's data.
 
     Args:
         raw: the data.
@@ -67,7 +67,7 @@ def read_skopeo(raw: dict[str, Any], folder: pathlib.Path, target: str | None, *
 
 
 def _settings(registry: SkopeoRegistry, path: Path, draft: ConfigBuilder) -> Iterator[RegistryConfig]:
-    """How the registry is reached, where the file says anything of it."""
+    """Return the settings of the registry, where the file has any."""
     login = registry.credentials
     if login.identitytoken:
         draft.wrong((*path, "credentials", "identitytoken"), "an identity token is not supported: use a password")
@@ -87,7 +87,7 @@ def _settings(registry: SkopeoRegistry, path: Path, draft: ConfigBuilder) -> Ite
 
 
 def _certificates(folder: str, path: Path, draft: ConfigBuilder) -> dict[str, str]:
-    """The files of a `cert-dir`: CA certificates are *.crt, a client's *.cert with its *.key."""
+    """Return the files of a `cert-dir`: CA certificates are *.crt, a client's *.cert with its *.key."""
     path = (*path, "cert-dir")
     try:
         names = sorted(file.name for file in pathlib.Path(folder).iterdir())
@@ -105,7 +105,7 @@ def _certificates(folder: str, path: Path, draft: ConfigBuilder) -> dict[str, st
 
 
 def _filters(registry: SkopeoRegistry, path: Path, draft: ConfigBuilder) -> Iterator[tuple[str, tuple[TagFilter, ...]]]:
-    """The filters of each repository, one for each way in which the file chooses among its tags."""
+    """Yield the filters of each repository, one for each way in which the file chooses among its tags."""
     ways = (
         ("images", {name: TagFilter(exact=tags) for name, tags in registry.images.items()}),
         ("images-by-tag-regex", {name: _regex(text) for name, text in registry.images_by_tag_regex.items()}),

@@ -30,7 +30,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """
-    What a registry does its own way.
+    The behaviour that differs between registries.
 
     Attributes:
         handlers: what does each operation.
@@ -48,13 +48,13 @@ class Dialect:
     absolute: bool
     tells_upload_id: bool
     last_byte: Callable[[StoredUpload], int]
-    out_of_order: Callable[["Exchange", StoredUpload, int], errors.Refusal]
+    out_of_order: Callable[["RequestContext", StoredUpload, int], errors.Refusal]
     expired: Callable[[], errors.Refusal] | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """A request that was routed and let in; `received` counts the bytes of a blob that it brought."""
 
     request: web.Request
@@ -70,7 +70,7 @@ class Exchange:
         return self.route.name
 
     def location(self, path: str) -> str:
-        """A place in this repository, or in the registry, as a Location header names it."""
+        """Return a place in this repository, or in the registry, as a Location header names it."""
         host = f"http://{self.request.host}" if self.dialect.absolute else ""
         return f"{host}/v2/{self.name}/{path}" if self.name else f"{host}/v2/{path}"
 
@@ -84,7 +84,7 @@ class Exchange:
 
     def digest(self, text: str) -> Digest:
         """
-        A digest that the request names.
+        Return a digest that the request names.
 
         Raises:
             Refusal: DIGEST_INVALID.
@@ -106,12 +106,12 @@ class Exchange:
         )
 
 
-Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+Handler = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 
 
 def existing(session: Session, name: str) -> Repository:
     """
-    The repository of a name.
+    Return the repository of a name.
 
     Raises:
         Refusal: NAME_UNKNOWN.
