@@ -80,7 +80,7 @@ class _Way(asyncio.Protocol):
             self.beyond.deliver()
 
     def abort(self) -> None:
-        """Break both ends off, as a path does that is gone, not as a peer that has said all."""
+        """Abort both connections, as a broken path does, instead of closing them."""
         for end in (self, self.beyond):
             if end is not None and end.transport is not None:
                 sock = end.transport.get_extra_info("socket")

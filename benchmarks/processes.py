@@ -81,7 +81,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], folder: Pat
 
 
 class Service:
-    """A process that says a line of JSON when it is ready, and one for each line that it is told."""
+    """A process that prints a line of JSON when it is ready, and one for each line it reads."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process

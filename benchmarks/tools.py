@@ -1,7 +1,7 @@
 """
-How each tool is told to do what a scenario does: pure, but for `find`, which looks on PATH.
+The command lines of each tool for a scenario. Pure, but for `find`, which looks on PATH.
 
-Each is told what its manual says for many images at once, keeps digests, and asks for no signatures. None is told
+Each has the options that its manual gives for many images, keeps digests, and copies no signatures. None has
 anything that only helps here.
 """
 

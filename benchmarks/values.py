@@ -15,7 +15,7 @@ from msgspec.structs import replace
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
-# What can be done, and by whom: the tools that are compared at moving images, or one of the contests below.
+# What can be measured: tools that copy images, or one of the special runs below.
 Do = Literal[
     "push",
     "copy",
@@ -104,7 +104,7 @@ class Scenario(Value, frozen=True, kw_only=True):
         source, target: `docker-registry`, `embedded` (at `/v2/`), `ecr` (the embedded one by the ECR API), or a URL
             of a registry, where each run gets a repository of its own and nothing lies in between.
         again: the target holds all of it before.
-        options: what transfer is told besides, as `["--layers", "1"]`.
+        options: further options of transfer, as `["--layers", "1"]`.
         sizes: of `growth`: how many images, three times, more each time.
         throttle: a fault: requests a second that the embedded registry serves, by operation.
         tools: who takes part; `transfer` is always first.

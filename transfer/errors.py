@@ -64,7 +64,7 @@ class ConnectionFailed(TransferError):
     A request that got no usable answer.
 
     `reached` tells whether the same place had ever answered before: if not, its address is likelier wrong than the
-    link broken. `no_tls` tells that it answered a TLS greeting with something that is no TLS. `permanent` tells that
+    link broken. `no_tls` says that it does not speak TLS. `permanent` tells that
     the next try would meet the same: an untrusted certificate, say.
     """
 

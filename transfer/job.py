@@ -70,7 +70,7 @@ class Destination(msgspec.Struct, frozen=True):
 
     Attributes:
         reference: spelled as for `copy_image`.
-        access: how its registry is reached, and as whom, where it is no ECR.
+        access: how its registry is reached, and with which credentials.
         ecr_protocol: how one in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint (`registry`),
             which mounts blobs of other repositories where the account has that switched on.
         create_repository: create a repository of ECR when it is missing: with these settings, or the registry's own.
@@ -101,7 +101,7 @@ class Job(msgspec.Struct, frozen=True):
         platforms: of an index, only the images for these; all where none is named.
         referrers: take along what refers to the image: signatures, SBOMs, attestations, and those under cosign's tags.
         include_foreign: take along layers that registries need not hold, from wherever their addresses say.
-        access: how the source's registry is reached, and as whom.
+        access: how the source's registry is reached, and with which credentials.
     """
 
     source: str | Reference

@@ -54,7 +54,7 @@ def test_nobody_is_somebody_where_no_login_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (("tags", "a.example/x", "--no-creds", "--creds", "me:canary-77"), "exclude each other"),
         (("copy", "a.example/x", "b.example/x", "--src-no-creds", "--src-profile", "p"), "exclude each other"),
@@ -104,7 +104,7 @@ def test_logins_are_checked_one_a_line(registry: Server, command: Command) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "output"),
     [
         (("127.0.0.1:1",), 1, "127.0.0.1:1"),
         (("{host}", "127.0.0.1:1"), 4, "wants a login"),

@@ -171,7 +171,7 @@ def test_a_report_that_cannot_be_written_stops_nothing(site: Site, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         (("--watch",), "when to run again is not said: give 30m or '15 3 * * *', or say 'watch' in the file"),
         (("--watch", "soon"), "watch: 'soon' is not an interval such as 30s, 15m or 1h30m"),

@@ -35,7 +35,7 @@ def test_an_image_is_deleted_by_digest_with_its_tags(tagged: str, command: Comma
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "output"),
     [
         (["delete", "{app}:v9"], 1, "delete v9 of app"),
         (["delete", "{app}"], 2, "name a tag or a digest"),

@@ -11,7 +11,7 @@ import pytest
 from tests.support.command import started
 from transfer.cli.commands.demo.build import build_image
 from transfer.cli.commands.demo.machine import Tree
-from transfer.cli.commands.demo.process import Command, surrounded
+from transfer.cli.commands.demo.process import Command, in_environment
 from transfer.cli.commands.demo.story import Scenes
 from transfer.cli.commands.demo.table import Narrator
 from transfer.server import Server
@@ -111,7 +111,7 @@ async def test_a_layer_that_comes_back_changed_is_noticed(tmp_path: Path) -> Non
     layer = image.layers[0].descriptor
     async with Server(data=tmp_path / "registry") as server:
         scenes = Scenes(server, image, tmp_path / "journal.sqlite", Narrator(quiet=True), quiet=True)
-        with surrounded(server.environment):
+        with in_environment(server.environment):
             target = f"{server.registry}/app:v1"
             await Command.push(image.source, target, state=tmp_path / "journal.sqlite", quiet=True).run()
             whole = await scenes.read_back("app")

@@ -168,7 +168,7 @@ async def test_a_changed_schedule_holds_from_when_it_is_seen(filled: Site) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("mappings: [", ":1"),
         ("mappings: []\nwatch: 30m\n", "mappings: there is none"),
@@ -338,7 +338,7 @@ async def test_watch_takes_a_configuration_made_in_python_and_goes_on_until_it_i
 
 
 @pytest.mark.parametrize(
-    ("schedule", "told"),
+    ("schedule", "reported"),
     [(None, "when to run again is not said"), ("soon", "'soon' is not an interval"), ("0 0 30 2 *", "day-of-month")],
 )
 async def test_watch_refuses_what_says_not_when(filled: Site, schedule: str | None, reported: str) -> None:

@@ -1,4 +1,4 @@
-"""Who may use `/v2/`, which repositories a push makes, and what is no endpoint."""
+"""Authentication at `/v2/`, repositories that a push creates, and unknown endpoints."""
 
 import base64
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A journal that cannot be used costs the resumption, is told once, and never the push."""
+"""A journal that cannot be used costs the resumption and one message, never the push."""
 
 import os
 import sqlite3

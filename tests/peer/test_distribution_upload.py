@@ -284,7 +284,7 @@ async def test_content_that_changed_between_runs_is_refused_and_starts_over(
 
 async def test_a_refusal_is_the_targets_and_names_the_repository(image: BuiltImage, layer: Descriptor) -> None:
     async with quirky(on("POST uploads", refuse(403, "DENIED"))) as peer:
-        with pytest.raises(Unauthorized, match=f"POST upload to {peer.registry}/app: said so") as caught:
+        with pytest.raises(Unauthorized, match=f"POST upload to {peer.registry}/app: it is so") as caught:
             await push(peer, LayoutSource(image.path), layer)
     assert caught.value.side == "target"
     assert peer.lines == ["POST uploads"]

@@ -194,7 +194,7 @@ async def test_a_member_of_the_wrong_type_is_an_error(aws: AwsSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "params", "said"),
+    ("operation", "params", "output"),
     [
         ("Nonsense", {}, "'Nonsense' is not an operation of the ECR API"),
         ("CreateRepository", {}, 'Missing required parameter in input: "repositoryName"'),

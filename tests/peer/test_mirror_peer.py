@@ -83,7 +83,7 @@ async def test_a_target_that_refuses_a_manifest_is_named_with_what_it_said(
     target.quirk = on("PUT manifest", refuse(403, "DENIED"))
     report = await run(source, target, "v1")
     assert (report.failed[0].error, report.failed[0].side) == ("Unauthorized", "target")
-    assert "said so" in (report.failed[0].message or "")
+    assert "it is so" in (report.failed[0].message or "")
 
 
 async def test_a_registry_that_hangs_while_it_is_looked_at_does_not_outlast_the_grace(

@@ -1,4 +1,4 @@
-"""What is told at once, since the next try would meet the same, and what is tried again."""
+"""Failures that are reported at once, since a retry would meet them again, and those that are retried."""
 
 import ssl
 from dataclasses import replace

@@ -113,12 +113,12 @@ async def test_connections_made_ahead_are_those_that_requests_take() -> None:
 
 async def test_a_connection_made_ahead_fails_as_a_request_does() -> None:
     async with scripted(answer()) as peer, Transport(QUICK) as transport:
-        with pytest.raises(ConnectionFailed, match=r"^greet: 127\.0\.0\.1:\d+: TLS failed") as caught:
-            await transport.connect(peer.url.replace("http:", "https:"), what="greet")
+        with pytest.raises(ConnectionFailed, match=r"^connect: 127\.0\.0\.1:\d+: TLS failed") as caught:
+            await transport.connect(peer.url.replace("http:", "https:"), what="connect")
         assert caught.value.no_tls
     async with Transport(QUICK) as transport:
-        with pytest.raises(ConnectionFailed, match=r"^greet: 127\.0\.0\.1:\d+: no connection"):
-            await transport.connect(peer.url, what="greet")
+        with pytest.raises(ConnectionFailed, match=r"^connect: 127\.0\.0\.1:\d+: no connection"):
+            await transport.connect(peer.url, what="connect")
     assert peer.requests == []
 
 
@@ -140,12 +140,12 @@ async def silent() -> AsyncIterator[tuple[str, asyncio.Event]]:
 async def test_a_connection_made_ahead_that_takes_too_long_is_given_up() -> None:
     async with silent() as (url, _), Transport(replace_field(QUICK, connect_timeout=0.2)) as transport:
         with pytest.raises(ConnectionFailed, match=r"no connection within 0\.2 s"):
-            await transport.connect(url, what="greet")
+            await transport.connect(url, what="connect")
 
 
 async def test_a_connection_made_ahead_is_cancelled_and_leaves_nothing() -> None:
     async with silent() as (url, came), Transport(QUICK) as transport:
-        connecting = asyncio.create_task(transport.connect(url, count=3, what="greet"))
+        connecting = asyncio.create_task(transport.connect(url, count=3, what="connect"))
         await came.wait()
         connecting.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -141,7 +141,7 @@ def kind(request: Arrived) -> str:
     return "other"
 
 
-def error(code: str, message: str = "said so") -> bytes:
+def error(code: str, message: str = "it is so") -> bytes:
     return json.dumps({"errors": [{"code": code, "message": message}]}).encode()
 
 

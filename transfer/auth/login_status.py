@@ -27,12 +27,12 @@ class LoginStatus:
     Attributes:
         registry: its host.
         repository: the one that was asked about; None for the registry alone.
-        state: `ok`; `refused`, as whom it names; `missing` where somebody is wanted and nobody was found; `failed`
+        state: `ok`; `refused`, for the named user; `missing` where credentials are needed and none were found; `failed`
             where no answer tells.
         user: who the registry was told, the account at ECR; None for nobody, or where that is not told.
         source: where that was found: a file, the program of a helper, `given`, `AWS (env)` and the like, `anonymous`.
         permission: the most that was tried and allowed: `login` at the registry, `pull` from the repository.
-        expires_at: when the login ends, where that is told.
+        expires_at: when the login ends, where that is known.
         detail: the reason for every state but `ok`, on one line.
     """
 

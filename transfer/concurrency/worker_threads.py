@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# Seconds between two reports of a worker's progress: observers are told at least twice a second.
+# Seconds between two reports of a worker's progress: observers hear at least twice a second.
 _REPORT_SECONDS = 0.25
 # Seconds between two looks at whether a coroutine is still to be waited for.
 _LOOK_SECONDS = 0.1
@@ -104,7 +104,7 @@ async def run_in_worker(
         # What the work waited for in the event loop was cancelled there.
         raise asyncio.CancelledError from None
     finally:
-        # Its last instruction was to say so.
+        # Its last instruction set the flag.
         worker.join()
 
 
@@ -112,7 +112,7 @@ async def _ended(worker: _Worker[T]) -> None:
     while not worker.done.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({worker.done})
-    # Looked at, so that nobody is told of an error that was never asked for.
+    # Retrieved, so that asyncio does not report an error that nobody awaited.
     worker.done.exception()
 
 

@@ -317,7 +317,7 @@ class _Pieces(Pieces):
 
 
 def _guarded(read: Callable[[], T]) -> T:
-    """Run what reads the source, so that its errors are told from those of the target."""
+    """Mark errors of reading the source, so that they are not taken for the target's."""
     try:
         return read()
     except SourceFailed:

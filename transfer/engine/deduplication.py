@@ -31,7 +31,7 @@ class BlobRequest:
     One blob that one copy is to have at its target.
 
     Attributes:
-        blob: what it is, and who is told of it.
+        blob: its descriptor, and its observer.
         place: where it is read from: wants of one place are fed from one read.
         mount_from: another repository of the target's registry that has it.
         sent, error: how it ended, where another copy did it.
@@ -197,7 +197,7 @@ class BlobDeduplicator:
 
     async def _take_along(self, want: BlobRequest, room: Lease) -> list[BlobRequest]:
         """
-        Choose whom to feed, when there is room for all.
+        Choose the requests to serve by this read, when there is room for all.
 
         It must be there for all at once: some with all of the bytes would wait for the others, and those for the bytes.
         """

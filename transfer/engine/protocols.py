@@ -94,7 +94,7 @@ class BlobSent(msgspec.Struct, frozen=True):
 
 
 class BlobContext(msgspec.Struct):
-    """One blob on its way: who is told of it, and how often a request had to be tried again."""
+    """One blob being uploaded: its observer, and the number of retries."""
 
     descriptor: Descriptor
     notify: Observer

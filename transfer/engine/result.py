@@ -58,7 +58,7 @@ class PushResult:
         blobs: every blob of the image once, in the order of its manifests.
         attached: the digests of what went with it: signatures, SBOMs and the like.
         manifests: how many manifests were sent; 0 where nothing had changed.
-        requests: how many were made for this image alone, at both ends.
+        requests: how many were made for this image alone, at source and target.
         retries: requests that were tried again, those for manifests and checks included.
         seconds: from the call to its return.
     """

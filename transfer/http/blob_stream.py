@@ -47,7 +47,7 @@ def range_header(first: int, end: int, size: int) -> dict[str, str]:
     """
     Return the header that asks for [first, end); none for the whole, which every server knows how to send.
 
-    Closed at both ends: some content networks answer 416 to an open range.
+    Both bounds are given: some content networks answer 416 to an open range.
     """
     return {} if (first, end) == (0, size) else {"Range": f"bytes={first}-{end - 1}"}
 
@@ -85,7 +85,7 @@ class BlobStream:
         self._retry = retry
         self._stack = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
-        # The same, where it comes in the lane.
+        # The same, from a worker thread.
         self._download: Download | None = None
         self._rest = b""
         self._skip = 0

@@ -31,8 +31,8 @@ class HttpRequest(msgspec.Struct, frozen=True):
     Attributes:
         public_only: reach no address of a private network, where no proxy lies between.
         meter: counts the bytes of the blob that is its body, or else the answer's.
-        large: sent in the lane, since it carries the bytes of a large blob, or its answer does.
-        progress: told in the event loop how many bytes of the blob are on the wire; of what the lane sends.
+        large: sent by a worker thread, since it or its response carries the bytes of a large blob.
+        progress: called in the event loop with the bytes of the blob that are being sent by a worker thread.
     """
 
     method: str
@@ -61,7 +61,7 @@ class HttpResponse(msgspec.Struct, frozen=True):
 
 
 class StreamedResponse(msgspec.Struct, frozen=True):
-    """A status, headers (names in lower case) and the body as it arrives: a Download, where the lane brought it."""
+    """A status, headers (names in lower case) and the body as it arrives; a Download from a worker thread."""
 
     status: int
     headers: Mapping[str, str]

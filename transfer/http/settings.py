@@ -44,7 +44,7 @@ class RegistrySettings:
     Connection settings of one registry.
 
     Attributes:
-        tls: whose certificates count, and as whom to come.
+        tls: trusted certificates, and the client certificate.
         plain_http: speak HTTP without TLS; a loopback host is tried by TLS first where this is False.
         token_hosts: hosts of token servers that may be shown the credentials though they are of another site.
     """

@@ -1,5 +1,5 @@
 """
-One request, one answer, over HTTP: in the event loop, or in the lane where the bytes of a large blob are moved.
+One HTTP request and its response: in the event loop, or in a worker thread for the bytes of a large blob.
 
 Foreign exceptions end here: whatever keeps an answer from arriving becomes ConnectionFailed. Follows no redirect,
 keeps no cookie, tries nothing twice, and reads proxies but no password (netrc) from the environment. Does not know
@@ -59,7 +59,7 @@ class Transport:
         config: the timeouts; how many connections there are is bounded by the engine's limits, not here.
 
     Attributes:
-        large_blob_bytes: blobs above this many bytes are to go in the lane.
+        large_blob_bytes: blobs above this size, in bytes, move in worker threads.
     """
 
     def __init__(self, config: TransferConfig | None = None) -> None:
@@ -178,7 +178,7 @@ class Transport:
 
     @asynccontextmanager
     async def _carried(self, request: HttpRequest, what: str) -> AsyncIterator[StreamedResponse]:
-        """An exchange in the lane."""
+        """Send a request by a worker thread."""
         if not self._sessions:
             raise RuntimeError("the transport is not open")
         around = await self._surroundings(request)
@@ -218,7 +218,7 @@ class Transport:
         if not self._sessions:
             raise RuntimeError("the transport is not open")
         if isinstance(request.body, BlobBody):
-            raise TypeError("a part of a blob is sent in the lane")
+            raise TypeError("a part of a blob is sent by a worker thread")
         around = await self._surroundings(request)
         session = self._sessions[request.public_only and around.proxy is None]
         headers, upload = dict(request.headers), None

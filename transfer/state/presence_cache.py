@@ -48,7 +48,7 @@ class KnownBlobs:
 
         Args:
             target: names registry and repository.
-            who: whom one is there: what one may see another may not.
+            who: the user; users may see different blobs.
         """
         key = f"blobs {target} {who}".rstrip()
         if key not in self._known:

@@ -138,7 +138,7 @@ def test_the_floor_is_the_cpu_of_all_over_the_cores(cpu: Cpu, figures: dict[str,
     assert cpu.floor(cores=4) == floor
 
 
-@pytest.mark.parametrize(("do", "told"), [("push", True), ("copy", True), ("mirror", True), ("library", False)])
+@pytest.mark.parametrize(("do", "reported"), [("push", True), ("copy", True), ("mirror", True), ("library", False)])
 def test_a_floor_is_told_where_images_are_moved_by_tools(do: Any, reported: bool) -> None:
     scenario = Scenario(name="one", headline="It is.", do=do, image=Image(layers=1, layer_kib=512 * 1024))
     figures = cpu_figures(Cpu(1.0, 2.0), scenario)

@@ -1,4 +1,4 @@
-"""How other tools are told to do the same, and what docker-registry says it was asked."""
+"""Command lines of other tools, and the access log of docker-registry."""
 
 from typing import Any
 

@@ -67,7 +67,7 @@ def test_a_file_that_is_not_there_is_a_mistake_and_not_a_crash(tmp_path: Path, c
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "output"),
     [
         (GOOD, [], ""),
         (REGSYNC, [], "defaults.userAgent: it is not taken over"),

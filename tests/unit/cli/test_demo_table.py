@@ -6,7 +6,7 @@ import click
 import pytest
 
 from transfer.cli.commands.demo import check
-from transfer.cli.commands.demo.process import surrounded, surroundings
+from transfer.cli.commands.demo.process import environment_for, in_environment
 from transfer.cli.commands.demo.table import Narrator, Step, print_table, row
 
 BUILT = Step(title="build", seconds=1.25, result="3 layers")
@@ -64,7 +64,7 @@ def test_a_step_that_did_not_hold_is_an_error_that_names_it() -> None:
 
 def test_no_setting_of_the_user_for_aws_or_a_proxy_reaches_the_pushes() -> None:
     user = {"PATH": "/bin", "AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "t", "https_proxy": "http://x", "NO_PROXY": "y"}
-    found = surroundings(user, {"AWS_REGION": "us-east-1"})
+    found = environment_for(user, {"AWS_REGION": "us-east-1"})
     assert found.pop("AWS_CONFIG_FILE") == found.pop("AWS_SHARED_CREDENTIALS_FILE")
     assert found == {"PATH": "/bin", "AWS_REGION": "us-east-1", "NO_PROXY": "*"}
 
@@ -72,7 +72,7 @@ def test_no_setting_of_the_user_for_aws_or_a_proxy_reaches_the_pushes() -> None:
 def test_the_environment_is_as_it_was_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "mine")
     before = dict(os.environ)
-    with surrounded({"AWS_REGION": "us-east-1"}):
+    with in_environment({"AWS_REGION": "us-east-1"}):
         assert "AWS_PROFILE" not in os.environ
         assert os.environ["AWS_REGION"] == "us-east-1"
     assert dict(os.environ) == before

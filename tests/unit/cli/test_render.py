@@ -36,7 +36,7 @@ def after(*timed: tuple[float, Event]) -> Progress:
 
 
 def plain(*steps: tuple[float, Event | None]) -> list[str]:
-    """The lines of a renderer that is told of events and, for None, of time."""
+    """The lines of a renderer for some events; None is a tick."""
     lines: list[str] = []
     renderer = PlainRenderer(lines.append)
     progress = begin(0.0)

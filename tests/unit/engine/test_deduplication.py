@@ -28,7 +28,7 @@ class Refusing(MemoryTarget):
 
 
 class Stalled(MemoryTarget):
-    """A target that takes a mebibyte of a blob and then nothing, until it is told to go on."""
+    """A target that takes a mebibyte of a blob, and the rest when the test lets it."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
@@ -127,7 +127,7 @@ async def test_a_target_that_stalled_once_is_not_waited_for_again(source: Memory
 
 
 class Silent(MemoryTarget):
-    """A target that takes all of a blob and then says nothing, until it is told to."""
+    """A target that takes all of a blob, and answers when the test lets it."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key)

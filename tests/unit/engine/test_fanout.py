@@ -1,4 +1,4 @@
-"""One read for several readers: who gets which bytes, who waits for whom, and for how long."""
+"""One read for several readers: which bytes each gets, and how long they wait for each other."""
 
 import asyncio
 

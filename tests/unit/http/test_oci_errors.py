@@ -12,7 +12,7 @@ from transfer.http.oci_errors import error_of, is_expired
 WHAT = "PUT manifest v1 of r.example/app"
 
 
-def refused(status: int, code: str, message: str = "said so", **headers: str) -> RegistryError:
+def refused(status: int, code: str, message: str = "it is so", **headers: str) -> RegistryError:
     body = json.dumps({"errors": [{"code": code, "message": message, "detail": {"Tag": "v1"}}]}).encode()
     return error_of(
         WHAT, HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
@@ -72,7 +72,7 @@ def test_a_refused_chunk_keeps_where_the_session_stands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "content_type", "body", "said"),
+    ("status", "content_type", "body", "output"),
     [
         (
             502,

@@ -136,7 +136,7 @@ async def test_a_profile_gives_keys(config: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "output"),
     [
         ("", "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
         ("aws_access_key_id = a\n", "Partial credentials found"),

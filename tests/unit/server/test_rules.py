@@ -1,4 +1,4 @@
-"""The embedded registry's pure rules: fields, pages, tags, parts, names and what the log is told."""
+"""The embedded registry's pure rules: fields, pages, tags, parts, names and the log's facts."""
 
 from typing import Any
 

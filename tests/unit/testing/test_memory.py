@@ -1,4 +1,4 @@
-"""The ends in memory: what they count, and what they refuse beyond the contract of all ends."""
+"""Sources and targets in memory: what they count, and what they refuse beyond the contract."""
 
 import json
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @access_options("")
 @aws_options
 def login_check(*, places: tuple[str, ...], as_json: bool, access: "RegistryAccess", aws: AwsOptions) -> int:
-    """Say whether the credentials work, as whom, and where they were found.
+    """Check whether the credentials work, for which user, and where they were found.
 
     For each registry (HOST) or repository (HOST/REPOSITORY) one line: the state (ok, refused, missing,
     failed), the user, or the account at ECR, the source of the credentials, what was tried and

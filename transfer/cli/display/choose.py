@@ -32,7 +32,7 @@ def choose_form(wanted: str, *, quiet: bool, terminal: bool, environment: Mappin
 
 @contextmanager
 def observing(form: Form, title: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
-    """An observer that renders what it is told, for as long as the context lasts; inside a running event loop."""
+    """Render events for as long as the context lasts; inside a running event loop."""
     if form == "none":
         yield lambda _: None
         return

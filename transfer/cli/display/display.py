@@ -1,7 +1,7 @@
 """
 The plumbing that all forms of progress share: what has happened so far, and a timer.
 
-A form is told of every event at once, and of the time by ticks; what it prints is its own matter.
+A form receives every event at once, and ticks of a timer; it decides what to print.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ _NOW = partial(datetime.now, UTC)
 class JsonRenderer:
     """A line on stderr for every event."""
 
-    interval = 3600.0  # an event is told when it happens; time alone is none
+    interval = 3600.0  # events are printed as they happen; ticks are not
 
     def __init__(
         self,

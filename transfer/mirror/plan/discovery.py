@@ -1,5 +1,5 @@
 """
-Survey: what there is at the ends of a mirror, asked in as few requests as their registries allow.
+Discovery: what sources and targets hold, in as few requests as their registries allow.
 
 Only looks, and decides nothing; keeps nothing but the tags of the sources' repositories.
 """

@@ -1,7 +1,7 @@
 """
 Decisions of a mirror: which images there are, which of them must move, and which tags are of no more use.
 
-Pure. Knows what the ends said, not how they were asked.
+Pure.
 """
 
 from collections.abc import Collection, Iterable, Sequence

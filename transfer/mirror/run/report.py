@@ -24,7 +24,7 @@ class ImageReport:
         error, message, side: why it failed: the kind of the error, and its one line.
         notes: what else there is to know.
         uploaded, mounted, present: bytes of its blobs, by how they came to be at the target.
-        requests: what it took at both ends, as far as that was for this image alone; in a dry run, what would write.
+        requests: those made for this image alone, at source and target; in a dry run, those that would write.
         calls: in a dry run, the requests that would write, by kind.
         retries: how many of them were tried again.
         seconds: from its beginning to its end.

@@ -203,7 +203,7 @@ class MirrorRun:
         return replace(image, targets=left) if left else None
 
     async def _look(self, group: asyncio.TaskGroup, images: Sequence[PlannedImage]) -> None:
-        """Look at some images at both ends, and copy in the background what must be."""
+        """Look up some images at source and targets, and copy the changed ones in the background."""
         wanted, held = await asyncio.gather(
             self._survey.wanted(images), self._survey.held(target for image in images for target in image.targets)
         )

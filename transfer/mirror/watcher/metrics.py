@@ -27,7 +27,7 @@ class Metrics:
         self._images = Counter("images", "Images at one target, by what became of them.", ["status"], **prefix)
         self._failures = Counter("failures", "Images and mappings that failed, by kind of error.", ["error"], **prefix)
         self._bytes = Counter("bytes", "Bytes of blobs, by how they came to be at the target.", ["how"], **prefix)
-        self._requests = Counter("requests", "Requests that copying images took, at both ends.", **prefix)
+        self._requests = Counter("requests", "Requests that copying images took, at source and target.", **prefix)
         self._retries = Counter("retries", "Requests that were tried again.", **prefix)
         self._seconds = Histogram("image_seconds", "Time that a copy of an image took.", buckets=_SECONDS, **prefix)
         self._began = Gauge("last_run_start_timestamp_seconds", "When the last run that ended began.", **prefix)

@@ -16,7 +16,7 @@ from transfer.mirror.config.schedule import check_watch
 from transfer.mirror.config.settings import MirrorConfig
 from transfer.mirror.plan.registry_access import Accesses
 
-# What a file's change is told by: where it lies, its size, and when it was written.
+# A file has changed when its path, size or time of writing has.
 _Print = tuple[int, int, int]
 _Prints = dict[str, _Print | None]
 

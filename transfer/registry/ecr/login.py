@@ -115,7 +115,7 @@ class EcrLoginCheck:
         self._source = f"AWS ({client.credentials_source})"
         for data in (await client.get_authorization_token())["authorizationData"]:
             self._expires_at = data.get("expiresAt")
-            # The endpoint that is told without being asked for one is that of the caller's own account.
+            # The endpoint that is returned without asking for one is that of the caller's own account.
             caller = parse_ecr_host(urlsplit(data.get("proxyEndpoint", "")).netloc)
             self._account = caller.account if caller else self._account
 

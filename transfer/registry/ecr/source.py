@@ -277,7 +277,7 @@ class EcrSource(Source):
         )
         found = []
         for image in reply["images"]:
-            # What is of no known kind is told so by whoever asks for it.
+            # The caller reports a media type that is unknown.
             with suppress(InvalidManifest):
                 media_type = image.get("imageManifestMediaType")
                 found.append(parse_manifest(image["imageManifest"].encode(), media_type=media_type))

@@ -147,7 +147,7 @@ class DistributionClient(RegistryClient):
     async def patch_upload(
         self, upload: UploadSession, body: BlobBody, progress: Callable[[int], None]
     ) -> UploadSession:
-        """Send a chunk, once; the session as it goes on. `progress` is told of its bytes that are on the wire."""
+        """Send a chunk, without retries, and return the session as it goes on; `progress` gets the bytes being sent."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{body.first}-{body.end - 1}",

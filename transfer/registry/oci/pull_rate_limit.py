@@ -31,7 +31,7 @@ class RateLimitHeaders(msgspec.Struct, frozen=True):
         remaining: how many were left.
         window_seconds: how long a window is.
         seen_at: when that was said, in seconds since the epoch.
-        source: whom they are counted for: an address, or an account's id; empty where that was not said.
+        source: an address or account id that pulls are counted for; empty where it is unknown.
     """
 
     limit: int

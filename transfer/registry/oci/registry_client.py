@@ -95,7 +95,7 @@ class RegistryClient:
         return client
 
     async def retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Run attempts in the one retry loop, telling of it whom this client tells."""
+        """Run attempts in the one retry loop, with this client's observer."""
         if self._tries_once:
             return await attempt()
         return await self._retrier.run(what, attempt, on_retry=self._observe)

@@ -1,5 +1,5 @@
 """
-One request to one registry: its address, its authorization, redirects, and an error for what is no answer.
+One request to one registry: its address, authorization and redirects, and errors.
 
 Redirects are followed here and nowhere else: for GET and HEAD alone, never from https to http, a few hops at most,
 and with credentials only as long as the origin (scheme, host and port) is the registry's own; once a request has

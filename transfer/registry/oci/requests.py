@@ -164,7 +164,7 @@ class RequestFactory(msgspec.Struct, frozen=True):
         body: RequestBody | BlobBody | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> RegistryRequest:
-        """About an upload session; a part of a blob goes in the lane."""
+        """Return a request of an upload session; a part of a blob is sent by a worker thread."""
         what = f"{method} upload to {self.name(upload.repository)}"
         access, meter = TokenScope(upload.repository, PUSH), self.meter if body else None
         large = isinstance(body, BlobBody)

@@ -1,5 +1,5 @@
 """
-One request to `/v2/` on its way: what it asks for, whom it reached, and what the log will be told of it.
+One request to `/v2/`: its route, the host that it reached, and what is logged of it.
 
 Does not know what is done about it.
 """

@@ -71,7 +71,7 @@ def reference(ex: RequestContext) -> tuple[str | None, Digest | None]:
     Return the tag or the digest that a request is about.
 
     Raises:
-        Refusal: DIGEST_INVALID; what is no tag cannot be there, nor be put there.
+        Refusal: DIGEST_INVALID; an invalid tag can neither be found nor put.
     """
     text = ex.route.about
     if ":" in text:

@@ -33,7 +33,7 @@ PART_OPERATION = "UploadLayerPart"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: its document, whom and when it reached, and the layer part that came along, if one did."""
+    """One call: its document, the host and time, and the layer part that came along, if any."""
 
     document: bytes
     host: str

@@ -24,7 +24,7 @@ import transfer
 _HOME = Path(transfer.__file__).parent.parent
 
 
-def surroundings(current: Mapping[str, str], registry: Mapping[str, str]) -> dict[str, str]:
+def environment_for(current: Mapping[str, str], registry: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with a registry of this machine in it, and neither the user's AWS settings nor a proxy."""
     kept = {
         name: value
@@ -36,10 +36,10 @@ def surroundings(current: Mapping[str, str], registry: Mapping[str, str]) -> dic
 
 
 @contextmanager
-def surrounded(registry: Mapping[str, str]) -> Iterator[None]:
+def in_environment(registry: Mapping[str, str]) -> Iterator[None]:
     """Let this process and those it starts see these surroundings."""
     before = dict(os.environ)
-    _replace(surroundings(before, registry))
+    _replace(environment_for(before, registry))
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ from transfer.cli.commands.demo.archive import Layer
 from transfer.cli.commands.demo.build import TAG, DemoImage, build_image
 from transfer.cli.commands.demo.counts import arrived, compare, inside, part_size
 from transfer.cli.commands.demo.machine import trees
-from transfer.cli.commands.demo.process import Command, surrounded
+from transfer.cli.commands.demo.process import Command, in_environment
 from transfer.cli.commands.demo.table import Narrator, Step
 from transfer.cli.display.text import count, format_size
 from transfer.http.messages import HttpRequest
@@ -63,7 +63,7 @@ async def play(folder: Path, narrator: Narrator, *, quiet: bool) -> list[Step]:
         narrator.line(f"{server.url} is {server.registry}")
         started = Step(title="start a registry", seconds=time.monotonic() - began, result=server.url)
         with ExitStack() as stack:
-            stack.enter_context(surrounded(server.environment))
+            stack.enter_context(in_environment(server.environment))
             scenes = Scenes(server, image, folder / "journal.sqlite", narrator, quiet=quiet)
             steps = [built, started, *await scenes.play()]
             async with Server(data=folder / "second") as second:

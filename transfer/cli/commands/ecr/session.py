@@ -96,7 +96,7 @@ def _agree(text: str, option: str, given: str | None, found: str | None) -> None
 
 
 def ask(options: EcrOptions, scope: Scope, job: Callable[["EcrClient"], Awaitable[T]]) -> T:
-    """Run a job with a client for the scope; requests that are tried again are told of on stderr."""
+    """Run a job with a client for the scope; retries are reported on stderr."""
     from transfer.registry.ecr.client import open_ecr
 
     credentials = options.aws.credentials(options.region)

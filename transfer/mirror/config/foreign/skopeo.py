@@ -2,7 +2,7 @@
 The YAML of `skopeo sync --src yaml`. Source: skopeo-sync(1) and cmd/skopeo/sync.go.
 
 It names no targets: those are the command line's DESTINATION, an image going below it by the last part of its name, or
-with `--scoped` by all of it. skopeo takes one platform unless it is told `--all`; here images stay whole.
+with `--scoped` by all of it. skopeo takes one platform without `--all`; here images stay whole.
 """
 
 import pathlib
