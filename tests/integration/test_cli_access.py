@@ -107,8 +107,8 @@ def test_logins_are_checked_one_a_line(registry: Server, command: Command) -> No
     ("arguments", "code", "output"),
     [
         (("127.0.0.1:1",), 1, "127.0.0.1:1"),
-        (("{host}", "127.0.0.1:1"), 4, "wants a login"),
-        (("{host}", "--no-creds"), 4, "wants a login"),
+        (("{host}", "127.0.0.1:1"), 4, "requires credentials"),
+        (("{host}", "--no-creds"), 4, "requires credentials"),
         (("{host}/app:v1",), 2, "without a tag"),
         ((), 2, "Missing argument"),
     ],

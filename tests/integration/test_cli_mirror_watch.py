@@ -173,9 +173,9 @@ def test_a_report_that_cannot_be_written_stops_nothing(site: Site, tmp_path: Pat
 @pytest.mark.parametrize(
     ("more", "reported"),
     [
-        (("--watch",), "when to run again is not said: give 30m or '15 3 * * *', or say 'watch' in the file"),
+        (("--watch",), "no schedule: give 30m or '15 3 * * *', or 'watch' in the file"),
         (("--watch", "soon"), "watch: 'soon' is not an interval such as 30s, 15m or 1h30m"),
-        (("--listen", "127.0.0.1:0"), "--listen is for a mirror that goes on: say --watch too"),
+        (("--listen", "127.0.0.1:0"), "--listen requires --watch"),
         (("--watch", "1s", "--failures", "f"), "--watch and --failures exclude each other"),
         (("--watch", "1s", "--dry-run"), "--watch and --dry-run exclude each other"),
         (("--watch", "1s", "--listen", "9090"), "'9090' is not HOST:PORT"),

@@ -173,7 +173,7 @@ async def test_a_changed_schedule_holds_from_when_it_is_seen(filled: Site) -> No
         ("mappings: [", ":1"),
         ("mappings: []\nwatch: 30m\n", "mappings: there is none"),
         ("mappings: [{source: a, targets: b.example/c}]\nwatch: soon\n", "'soon' is not an interval"),
-        ("mappings: [{source: a, targets: b.example/c}]\n", "when to run again is not said"),
+        ("mappings: [{source: a, targets: b.example/c}]\n", "no schedule"),
         (None, "No such file"),
     ],
 )
@@ -339,7 +339,7 @@ async def test_watch_takes_a_configuration_made_in_python_and_goes_on_until_it_i
 
 @pytest.mark.parametrize(
     ("schedule", "reported"),
-    [(None, "when to run again is not said"), ("soon", "'soon' is not an interval"), ("0 0 30 2 *", "day-of-month")],
+    [(None, "no schedule"), ("soon", "'soon' is not an interval"), ("0 0 30 2 *", "day-of-month")],
 )
 async def test_watch_refuses_what_says_not_when(filled: Site, schedule: str | None, reported: str) -> None:
     with pytest.raises(InvalidConfig, match=reported):

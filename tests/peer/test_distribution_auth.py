@@ -162,7 +162,7 @@ async def test_wrong_credentials_are_tried_once() -> None:
 
 async def test_a_registry_that_wants_a_login_says_so_to_nobody() -> None:
     async with scripted(answer(401, b"", WWW_Authenticate='Basic realm="x"')) as peer:
-        with pytest.raises(Unauthorized, match="wants a login, and none was found"):
+        with pytest.raises(Unauthorized, match="requires credentials, and none were found"):
             await tags(peer, logins=Anonymous())
 
 
@@ -170,7 +170,7 @@ async def test_a_registry_that_wants_a_login_says_so_to_nobody() -> None:
     ("challenge", "reason"),
     [
         ("Negotiate, Digest nonce=1", "'digest, negotiate', and only Basic and Bearer are known"),
-        ("", "without saying"),
+        ("", "sends no authentication challenge"),
         ("Bearer service=x", "names no address"),
         ("Bearer realm=http://169.254.169.254/latest/api", "private address 169.254.169.254"),
         ("Bearer realm=http://localhost:1/", "private address localhost"),

@@ -189,7 +189,7 @@ async def test_a_success_that_is_not_the_apis_is_an_error(aws: AwsSession, conte
 
 async def test_a_member_of_the_wrong_type_is_an_error(aws: AwsSession) -> None:
     async with client_of(aws, answer(200, {"repositories": [{"createdAt": "whenever"}]})) as (client, _):
-        with pytest.raises(RegistryError, match="DescribeRepositories: the answer is not one of the ECR API"):
+        with pytest.raises(RegistryError, match="DescribeRepositories: the response is not one of the ECR API"):
             await client.call("DescribeRepositories")
 
 

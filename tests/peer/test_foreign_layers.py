@@ -257,7 +257,7 @@ async def test_a_stream_that_breaks_is_continued_at_its_address() -> None:
 async def test_what_is_not_foreign_is_never_looked_for_elsewhere() -> None:
     async with scripted(serve) as peer, foreign() as foreign_too:
         blob = msgspec.structs.replace(layer(peer.url), media_type=OCI_LAYER_GZIP)
-        with pytest.raises(NotFound, match="memory source: there is no blob"):
+        with pytest.raises(NotFound, match="memory source: no such blob"):
             await read(foreign_too, blob)
     assert peer.requests == []
 

@@ -55,7 +55,7 @@ async def test_nobody_where_somebody_is_wanted_is_missing(server: Server) -> Non
     for access in (DEFAULT_ACCESS, RegistryAccess(anonymous=True)):
         nobody = await check(host(server), access)
         assert reported(nobody) == ("missing", None, "anonymous", None)
-        assert "wants a login" in str(nobody.detail)
+        assert "requires credentials" in str(nobody.detail)
 
 
 async def test_a_login_names_the_file_or_the_helper_that_it_is_from(

@@ -190,7 +190,10 @@ def test_everything_else_in_a_list_stays_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (encode({"schemaVersion": 2, "mediaType": DOCKER_INDEX, "manifests": []}), "is no list, but .*delete that tag"),
+        (
+            encode({"schemaVersion": 2, "mediaType": DOCKER_INDEX, "manifests": []}),
+            "expected a list, .*delete that tag",
+        ),
         (encode({"schemaVersion": 2, "manifests": [], "x": "x" * (MAX_DOCUMENT_BYTES - 100)}), "with 1 entries"),
     ],
 )

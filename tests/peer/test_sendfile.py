@@ -151,7 +151,7 @@ async def test_what_is_no_file_after_all_is_streamed(content: Content) -> None:
 
 async def test_a_file_that_ends_too_early_is_told_of_and_ends_the_request(content: Content) -> None:
     async with scripted(answer()) as peer:
-        with pytest.raises(SourceFailed, match=f"it ends at byte {9 * MIB + 5}"):
+        with pytest.raises(SourceFailed, match=f"it is cut off at byte {9 * MIB + 5}"):
             await put(peer.url, content, size=10 * MIB)
 
 

@@ -150,7 +150,7 @@ async def test_cancelling_closes_the_source() -> None:
 
 async def test_a_source_that_is_shorter_than_its_blob_is_told_of_and_ends_the_request() -> None:
     async with scripted(answer()) as peer, Content(3).body(pieces=4) as body, Transport(QUICK) as transport:
-        with pytest.raises(SourceFailed, match=f"it ends at byte {3 * MIB}") as caught:
+        with pytest.raises(SourceFailed, match=f"it is cut off at byte {3 * MIB}") as caught:
             await transport.send(HttpRequest("PUT", peer.url, {}, body, large=True), what="x")
         assert isinstance(caught.value.error, ContentMismatch)
 
@@ -218,7 +218,7 @@ async def test_a_file_of_tls_that_cannot_be_used_is_named(
 ) -> None:
     file = tmp_path / "some.pem"
     async with Transport(QUICK) as transport:
-        for content, reason in ((None, "no such file"), ("x", "cannot be used as such")):
+        for content, reason in ((None, "no such file"), ("x", "it cannot be used")):
             if content:
                 file.write_text(content)
             request = HttpRequest("GET", "https://127.0.0.1:1/", {}, tls=setting(str(file)))

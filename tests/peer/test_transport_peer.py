@@ -301,7 +301,7 @@ def tls() -> ssl.SSLContext:
 async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it(tls: ssl.SSLContext) -> None:
     async with scripted(answer(), tls=tls) as peer:
         message = await failure(post(peer.url))
-    assert "certificate is not trusted (self-signed certificate); name the CA in SSL_CERT_FILE" in message
+    assert "certificate is not trusted (self-signed certificate); name the CA with --ca" in message
     assert peer.requests == []
 
 
@@ -336,9 +336,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(tls: ssl.SSLContext
     assert "certificate is not trusted (Hostname mismatch" in message
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"), [(None, "no such file or directory"), ("x", "it cannot be used as such")]
-)
+@pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("x", "it it cannot be used")])
 async def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path, content: str | None, reason: str) -> None:
     bundle = tmp_path / "ca.pem"
     if content is not None:

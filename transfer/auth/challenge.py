@@ -95,7 +95,7 @@ def choose(challenges: tuple[Challenge, ...], *, what: str) -> Challenge:
             if challenge.scheme == scheme:
                 return challenge
     if not challenges:
-        raise refused(what, "the registry refuses without saying what credentials it wants")
+        raise refused(what, "the registry refuses access and sends no authentication challenge")
     schemes = ", ".join(sorted({one.scheme for one in challenges}))[:200]
     raise refused(what, f"the registry asks for authentication by {schemes!r}, and only Basic and Bearer are known")
 

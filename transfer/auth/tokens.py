@@ -161,7 +161,9 @@ class Authenticator:
             self.expired(access)
         header = await self.header(access, what=what)
         if header is None:
-            raise refused(what, f"{self._registry} wants a login, and none was found for it; log in, or name one")
+            raise refused(
+                what, f"{self._registry} requires credentials, and none were found; log in, or give credentials"
+            )
         return header != sent
 
     def shown(self, repository: str) -> Login | None:

@@ -182,7 +182,7 @@ def _ecr_key(client: EcrClient, location: EcrLocation) -> str:
 def _credentials(given: AwsCredentials | None, host: EcrHost, access: RegistryAccess) -> AwsCredentials:
     """Return the credentials for an ECR API: those of the side, and its host, come before those of the engine."""
     if access.anonymous:
-        raise InvalidConfig("ECR answers nobody without credentials: leave out that there are none")
+        raise InvalidConfig("ECR requires credentials: give some, instead of asking for anonymous access")
     wanted = given or AwsCredentials()
     if access.profile is not None:
         wanted = AwsCredentials(profile=access.profile, region=wanted.region, endpoint_url=wanted.endpoint_url)

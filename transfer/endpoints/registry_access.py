@@ -103,7 +103,7 @@ def check_token_host(host: str) -> None:
         InvalidConfig: it is not a host alone.
     """
     if not _HOST.fullmatch(host):
-        raise InvalidConfig(f"token host {host[:200]!a}: expected a host alone, in lower case, as auth.example")
+        raise InvalidConfig(f"token host {host[:200]!a}: expected a host name in lower case, as auth.example")
 
 
 DEFAULT_ACCESS = RegistryAccess()

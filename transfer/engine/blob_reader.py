@@ -157,7 +157,7 @@ class BlobReader:
         """
         count = _guarded(partial(self._readinto, buffer))
         if not count:
-            raise SourceFailed(self.mismatch(f"it ends at byte {self._position}"))
+            raise SourceFailed(self.mismatch(f"it is cut off at byte {self._position}"))
         self._position += count
         self._absorb(buffer[:count])
         return count
@@ -285,7 +285,7 @@ class BlobReader:
 
 
 def _ends_at(length: int, size: int) -> str:
-    return f"it ends at byte {length}" if length < size else "it goes on behind that"
+    return f"it is cut off at byte {length}" if length < size else "it continues after that"
 
 
 class _Pieces(Pieces):
@@ -301,7 +301,7 @@ class _Pieces(Pieces):
         if not self._rest:
             self._rest = memoryview(worker_threads.call(self._next))
             if len(self._rest) > self._left:
-                raise self._reader.mismatch("it goes on behind that")
+                raise self._reader.mismatch("it continues after that")
             self._left -= len(self._rest)
         count = min(len(buffer), len(self._rest))
         buffer[:count] = self._rest[:count]

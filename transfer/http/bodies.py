@@ -119,7 +119,7 @@ class BlobBody:
 
     def ended(self, position: int) -> ContentMismatch:
         """Return the error that the file ends at this byte."""
-        return self._reader.mismatch(f"it ends at byte {position}")
+        return self._reader.mismatch(f"it is cut off at byte {position}")
 
     def unreadable(self, error: OSError) -> InvalidLayout:
         """Return the error that the file cannot be read."""

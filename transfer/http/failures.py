@@ -65,11 +65,11 @@ _REASONS: tuple[tuple[_Kinds, str], ...] = (
     (PrivateAddress, "its name leads into a private network, where it may not send a client; check the registry"),
     (
         (aiohttp.ClientConnectorDNSError, socket.gaierror),
-        "the name cannot be resolved; check its spelling and the network",
+        "the name cannot be resolved; check the name and the network",
     ),
     (
         ssl.CertificateError,
-        "its certificate is not trusted{detail}; name the CA in SSL_CERT_FILE or the CA setting of this end",
+        "its certificate is not trusted{detail}; name the CA with --ca, --src-ca or --dest-ca, or in SSL_CERT_FILE",
     ),
     ((aiohttp.ClientSSLError, TlsRefused), "TLS failed{detail}; check whether the endpoint is https or http"),
     (aiohttp.ConnectionTimeoutError, "no connection within {connect:g} s; check the address and the network"),

@@ -79,5 +79,5 @@ def _read(kind: str, path: str | None, read: Callable[[], T]) -> T:
         return read()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        reason = str(error.strerror).lower() if missing else "it cannot be used as such (is it PEM, and the right key?)"
+        reason = str(error.strerror).lower() if missing else "it cannot be used (is it PEM, and the right key?)"
         raise InvalidConfig(f"{kind} {path}: {reason}; check the setting that names it") from None

@@ -116,7 +116,7 @@ def writing(label: str, what: str) -> Iterator[None]:
         yield
     except filelock.Timeout as error:
         raise InvalidLayout(
-            f"{label}: another process keeps {error.lock_file} locked: wait for it to end, or write elsewhere",
+            f"{label}: another process keeps {error.lock_file} locked: wait until it ends, or write elsewhere",
             side="target",
         ) from None
     except OSError as error:

@@ -29,7 +29,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in members:
             shown = key if len(key) <= _LONGEST_KEY_SHOWN else key[:_LONGEST_KEY_SHOWN] + "…"
-            raise DocumentError(f"the key {shown!r} stands twice in one object")
+            raise DocumentError(f"the key {shown!r} occurs twice in one object")
         members[key] = value
     return members
 

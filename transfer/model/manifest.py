@@ -134,7 +134,7 @@ def _kind(document: _Document, declared: str | None) -> str:
     if document.schema_version != 2:
         raise DocumentError(f"schemaVersion is {document.schema_version}, only 2 can be transferred")
     if document.media_type and declared and document.media_type != declared:
-        raise DocumentError(f"it says it is {document.media_type!r} but was declared as {declared!r}")
+        raise DocumentError(f"it declares itself {document.media_type!r} but was declared as {declared!r}")
     is_index = document.manifests is not None
     if is_index and (document.layers is not None or document.config is not None):
         raise DocumentError("it is ambiguous: it has both manifests and layers or config")
@@ -156,4 +156,4 @@ def _check_sizes(document: _Document) -> None:
     sizes: dict[Digest, int] = {}
     for entry in entries + ((document.config,) if document.config else ()):
         if sizes.setdefault(entry.digest, entry.size) != entry.size:
-            raise DocumentError(f"{entry.digest} stands in it with two sizes")
+            raise DocumentError(f"{entry.digest} occurs with two sizes")

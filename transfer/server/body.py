@@ -76,7 +76,7 @@ class Base64:
         if not whole:
             return
         if self._padded:
-            raise not_json(f"{_BLOB} goes on behind the padding of its base64")
+            raise not_json(f"{_BLOB} continues after the padding of its base64")
         try:
             decoded = pybase64.b64decode(data[:whole], validate=True)
         except ValueError:
@@ -182,7 +182,7 @@ class PartBody:
         except ValueError:
             return False
         if self._seen:
-            raise not_json(f"{_BLOB} stands twice in the document")
+            raise not_json(f"{_BLOB} occurs twice in the document")
         self._seen = self._in_blob = True
         return True
 

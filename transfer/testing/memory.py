@@ -74,7 +74,7 @@ class MemorySource:
         for digest, raw in self.manifests.items():
             if digest == reference:
                 return parse_manifest(raw).descriptor
-        raise _not_found("MANIFEST_UNKNOWN", f"memory source: there is no image {reference!r}")
+        raise _not_found("MANIFEST_UNKNOWN", f"memory source: no such image {reference!r}")
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """
@@ -87,7 +87,7 @@ class MemorySource:
         self.calls["manifest"] += 1
         raw = self.manifests.get(descriptor.digest)
         if raw is None:
-            raise _not_found("MANIFEST_UNKNOWN", f"memory source: there is no manifest {descriptor.digest}")
+            raise _not_found("MANIFEST_UNKNOWN", f"memory source: no such manifest {descriptor.digest}")
         try:
             return parse_manifest(raw, descriptor)
         except InvalidManifest as error:
@@ -121,7 +121,7 @@ class MemorySource:
         stop = descriptor.end_of_range(offset, end)
         content = self.blobs.get(descriptor.digest)
         if content is None:
-            raise _not_found("BLOB_UNKNOWN", f"memory source: there is no blob {descriptor.digest}")
+            raise _not_found("BLOB_UNKNOWN", f"memory source: no such blob {descriptor.digest}")
         if len(content) != descriptor.size:
             raise _mismatch(descriptor, f"{len(content)} bytes where {descriptor.size} were expected")
         async with aclosing(_pieces(content, offset, stop)) as pieces:

@@ -78,7 +78,10 @@ def test_bearer_is_chosen_before_basic() -> None:
 
 @pytest.mark.parametrize(
     ("header", "reason"),
-    [("Digest nonce=1, Negotiate", "'digest, negotiate', and only Basic and Bearer are known"), ("", "without saying")],
+    [
+        ("Digest nonce=1, Negotiate", "'digest, negotiate', and only Basic and Bearer are known"),
+        ("", "sends no authentication challenge"),
+    ],
 )
 def test_what_cannot_be_answered_is_named(header: str, reason: str) -> None:
     with pytest.raises(Unauthorized, match=f"^GET manifest: .*{reason}"):

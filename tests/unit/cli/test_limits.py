@@ -12,7 +12,7 @@ NOWHERE = "127.0.0.1:1/app:v1"
 @pytest.mark.parametrize("option", ["-j", "--jobs"])
 def test_the_old_name_of_layers_is_accepted_with_a_warning(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["push", option, "3", "oci:/no/such/layout", NOWHERE, "--no-journal"]) == 2
-    assert capsys.readouterr().err.startswith("warning: -j is for images at once; for layers say --layers N\n")
+    assert capsys.readouterr().err.startswith("warning: -j means images at once; use --layers N for layers\n")
 
 
 def test_layers_need_no_warning(capsys: pytest.CaptureFixture[str]) -> None:

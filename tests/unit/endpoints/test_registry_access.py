@@ -52,5 +52,5 @@ def test_token_hosts_reach_the_registrys_settings() -> None:
     "host", ["", "https://auth.example", "auth.example/token", "auth.example:443", "Auth.example", "a b", "x\n", "*"]
 )
 def test_what_is_no_token_host_is_refused(host: str) -> None:
-    with pytest.raises(InvalidConfig, match="expected a host alone"):
+    with pytest.raises(InvalidConfig, match="expected a host name"):
         RegistryAccess(token_hosts=frozenset({host}))

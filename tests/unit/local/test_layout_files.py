@@ -101,7 +101,7 @@ async def test_a_path_that_is_no_folder_is_named(tmp_path: Path, name: str) -> N
     (tmp_path / "image.tar").write_bytes(b"")
     (tmp_path / "dangling").symlink_to("nowhere")
 
-    with pytest.raises(InvalidLayout, match=f"{name}': there is no such folder") as caught:
+    with pytest.raises(InvalidLayout, match=f"{name}': no such folder") as caught:
         await LayoutSource(tmp_path / name).resolve(None)
 
     assert caught.value.side == "source"

@@ -172,7 +172,7 @@ def test_a_name_that_is_there_by_now_stays_once(path: Path, opened: Callable[[],
 
 def test_more_than_the_disk_holds_is_refused_at_once(path: Path, opened: Callable[[], TarAppender]) -> None:
     appender = opened()
-    with pytest.raises(OSError, match="are wanted"):
+    with pytest.raises(OSError, match="are needed"):
         appender.reserve("a", 2**60)
 
     appender.commit(b"index")

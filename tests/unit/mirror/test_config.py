@@ -243,7 +243,7 @@ TOP = MAPPING % "referrers: true"
                     "MUTABLE_WITH_EXCLUSION or IMMUTABLE_WITH_EXCLUSION"
                 ),
                 "1: mappings[0].create.encryption.kms_key: it is for the types KMS and KMS_DSSE",
-                ("1: mappings[0].create.mutability_exclude: it goes with the mutabilities that end in _WITH_EXCLUSION"),
+                ("1: mappings[0].create.mutability_exclude: it requires a mutability that ends in _WITH_EXCLUSION"),
             ],
         ),
         (
@@ -315,7 +315,7 @@ TOP = MAPPING % "referrers: true"
             TOP + "watch: 15 3 * *\n",
             ["2: watch: '15 3 * *' is not five fields of cron, as in '15 3 * * *'"],
         ),
-        (TOP + "jobs: 1\njobs: 2\n", ["3: jobs: the key stands here twice"]),
+        (TOP + "jobs: 1\njobs: 2\n", ["3: jobs: the key is here twice"]),
     ],
 )
 def test_each_mistake_is_named_with_file_line_and_key(folder: Path, text: str, mistakes: list[str]) -> None:
@@ -327,24 +327,24 @@ def test_each_mistake_is_named_with_file_line_and_key(folder: Path, text: str, m
     [
         (
             "m.example: {username: a}",
-            ["[m.example].password: it is missing beside the 'username'; or say 'password_file'"],
+            ["[m.example].password: 'username' requires it, or 'password_file'"],
         ),
-        ("m.example: {password: a}", ["[m.example].username: it is missing beside the password"]),
+        ("m.example: {password: a}", ["[m.example].username: 'password' requires it"]),
         (
             "m.example: {username: a, password: b, password_file: token, anonymous: true}",
             [
-                "[m.example].password_file: there is a 'password' too: say one of them",
-                "[m.example].anonymous: there is a login too: say one of them",
+                "[m.example].password_file: it excludes 'password': give one of them",
+                "[m.example].anonymous: it excludes a login: give one of them",
             ],
         ),
         ("m.example: {username: 'a:b', password: c}", ["[m.example].username: it is empty, or has a ':'"]),
         ("m.example: {username: '', password: c}", ["[m.example].username: it is empty, or has a ':'"]),
-        ("m.example: {profile: a}", ["[m.example].profile: it is for ECR, which this registry is not"]),
-        (f"{ECR}: {{username: a, password: b}}", [f"[{ECR}].username: ECR takes AWS credentials: say 'profile'"]),
-        ("m.example: {key: token}", ["[m.example].key: it is the key of a certificate, and there is no 'cert'"]),
+        ("m.example: {profile: a}", ["[m.example].profile: only ECR has it, and this registry is not ECR"]),
+        (f"{ECR}: {{username: a, password: b}}", [f"[{ECR}].username: ECR uses AWS credentials: give 'profile'"]),
+        ("m.example: {key: token}", ["[m.example].key: it requires 'cert', the certificate of this key"]),
         (
             "m.example: {plain_http: true, tls_verify: false}",
-            ["[m.example].plain_http: it leaves TLS out, so nothing else can be said of TLS"],
+            ["[m.example].plain_http: it excludes all other TLS settings"],
         ),
         (
             "m.example: {max_concurrent: 0, max_per_second: nan}",
@@ -398,7 +398,7 @@ def test_a_configuration_made_in_python_is_checked_by_the_same_rules() -> None:
         jobs=0,
     )
     assert [f"{spelled(one.path)}: {one.reason}".partition(" (")[0] for one in check(config)] == [
-        "registries[m.example].username: it is missing beside the password",
+        "registries[m.example].username: 'password' requires it",
         "mappings[0].targets[1]: target '{name}': expected registry/repository[:tag], the registry in full",
         "mappings[1].source: reference 'a b': 'a b' is not a repository name",
         "mappings[1].targets: there is none",

@@ -43,7 +43,7 @@ two: {<<: [*a, *b]}
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("a: 1\nb:\n  c: 1\n  c: 2\n", Diagnostic(("b", "c"), "the key stands here twice", 4)),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", Diagnostic(("b", "c"), "the key is here twice", 4)),
         (
             "a: !!python/object:os.system x\n",
             Diagnostic(("a",), TAG, 1),

@@ -105,7 +105,7 @@ def test_each_pattern_that_cannot_be_read_is_named() -> None:
         Diagnostic(("newest",), "0 is less than 1"),
     ]
     assert list(mistakes(TagFilter(prereleases=True))) == [
-        Diagnostic(("prereleases",), "it says something of semver ranges, and there is none")
+        Diagnostic(("prereleases",), "it requires 'semver', which is missing")
     ]
     assert list(mistakes(RepositoryFilter(regex=("x" * 1001,)))) == [
         Diagnostic(("regex", 0), "a regular expression has at most 1000 characters")

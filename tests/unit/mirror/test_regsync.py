@@ -127,7 +127,7 @@ def test_the_repositorys_example_is_read_as_it_is(tmp_path: Path) -> None:
     report = read(tmp_path, REGSYNC.replace("registry:5000", "127.0.0.1:5000"))
     assert report.format == "regsync"
     assert reported(report) == [
-        ":12: defaults.ratelimit.retry: it is not taken over: the registry says when its quota is renewed",
+        ":12: defaults.ratelimit.retry: it is ignored: the registry reports when its quota is renewed",
         ":34: sync[2].mediaTypes: it is not taken over: every type of manifest is copied",
     ]
     backup = "bkup-{tag}"
@@ -193,7 +193,7 @@ def test_anchors_merged_keys_and_user_extensions_are_read(tmp_path: Path) -> Non
 def test_the_example_for_kubernetes_is_read_as_it_is(tmp_path: Path) -> None:
     report = read(tmp_path, KUBERNETES)
     assert reported(report) == [
-        ":13: defaults.ratelimit.retry: it is not taken over: the registry says when its quota is renewed",
+        ":13: defaults.ratelimit.retry: it is ignored: the registry reports when its quota is renewed",
         ":18: sync[0].source: 'busybox:latest': a repository has no tag; it is left out",
         ":19: sync[0].target: 'registry.registry:5000/library/busybox:latest': a repository has no tag; it is left out",
     ]
@@ -303,10 +303,10 @@ def test_what_of_a_step_cannot_be_taken_over_is_named(tmp_path: Path, step: str,
         ("{registry: a.example, token: x}", "[0].token: it cannot be taken over: use a user and a password"),
         ("{registry: a.example, pathPrefix: x}", "[0].pathPrefix: it cannot be taken over: write the path into"),
         ("{registry: a.example, tls: maybe}", "[0].tls: 'maybe' is not enabled or insecure or disabled"),
-        ("{registry: a.example, regcert: PEM}", "[0].regcert: a certificate in the file itself is not supported"),
+        ("{registry: a.example, regcert: PEM}", "[0].regcert: a certificate inside the file is not supported"),
         (
             "{registry: a.example, user: u, pass: 'x{{file \"hub_token\"}}'}",
-            "[0].pass: a file makes a password only as a whole",
+            "[0].pass: a file can only be a whole password",
         ),
         (
             "{registry: a.example, user: u, pass: '{{env \"GONE\"}}'}",

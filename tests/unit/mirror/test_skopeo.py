@@ -9,7 +9,7 @@ from transfer.mirror.config.load import ConfigReport, check_config, load_config,
 from transfer.mirror.config.settings import MirrorConfig, MirrorRule, RegistryConfig
 from transfer.mirror.select.filters import TagFilter, select
 
-NO_HTTP = ":19: [quay.io].tls-verify: HTTP without TLS is spoken to loopback alone; 'plain_http' says so of others"
+NO_HTTP = ":19: [quay.io].tls-verify: HTTP without TLS is used for loopback only; set 'plain_http' for other hosts"
 DIGEST = "sha256:0000000000000000000000000000000011111111111111111111111111111111"
 
 
@@ -125,5 +125,5 @@ n.example: {cert-dir: none}
 
 def test_a_file_without_a_destination_is_told_where_to_say_it(tmp_path: Path) -> None:
     report = read(tmp_path, "m.example: {images: {app: [v1]}}", target=None)
-    assert reported(report) == [": skopeo's format names no targets: say which registry by --dest HOST[/PATH]"]
+    assert reported(report) == [": skopeo's format has no targets: name one with --dest HOST[/PATH]"]
     assert [report.config for report in [read(tmp_path, "m.example: {images: {app: [v1]}}", target="a b")]] == [None]

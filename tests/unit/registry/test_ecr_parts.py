@@ -145,7 +145,9 @@ async def test_bytes_that_changed_after_they_were_verified_are_sent_as_they_are(
 @pytest.mark.parametrize("length", [0, 10, PART, PART + SLICE])
 async def test_a_file_that_is_too_short_is_named(tmp_path: Path, length: int) -> None:
     source = source_of(CONTENT[:length], tmp_path)
-    with pytest.raises(ContentMismatch, match=f"its size should be {SIZE}, and it ends at byte {length}") as caught:
+    with pytest.raises(
+        ContentMismatch, match=f"its size should be {SIZE}, and it is cut off at byte {length}"
+    ) as caught:
         async with LayerReader(source, layer()) as reader:
             await reader.resume(SIZE, NO_GUARD)
     assert str(tmp_path / "blob") in str(caught.value)

@@ -11,17 +11,17 @@ from transfer.cli.options.copy_options import CopyCommandOptions, copy_command_o
 @click.option("--to", "more", multiple=True, metavar="TARGET", help="Another target, fed from the same read.")
 @copy_command_options
 def copy(options: CopyCommandOptions, *, source: str, target: str, more: tuple[str, ...]) -> int:
-    """Copy an image from one end to another, streaming.
+    """Copy an image from a source to one or more targets.
 
     SOURCE is an image of a registry (REGISTRY/REPOSITORY:TAG or @DIGEST; alpine is
     docker.io/library/alpine:latest), an OCI image layout (oci:DIR:TAG), or an archive
-    (oci-archive:PATH, docker-archive:PATH, - for a pipe). TARGET is REGISTRY/REPOSITORY:TAG, the
-    tag being latest if it is left out, or oci:DIR:TAG. A host of ECR is reached by the ECR API, any
-    other one too where it is spelled ecr://HOST/REPOSITORY:TAG.
+    (oci-archive:PATH, docker-archive:PATH, - for a pipe). TARGET is REGISTRY/REPOSITORY:TAG, with
+    latest as the default tag, or oci:DIR:TAG. ECR's hosts are reached by the ECR API; write
+    ecr://HOST/REPOSITORY:TAG to use it at any other host.
 
-    What the target has is not sent; what another repository of its registry has is mounted.
-    A copy that was killed, run again, continues inside each layer. The reference by digest is
-    printed on stdout.
+    Layers that the target has are not sent; those of other repositories of its registry are mounted.
+    Run the same command again to continue a copy that was interrupted, inside each layer. The
+    reference by digest is printed on stdout.
 
     \b
     Examples:
@@ -43,10 +43,10 @@ def push(options: CopyCommandOptions, *, source: str, target: str) -> int:
     """Push an image from an OCI image layout into a registry.
 
     SOURCE is oci:DIR, oci:DIR:TAG or oci:DIR@DIGEST; a multi-platform index is pushed whole. TARGET is
-    HOST/REPOSITORY:TAG, the tag being latest if it is left out; HOST names account and region.
+    HOST/REPOSITORY:TAG, with latest as the default tag; HOST names account and region.
 
-    What the registry has is not sent. A push that was killed, run again, continues inside each
-    layer. The reference by digest is printed on stdout, all else on stderr.
+    Layers that the registry has are not sent. Run the same command again to continue a push that was
+    interrupted, inside each layer. The reference by digest is printed on stdout, the rest on stderr.
 
     \b
     Examples:
@@ -63,11 +63,11 @@ def push(options: CopyCommandOptions, *, source: str, target: str) -> int:
 @click.argument("target")
 @copy_command_options
 def pull(options: CopyCommandOptions, *, source: str, target: str) -> int:
-    """Copy an image of a registry onto this machine.
+    """Pull an image of a registry to this machine.
 
-    SOURCE is spelled as for transfer copy. TARGET is an OCI image layout, oci:DIR or oci:DIR:TAG, or an
-    archive of one, oci-archive:FILE.tar:TAG. What has images keeps them, and a layer that is there is
-    not fetched again.
+    SOURCE is written as for transfer copy. TARGET is an OCI image layout, oci:DIR or oci:DIR:TAG, or an
+    archive of one, oci-archive:FILE.tar:TAG. Images that it holds are kept, and layers that it
+    has are not fetched again.
 
     \b
     Examples:

@@ -30,7 +30,7 @@ Row = tuple[str, str, str, str, str]
 def inspect(*, source: str, raw: bool, as_json: bool, access: "RegistryAccess", aws: AwsOptions) -> None:
     """Show the manifests, platforms, layers and sizes of an image, and what refers to it.
 
-    SOURCE is spelled as for transfer copy. A line for each manifest and blob: what it is, for which
+    SOURCE is written as for transfer copy. A line for each manifest and blob: what it is, for which
     platform, digest, size, media type; and one for each referrer (a signature, an SBOM), with its
     artifact type. In JSON, referrers are null where the source cannot tell them.
 

@@ -32,7 +32,7 @@ _LOGIN_ERRORS = frozenset({"CredentialsMissing", "Unauthorized"})
 @click.command()
 @click.argument("source", required=False)
 @click.argument("target", required=False)
-@click.option("-c", "--config", "file", metavar="FILE", help="What to mirror: ours, skopeo's or regsync's YAML.")
+@click.option("-c", "--config", "file", metavar="FILE", help="A configuration: transfer's own, skopeo's or regsync's.")
 @format_options
 @choice_options
 @limit_options(jobs=True)
@@ -59,17 +59,17 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
 ) -> int:
     """Keep repositories of one registry in step with another.
 
-    SOURCE is an image (alpine:3), a repository, or a registry with a pattern of repositories
-    (registry.example/team/*). TARGET says what it is called there: a repository, one that ends in / to
-    keep the source's path below it, or a template (mirror.example/{namespace}-{name}:{tag}). With
-    -c all of that, for many, stands in a file.
+    SOURCE is an image (alpine:3), a repository, or repositories by a pattern
+    (registry.example/team/*). TARGET is a repository, a prefix that ends in / and keeps the source's
+    path below it, or a template (mirror.example/{namespace}-{name}:{tag}). With -c, a file has any
+    number of them.
 
-    Tags that have not changed cost one question at each end. What another image needed too is not sent
-    again. An image that fails stops no other one; a run that was stopped, run again, continues. The
-    report goes to stdout, all else to stderr.
+    A tag that has not changed costs one request at each side. A layer that several images need is sent
+    once. An image that fails does not stop the others; run the same command again to continue after an
+    interruption. The report goes to stdout, everything else to stderr.
 
-    With --watch it goes on until a signal ends it. A file that has changed is read again, at the latest
-    for the next run, and SIGHUP has both at once; each run is a line of --json, and replaces --report.
+    With --watch, the mirror runs until a signal ends it. A changed file is read before the next run;
+    SIGHUP reads it and runs at once. Each run prints one line with --json, and replaces --report.
 
     \b
     Examples:
@@ -111,7 +111,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
 
 def _check_watch(options: RunOptions) -> None:
     if options.watch is None and options.listen is not None:
-        raise click.UsageError("--listen is for a mirror that goes on: say --watch too")
+        raise click.UsageError("--listen requires --watch")
     if options.watch is not None and options.failures is not None:
         raise click.UsageError("--watch and --failures exclude each other: the next run does what failed anyway")
     if options.watch is not None and options.dry_run:

@@ -62,10 +62,10 @@ def parse_throttle(text: str) -> Mapping[str, float]:
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Keep everything there; without it, in a temporary folder that is removed at the end.",
+    help="Keep everything in this folder.  [default: a temporary folder that is removed at the end]",
 )
 @click.option("--account", default="123456789012", show_default=True, callback=_account, help="The registry's id.")
-@click.option("--region", default="us-east-1", show_default=True, help="The region it says it is in.")
+@click.option("--region", default="us-east-1", show_default=True, help="The region of the registry.")
 @click.option(
     "--access-key",
     type=ACCESS_KEY,
@@ -74,18 +74,18 @@ def parse_throttle(text: str) -> Mapping[str, float]:
     metavar="ID:SECRET",
     help="The credentials that requests must be signed with, and user and password at /v2/.",
 )
-@click.option("--no-auth", is_flag=True, help="Take requests with any signature, or none.")
+@click.option("--no-auth", is_flag=True, help="Accept requests with any signature, or none.")
 @click.option(
     "--dialect",
     type=click.Choice(["oci", "ecr"]),
     default="oci",
     show_default=True,
-    help="What /v2/ is like: the OCI specification, or ECR's Docker endpoint with its quirks.",
+    help="How /v2/ behaves: as the OCI specification says, or as ECR's Docker endpoint with its quirks.",
 )
 @click.option(
     "--create-on-push/--no-create-on-push",
     default=None,
-    help="Whether a push to /v2/ makes its repository.  [default: yes for oci, no for ecr]",
+    help="Whether a push to /v2/ creates its repository.  [default: yes for oci, no for ecr]",
 )
 @click.option("--blob-mounting", is_flag=True, help="Let the ecr dialect mount blobs, which ECR's accounts opt in to.")
 @click.option(
@@ -97,7 +97,7 @@ def parse_throttle(text: str) -> Mapping[str, float]:
     help="Refuse what comes faster than so many requests a second, as ECR does; ecr stands for the quotas that AWS "
     "publishes. Several may be given, the later ones count.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="A line on stderr for each request.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line on stderr for each request.")
 def serve(  # noqa: PLR0913 -- one argument for each option
     *,
     port: int,

@@ -118,7 +118,7 @@ def ecr_options(command: Callable[..., T]) -> Callable[..., T]:
 
     options = (
         click.option("--region", metavar="NAME", help="The registry's region; AWS_REGION, or the profile's."),
-        click.option("--registry-id", metavar="ID", help="The account whose registry it is; your own by default."),
+        click.option("--registry-id", metavar="ID", help="The account that owns the registry.  [default: your own]"),
         click.option("--json", "as_json", is_flag=True, help="Print the API's own answer as JSON."),
     )
     return aws_options(with_options(gather, options))
@@ -139,21 +139,21 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     )
     options = (
         *(at_aws if side else ()),
-        click.option(f"{flag}creds", f"{name}creds", metavar="USER:PASSWORD", help="Who to be at the registry."),
-        click.option(f"{flag}no-creds", f"{name}no_creds", is_flag=True, help="Look for no login, and send none."),
+        click.option(f"{flag}creds", f"{name}creds", metavar="USER:PASSWORD", help="Credentials for the registry."),
+        click.option(f"{flag}no-creds", f"{name}no_creds", is_flag=True, help="Use no credentials."),
         click.option(
             f"{flag}token-host",
             f"{name}token_hosts",
             multiple=True,
             metavar="HOST",
-            help="A token server elsewhere that may be shown the login.",
+            help="A token server on another site that may receive the credentials.",
         ),
-        click.option(f"{flag}plain-http", f"{name}plain_http", is_flag=True, help="Speak HTTP without TLS."),
+        click.option(f"{flag}plain-http", f"{name}plain_http", is_flag=True, help="Use HTTP without TLS."),
         click.option(
-            f"{flag}tls-verify", f"{name}tls_verify", type=bool, default=True, help="false takes any certificate."
+            f"{flag}tls-verify", f"{name}tls_verify", type=bool, default=True, help="false accepts any certificate."
         ),
         click.option(f"{flag}ca", f"{name}ca", metavar="FILE", help="CA certificates to trust besides the system's."),
-        click.option(f"{flag}cert", f"{name}cert", metavar="FILE", help="A client certificate, its key too if in one."),
+        click.option(f"{flag}cert", f"{name}cert", metavar="FILE", help="A client certificate; may hold its key too."),
         click.option(f"{flag}key", f"{name}key", metavar="FILE", help="The client certificate's key."),
     )
 

@@ -31,8 +31,8 @@ _OPTIONS = (
         "platforms",
         multiple=True,
         metavar="OS/ARCH[/VARIANT]",
-        help="Of an index, only the images for these (a comma between them, or the option again): one is copied as the "
-        "image that it is, several as an index of those.",
+        help="Of an index, only the images for these platforms (separated by commas, or the option repeated): one is "
+        "copied as a single image, several as an index of them.  [default: all]",
     ),
     click.option(
         "--ecr-protocol",
@@ -44,12 +44,12 @@ _OPTIONS = (
     click.option(
         "--referrers",
         is_flag=True,
-        help="Take along what refers to the image: signatures, SBOMs and attestations, under cosign's tags too.",
+        help="Copy referrers too: signatures, SBOMs and attestations, including those under cosign's tags.",
     ),
     click.option(
         "--include-foreign",
         is_flag=True,
-        help="Take along layers that registries need not hold (Windows base layers), from the addresses they name.",
+        help="Copy layers too that registries need not hold (Windows base layers), from the URLs in their descriptors.",
     ),
     click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
     click.option(
@@ -59,7 +59,7 @@ _OPTIONS = (
         show_default=True,
         help="How progress is shown on stderr; json is one event a line.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
+    click.option("-q", "--quiet", is_flag=True, help="Show only errors on stderr."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the reference."),
 )
 

@@ -44,7 +44,7 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             type=SIZE,
             default=_DEFAULTS.max_bytes_in_flight,
             metavar="SIZE",
-            help="Bytes read ahead or on the wire at once, as in 64MiB; memory grows by as much."
+            help="Bytes being read or sent at once, as in 64MiB; memory use grows with it."
             f"  [default: {_DEFAULTS.max_bytes_in_flight // MIB}MiB]",
         ),
         click.option(
@@ -52,14 +52,14 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             type=SIZE,
             default=_DEFAULTS.upload_chunk_bytes,
             metavar="SIZE",
-            help="Bytes of a chunk of an upload that is not by ECR's API: what a kill costs at most. "
+            help="Size of an upload chunk, except by ECR's API: what a kill costs at most. "
             f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
         ),
         click.option(
             "--max-bandwidth",
             type=SIZE,
             metavar="SIZE",
-            help="Bytes of blobs that are read from and sent to registries in a second, as in 10MiB.",
+            help="Bytes read from and sent to registries per second, as in 10MiB.",
         ),
         click.option(
             "--connect-timeout",
@@ -82,16 +82,15 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             type=click.IntRange(min=0),
             default=_DEFAULTS.hub_reserve,
             metavar="N",
-            help="Leave so many of the pulls that Docker Hub still allows; at that many, fail instead of asking for "
-            "more.",
+            help="Pulls to leave of Docker Hub's rate limit; fail instead of going below.",
         ),
         click.option(
             "--state",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="PATH",
-            help="The journal that lets a later run continue; by default in your state folder.",
+            help="The file that lets a later run continue.  [default: in your state folder]",
         ),
-        click.option("--no-journal", is_flag=True, help="Keep no journal: after a kill, layers start over."),
+        click.option("--no-journal", is_flag=True, help="Keep no such file: after an interruption, layers start over."),
     )
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
@@ -117,7 +116,7 @@ def _gathering(command: Callable[..., T]) -> Callable[..., T]:
         **arguments: Any,
     ) -> T:
         if old_layers is not None:
-            click.echo("warning: -j is for images at once; for layers say --layers N", err=True)
+            click.echo("warning: -j means images at once; use --layers N for layers", err=True)
         config = TransferConfig(
             max_concurrent_blobs=old_layers or blobs,
             connect_timeout=connect_timeout,

@@ -15,8 +15,10 @@ T = TypeVar("T")
 _CHOICE = (
     click.option("--to", "more", multiple=True, metavar="TARGET", help="Another target, fed from the same read."),
     click.option("--all-tags", is_flag=True, help="Every tag of the repository."),
-    click.option("--tags", "glob", multiple=True, metavar="GLOB", help="Tags that fit a pattern such as '3.*'."),
-    click.option("--tag-regex", "regex", multiple=True, metavar="REGEX", help="Tags that an expression matches whole."),
+    click.option("--tags", "glob", multiple=True, metavar="GLOB", help="Tags that match a pattern such as '3.*'."),
+    click.option(
+        "--tag-regex", "regex", multiple=True, metavar="REGEX", help="Tags that match a regular expression as a whole."
+    ),
     click.option("--semver", multiple=True, metavar="RANGE", help="Versions in a range such as '>=1.2 <2 || ^3.1'."),
     click.option("--newest", type=click.IntRange(min=1), metavar="N", help="Of those, the N highest versions."),
     click.option("--exclude", multiple=True, metavar="PATTERN", help="Not these: a glob, or a /regular expression/."),
@@ -25,10 +27,10 @@ _CHOICE = (
         "platforms",
         multiple=True,
         metavar="OS/ARCH[/VARIANT]",
-        help="Of an index, only the images for these; else it is mirrored whole, bit for bit.",
+        help="Of an index, only the images for these platforms.  [default: the whole index]",
     ),
-    click.option("--referrers", is_flag=True, help="Take along signatures, SBOMs and attestations."),
-    click.option("--include-foreign", is_flag=True, help="Take along layers that registries need not hold."),
+    click.option("--referrers", is_flag=True, help="Copy signatures, SBOMs and attestations too."),
+    click.option("--include-foreign", is_flag=True, help="Copy layers too that registries need not hold."),
     click.option("--create-repository", is_flag=True, help="Create target repositories of ECR that are missing."),
     click.option("--backup", metavar="TEMPLATE", help="Keep what a tag holds before it moves, as 'old-{tag}'."),
     click.option("--prune", is_flag=True, help="Remove tags from the target that the source no longer has."),
@@ -62,7 +64,7 @@ def config_of(source: str, target: str, choice: dict[str, Any]) -> "MirrorConfig
     names = ("glob", "regex", "semver", "newest", "exclude")
     filters = {name: choice[name] for name in names if choice[name]}
     if not (filters or choice["all_tags"] or parse_source(source).choice):
-        raise click.UsageError(f"{source!r} is a repository: choose tags (--tags, --semver, …), or say --all-tags")
+        raise click.UsageError(f"{source!r} is a repository: choose tags (--tags, --semver, …), or use --all-tags")
     mapping = MirrorRule(
         source=source,
         targets=(target, *choice["more"]),

@@ -47,17 +47,17 @@ class RunOptions:
 
 RUN_OPTIONS = (
     click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Images at once.  [default: 16]"),
-    click.option("--fail-fast", is_flag=True, help="Begin no further image after the first one that failed."),
+    click.option("--fail-fast", is_flag=True, help="Start no further image after the first failure."),
     click.option(
         "--dry-run",
         is_flag=True,
-        help="Check everything, show what would move and how long quotas make it, and write nothing.",
+        help="Check everything, show what would be copied and how long quotas make it, and write nothing.",
     ),
     click.option(
         "--failures",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
-        help="Leave there what failed; if it already holds something, do only that.",
+        help="Write what failed to FILE; if it already names failures, copy only those.",
     ),
     click.option(
         "--report",
@@ -71,16 +71,16 @@ RUN_OPTIONS = (
         default=30.0,
         show_default=True,
         metavar="SECONDS",
-        help="What images in work have to end after SIGINT or SIGTERM.",
+        help="How long images in work may take to finish after SIGINT or SIGTERM.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors."),
+    click.option("-q", "--quiet", is_flag=True, help="Show only errors on stderr."),
     click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."),
     click.option(
         "--watch",
         is_flag=False,
         flag_value="",
         metavar="[INTERVAL|CRON]",
-        help="Go on: every 30m, or by five fields of cron as '15 3 * * *'; alone, when the file says.",
+        help="Repeat: every 30m, or by a cron expression as '15 3 * * *'; without a value, as the file says.",
     ),
     click.option(
         "--listen",

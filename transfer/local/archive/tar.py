@@ -102,7 +102,7 @@ def index_tar(file: BinaryIO, *, links: bool = False) -> TarIndex:
     except (tarfile.TarError, ValueError, ArithmeticError, LookupError, EOFError) as error:
         raise TarRefused(f"it is no tar, or damaged: {error}") from None
     except RecursionError:
-        raise TarRefused("its headers are nested without end") from None
+        raise TarRefused("its headers are nested too deeply") from None
     _check_end(file, index.end)
     return index
 
@@ -115,7 +115,7 @@ def _scan(file: BinaryIO, *, links: bool) -> TarIndex:
         while (info := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined] # not in the stubs; it would keep every header it has seen
             if info.offset_data + info.size > total:
-                raise TarRefused(f"it ends at byte {total}, inside of {_shown(info.name)}: it was cut off")
+                raise TarRefused(f"it is cut off at byte {total}, inside of {_shown(info.name)}: it was cut off")
             if len(tar.pax_headers) > _MOST_GLOBAL_RECORDS:
                 raise TarRefused(f"it has more than {_MOST_GLOBAL_RECORDS} global header records")
             _add(index, info, links=links)
@@ -129,7 +129,7 @@ def _add(index: TarIndex, info: tarfile.TarInfo, *, links: bool) -> None:
     if len(index.members) + len(index.links) >= _MOST_MEMBERS:
         raise TarRefused(f"it has more than {_MOST_MEMBERS} members")
     if name in index.members or name in index.links:
-        raise TarRefused(f"{_shown(name)} stands in it twice")
+        raise TarRefused(f"{_shown(name)} occurs twice")
     if info.issym() and links:
         index.links[name] = _name(posixpath.join(posixpath.dirname(name), info.linkname))
     elif info.isreg() and not info.issparse():

@@ -72,7 +72,7 @@ class TarAppender:
             system = os.fstatvfs(self._file)
             free = system.f_bavail * system.f_frsize
             if size > free:
-                raise OSError(errno.ENOSPC, f"{size} bytes are wanted and {free} are free")
+                raise OSError(errno.ENOSPC, f"{size} bytes are needed and {free} are free")
             space = Space(name, self._tail, header, self._tail + len(header), size)
             self._tail = space.end
             self._write(_padding(space.offset, space.end), space.offset)

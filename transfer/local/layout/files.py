@@ -34,7 +34,7 @@ def open_below(root: Path, names: Sequence[str], *, side: Side = "source") -> Bi
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR) and not root.is_dir():
             raise InvalidLayout(
-                f"layout {str(root)!r}: there is no such folder: name that of an OCI image layout, not an archive",
+                f"layout {str(root)!r}: no such folder: name the folder of an OCI image layout, not an archive",
                 side=side,
             ) from None
         raise refusal(root, shown, _reason(error), side=side) from None

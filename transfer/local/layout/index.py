@@ -46,7 +46,7 @@ def check_layout(raw: bytes) -> None:
     """
     found = convert(load(raw), _Layout).image_layout_version
     if found != LAYOUT_VERSION:
-        raise DocumentError(f"it says version {found!r}, only {LAYOUT_VERSION} is known")
+        raise DocumentError(f"it has version {found!r}, only {LAYOUT_VERSION} is known")
 
 
 def read_entries(raw: bytes) -> tuple[Descriptor, ...]:
@@ -62,9 +62,9 @@ def read_entries(raw: bytes) -> tuple[Descriptor, ...]:
 def _entries(document: dict[str, Any]) -> tuple[Descriptor, ...]:
     index = convert(document, _Index)
     if index.schema_version != 2:
-        raise DocumentError(f"it says schemaVersion {index.schema_version}, only 2 is known")
+        raise DocumentError(f"it has schemaVersion {index.schema_version}, only 2 is known")
     if index.media_type != OCI_INDEX:
-        raise DocumentError(f"it says it is {index.media_type!r}, not {OCI_INDEX!r}")
+        raise DocumentError(f"it declares itself {index.media_type!r}, not {OCI_INDEX!r}")
     return index.manifests
 
 

@@ -29,9 +29,9 @@ def check_registry(host: str, registry: RegistryConfig) -> Iterator[Diagnostic]:
     yield from _aws(registry, is_ecr=isinstance(place, EcrLocation))
     yield from _each(("token_hosts",), registry.token_hosts, check_token_host)
     if registry.key and not registry.cert:
-        yield Diagnostic(("key",), "it is the key of a certificate, and there is no 'cert'")
+        yield Diagnostic(("key",), "it requires 'cert', the certificate of this key")
     if registry.plain_http and (registry.ca or registry.cert or not registry.tls_verify):
-        yield Diagnostic(("plain_http",), "it leaves TLS out, so nothing else can be said of TLS")
+        yield Diagnostic(("plain_http",), "it excludes all other TLS settings")
     for name in ("max_concurrent", "max_per_second"):
         number = getattr(registry, name)
         if number is not None and not 0 < number < float("inf"):
@@ -83,26 +83,26 @@ def check_numbers(config: MirrorConfig) -> Iterator[Diagnostic]:
 
 def _login(registry: RegistryConfig) -> Iterator[Diagnostic]:
     if registry.password is not None and registry.password_file is not None:
-        yield Diagnostic(("password_file",), "there is a 'password' too: say one of them")
+        yield Diagnostic(("password_file",), "it excludes 'password': give one of them")
     has_password = registry.password is not None or registry.password_file is not None
     if registry.username is None and has_password:
-        yield Diagnostic(("username",), "it is missing beside the password")
+        yield Diagnostic(("username",), "'password' requires it")
     if registry.username is not None and not has_password:
-        yield Diagnostic(("password",), "it is missing beside the 'username'; or say 'password_file'")
+        yield Diagnostic(("password",), "'username' requires it, or 'password_file'")
     if registry.username is not None and (not registry.username or ":" in registry.username):
         yield Diagnostic(("username",), "it is empty, or has a ':'")
     if registry.anonymous and (registry.username is not None or has_password):
-        yield Diagnostic(("anonymous",), "there is a login too: say one of them")
+        yield Diagnostic(("anonymous",), "it excludes a login: give one of them")
 
 
 def _aws(registry: RegistryConfig, *, is_ecr: bool) -> Iterator[Diagnostic]:
     if is_ecr and (registry.username is not None or registry.anonymous):
         yield Diagnostic(
-            ("username" if registry.username else "anonymous",), "ECR takes AWS credentials: say 'profile'"
+            ("username" if registry.username else "anonymous",), "ECR uses AWS credentials: give 'profile'"
         )
     for name, default in (("profile", None), ("role", None), ("endpoint_url", None), ("ecr_protocol", "auto")):
         if getattr(registry, name) != default and not is_ecr:
-            yield Diagnostic((name,), "it is for ECR, which this registry is not")
+            yield Diagnostic((name,), "only ECR has it, and this registry is not ECR")
 
 
 def _filters(mapping: MirrorRule, source: SourceSpec | None) -> Iterator[Diagnostic]:
@@ -128,7 +128,7 @@ def _create(create: CreateRepository) -> Iterator[Diagnostic]:
         yield Diagnostic(("create", "encryption", "kms_key"), "it is for the types KMS and KMS_DSSE")
     excluding = (create.mutability or "").endswith("_WITH_EXCLUSION")
     if excluding != bool(create.mutability_exclude):
-        yield Diagnostic(("create", "mutability_exclude"), "it goes with the mutabilities that end in _WITH_EXCLUSION")
+        yield Diagnostic(("create", "mutability_exclude"), "it requires a mutability that ends in _WITH_EXCLUSION")
 
 
 def _target(text: str, source: SourceSpec | None, mapping: MirrorRule, path: Path) -> Iterator[Diagnostic]:

@@ -98,7 +98,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._wrong(path, "a key is a list or a mapping", key_node)
             elif key in found:
-                self._wrong((*path, key), "the key stands here twice", key_node)
+                self._wrong((*path, key), "the key is here twice", key_node)
             else:
                 self._document.lines[*path, key] = key_node.start_mark.line + 1
                 found[key] = self.value(value_node, (*path, key))

@@ -40,7 +40,7 @@ class RegistryConfig(Settings, frozen=True, kw_only=True):
             (`registry`), which can mount blobs.
         token_hosts: hosts of token servers on another site that may receive the login.
         plain_http: speak HTTP without TLS.
-        tls_verify: false takes any certificate.
+        tls_verify: false accepts any certificate.
         ca: CA certificates to trust besides the system's.
         cert, key: a client certificate, and its key where that is another file.
         max_concurrent: requests at once.

@@ -176,6 +176,4 @@ class Discovery:
 
 
 def _absent(source: Reference) -> NotFound:
-    return NotFound(
-        f"{source}: there is no such image; check its tag", status=404, code="MANIFEST_UNKNOWN", side="source"
-    )
+    return NotFound(f"{source}: no such image; check its tag", status=404, code="MANIFEST_UNKNOWN", side="source")

@@ -343,5 +343,5 @@ def _repository_of(reference: Reference) -> Reference:
 
 def _advised(error: TransferError) -> TransferError:
     if is_repository_missing(error):
-        error.add_note("say 'create' in the mapping to have a missing repository created")
+        error.add_note("give 'create' in the mapping to create missing repositories")
     return error

@@ -132,7 +132,7 @@ def mistakes(filter_: TagFilter | RepositoryFilter) -> Iterator[Diagnostic]:
     if newest is not None and newest < 1:
         yield Diagnostic(("newest",), f"{newest} is less than 1")
     if getattr(filter_, "prereleases", False) and not getattr(filter_, "semver", ()):
-        yield Diagnostic(("prereleases",), "it says something of semver ranges, and there is none")
+        yield Diagnostic(("prereleases",), "it requires 'semver', which is missing")
 
 
 def _selected(there: list[str], wanted: TagFilter) -> tuple[set[str], list[str]]:

@@ -104,7 +104,7 @@ class ConfigReloader:
 
 def _checked(schedule: str | None) -> str:
     if schedule is None:
-        raise InvalidConfig("when to run again is not said: give 30m or '15 3 * * *', or say 'watch' in the file")
+        raise InvalidConfig("no schedule: give 30m or '15 3 * * *', or 'watch' in the file")
     try:
         check_watch(schedule)
     except ValueError as error:

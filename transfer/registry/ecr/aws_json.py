@@ -70,7 +70,7 @@ class AwsJsonProtocol:
             )
         except (ValueError, TypeError, AttributeError, ResponseParserError) as error:
             raise RegistryError(
-                f"{what}: the answer is not one of the ECR API ({type(error).__name__}); "
+                f"{what}: the response is not one of the ECR API ({type(error).__name__}); "
                 "check that AWS_ENDPOINT_URL is the address of an ECR API",
                 status=reply.status,
                 code="UnreadableAnswer",
@@ -122,7 +122,7 @@ class Pages(AsyncIterator[Page]):
         token: str = page.get(self._output) or ""
         if token in self._seen:
             raise RegistryError(
-                f"{self._what}: the registry repeats a page token, so its pages never end; try again",
+                f"{self._what}: the registry repeats a page token, so its pages never end; try again later",
                 status=200,
                 code="RepeatedPageToken",
             )

@@ -162,7 +162,7 @@ async def _pages(get: GetPage, repository: str, url: str, what: str) -> AsyncGen
         if origin_of(url) != origin_of(page.url):
             raise _unusable(what, page, "its next page is on another host")
         if url in seen or len(seen) >= _MOST_PAGES:
-            raise _unusable(what, page, "its pages do not end")
+            raise _unusable(what, page, "its pages never end")
 
 
 def _unusable(what: str, page: Page, reason: str) -> RegistryError:

@@ -86,7 +86,7 @@ def _entries(raw: bytes, what: str) -> tuple[Descriptor, ...]:
     try:
         index = parse_manifest(raw)
     except InvalidManifest as error:
-        raise InvalidManifest(f"{what}: what is there is no list: {error}") from None
+        raise InvalidManifest(f"{what}: expected a list: {error}") from None
     if index.media_type != OCI_INDEX:
-        raise InvalidManifest(f"{what}: what is there is no list, but {index.media_type!r}; delete that tag")
+        raise InvalidManifest(f"{what}: expected a list, found {index.media_type!r}; delete that tag")
     return index.manifests

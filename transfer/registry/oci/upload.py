@@ -171,7 +171,7 @@ class BlobUpload:
             return error
         if error.status == 413 and habits.takes_chunks and self._blob.size > _SMALLEST_CHUNK:
             habits.largest_body = min(habits.largest_body, self._blob.size // 2)
-            return self._lost(f"the registry takes no body of {self._blob.size} bytes, so it goes in chunks")
+            return self._lost(f"the registry takes no body of {self._blob.size} bytes, so it is sent in chunks")
         if error.code == "DIGEST_INVALID":
             return self._changed(error) if verified else self._doubtful(error)
         return error

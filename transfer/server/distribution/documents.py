@@ -80,7 +80,7 @@ def _check_opaque(raw: bytes, media_type: str) -> None:
         raise errors.manifest_invalid(f"{media_type[:300]!r} is not a media type")
     own = _own_media_type(raw)
     if own and own != media_type:
-        raise errors.manifest_invalid(f"it says it is {own[:300]!r} but was declared as {media_type!r}")
+        raise errors.manifest_invalid(f"it declares itself {own[:300]!r} but was declared as {media_type!r}")
     try:
         raw.decode()
     except ValueError:

@@ -66,7 +66,7 @@ def find_route(method: str, path: str, query: Collection[str]) -> Route:
         if "name" in found and (len(name) > _LONGEST_NAME or not _NAME.fullmatch(name)):
             raise errors.name_invalid(name)
         return Route(_narrowed(methods[method], about, query), name, about)
-    raise errors.unsupported("there is no such endpoint", status=404)
+    raise errors.unsupported("no such endpoint", status=404)
 
 
 def _narrowed(operation: str, about: str, query: Collection[str]) -> str:

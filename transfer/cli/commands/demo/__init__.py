@@ -28,7 +28,7 @@ def _empty(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> 
     metavar="DIR",
     help="Keep the image and the registry's data there, in an empty or new folder.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing on stderr but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only errors on stderr.")
 def demo(*, keep: Path | None, quiet: bool) -> None:
     """Show a push that is killed and resumed, and a mirror, on this machine alone.
 

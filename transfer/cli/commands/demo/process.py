@@ -81,7 +81,7 @@ class Command:
         async with self.start() as process:
             output, _ = await process.communicate()
         if process.returncode:
-            raise click.ClickException(f"{self}: exit code {process.returncode}; why stands above")
+            raise click.ClickException(f"{self}: exit code {process.returncode}; see the error above")
         return output.decode().strip()
 
     @asynccontextmanager

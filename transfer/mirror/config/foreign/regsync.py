@@ -117,7 +117,7 @@ class RegsyncReader:
             if part.kind == "env" and part.value not in self._environment:
                 self._draft.wrong(path, f"the environment has no variable {part.value!r}")
             elif part.kind in {"file", "field"}:
-                self._draft.wrong(path, "a file makes a password only as a whole, and no user")
+                self._draft.wrong(path, "a file can only be a whole password, not a user")
         return "".join(f"${{{part.value}}}" if part.kind == "env" else escape(part.value) for part in parts)
 
     def _file(self, text: str, path: Path) -> str | None:
@@ -126,7 +126,7 @@ class RegsyncReader:
         if not parts:
             return None
         if [part.kind for part in parts] != ["file"]:
-            self._draft.wrong(path, "a certificate in the file itself is not supported: say '{{file \"PATH\"}}'")
+            self._draft.wrong(path, "a certificate inside the file is not supported: use '{{file \"PATH\"}}'")
             return None
         return str(self._folder / parts[0].value)
 
@@ -212,7 +212,7 @@ class RegsyncReader:
         reserve = max(limit.min for limit in limits)
         for place, limit in zip(places, limits, strict=True):
             if limit.retry:
-                self._draft.warn((*place, "retry"), "it is not taken over: the registry says when its quota is renewed")
+                self._draft.warn((*place, "retry"), "it is ignored: the registry reports when its quota is renewed")
             if limit.min not in {0, reserve}:
                 self._draft.warn((*place, "min"), f"there is one for the whole file, the largest: {reserve}")
         return {"watch": watch, "hub_reserve": reserve or None}

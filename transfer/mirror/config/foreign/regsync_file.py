@@ -11,7 +11,7 @@ import msgspec
 
 TLS = Literal["", "enabled", "insecure", "disabled"]
 
-_CACHES = "what is known of a registry is kept for the whole run"
+_CACHES = "what is known of a registry is always kept for the whole run"
 LEFT_OUT = {
     "apiOpts": "it is for other tools of regclient",
     "api": "it is deprecated",

@@ -50,7 +50,7 @@ def read_skopeo(raw: dict[str, Any], folder: pathlib.Path, target: str | None, *
     """
     draft, reader = ConfigBuilder(), Reader(folder, None)
     if target is None:
-        draft.wrong((), "skopeo's format names no targets: say which registry by --dest HOST[/PATH]")
+        draft.wrong((), "skopeo's format has no targets: name one with --dest HOST[/PATH]")
     below = (target or "target.invalid").removeprefix("docker://").rstrip("/")
     template = f"{below}/{'{registry}/{repository}' if scoped else '{name}'}"
     for host, one in raw.items():
@@ -80,7 +80,7 @@ def _settings(registry: SkopeoRegistry, path: Path, draft: ConfigBuilder) -> Ite
     settings = msgspec.structs.replace(settings, **files)
     if not registry.tls_verify:
         draft.warn(
-            (*path, "tls-verify"), "HTTP without TLS is spoken to loopback alone; 'plain_http' says so of others"
+            (*path, "tls-verify"), "HTTP without TLS is used for loopback only; set 'plain_http' for other hosts"
         )
     if settings != RegistryConfig():
         yield settings
