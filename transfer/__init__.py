@@ -27,13 +27,18 @@ if TYPE_CHECKING:
     from transfer.auth.login_status import LoginStatus
     from transfer.config import TransferConfig
     from transfer.endpoints.registry_access import RegistryAccess
+    from transfer.engine.referrers import Inspected
     from transfer.engine.result import BlobResult, Preview, PushResult
     from transfer.events import Event, Observer
-    from transfer.job import CopyOptions, Destination, Job
+    from transfer.job import CopyOptions, Destination, Job, Outcome
+    from transfer.model.digest import Digest
+    from transfer.model.reference import Reference
     from transfer.registry.ecr.client import open_ecr
     from transfer.registry.ecr.create_repository import RepositorySettings
     from transfer.registry.ecr.credentials import AwsCredentials
+    from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
     from transfer.server import Server
+    from transfer.state.journal import StateStore
 
 __version__ = "0.1.0"
 
@@ -46,8 +51,10 @@ __all__ = [
     "CopyOptions",
     "CredentialsMissing",
     "Destination",
+    "Digest",
     "Engine",
     "Event",
+    "Inspected",
     "InvalidConfig",
     "InvalidDigest",
     "InvalidLayout",
@@ -57,13 +64,17 @@ __all__ = [
     "LoginStatus",
     "NotFound",
     "Observer",
+    "Outcome",
     "Preview",
     "PushResult",
+    "RateLimitHeaders",
     "RateLimited",
+    "Reference",
     "RegistryAccess",
     "RegistryError",
     "RepositorySettings",
     "Server",
+    "StateStore",
     "TagImmutable",
     "TransferConfig",
     "TransferError",
@@ -81,16 +92,22 @@ _MODULES = {
     "BlobResult": "transfer.engine.result",
     "CopyOptions": "transfer.job",
     "Destination": "transfer.job",
+    "Digest": "transfer.model.digest",
+    "Engine": "transfer.api",
+    "Event": "transfer.events",
+    "Inspected": "transfer.engine.referrers",
     "Job": "transfer.job",
     "LoginStatus": "transfer.auth.login_status",
     "Observer": "transfer.events",
-    "RegistryAccess": "transfer.endpoints.registry_access",
-    "Engine": "transfer.api",
-    "Event": "transfer.events",
+    "Outcome": "transfer.job",
     "Preview": "transfer.engine.result",
     "PushResult": "transfer.engine.result",
+    "RateLimitHeaders": "transfer.registry.oci.pull_rate_limit",
+    "Reference": "transfer.model.reference",
+    "RegistryAccess": "transfer.endpoints.registry_access",
     "RepositorySettings": "transfer.registry.ecr.create_repository",
     "Server": "transfer.server",
+    "StateStore": "transfer.state.journal",
     "TransferConfig": "transfer.config",
     "copy_image": "transfer.api",
     "open_ecr": "transfer.registry.ecr.client",

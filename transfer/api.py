@@ -16,12 +16,11 @@ from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig
 from transfer.endpoints.endpoints import Endpoints
 from transfer.endpoints.locations import (
-    RemoteLocation,
+    check_pull_target,
     locate_image,
     locate_login,
     locate_repository,
     locate_source,
-    locate_target,
 )
 from transfer.endpoints.provider import Shared
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
@@ -30,7 +29,7 @@ from transfer.engine.deduplication import BlobDeduplicator
 from transfer.engine.plan import PlannedContent
 from transfer.engine.referrers import Inspected, inspect
 from transfer.engine.result import Preview, PushResult
-from transfer.errors import InvalidReference, TransferError
+from transfer.errors import TransferError
 from transfer.events import Notice, Observer
 from transfer.http.transport import Transport
 from transfer.job import CopyOptions, Destination, Job, JobRun, Outcome, make_job
@@ -70,7 +69,7 @@ async def push_image(
             where neither is given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com/…` is reached by the ECR API, and so is any
             other host written as `ecr://HOST/REPOSITORY:TAG`. `oci:DIR[:TAG]` and `oci-archive:PATH[:TAG]` are
             targets too.
-        config: limits, timeouts, retry and the place of the journal.
+        config: limits, timeouts, retry and the path of the journal.
         credentials: used instead of what the AWS credential chain finds.
         session: a `boto3.Session` that has the AWS credentials; they are refreshed as boto3 does.
         **options: see `CopyOptions`, as in `platforms=["linux/arm64"]` or `create_repository=True`.
@@ -139,7 +138,7 @@ class Engine:
     Copies may run at the same time; what two of them need in one repository is uploaded once.
 
     Args:
-        config: limits, timeouts, retry and the place of the journal.
+        config: limits, timeouts, retry and the path of the journal.
         credentials: used instead of what the AWS credential chain finds.
         session: a `boto3.Session` that has the AWS credentials.
         state: where upload sessions and known blobs are kept, instead of the SQLite file that `config` names. The
@@ -213,12 +212,7 @@ class Engine:
         Raises:
             InvalidReference: the target is in a registry.
         """
-        if isinstance(locate_target(target), RemoteLocation):
-            raise InvalidReference(
-                f"target {target!r}: an image is pulled to this machine, as in oci:DIR:TAG or oci-archive:FILE.tar; "
-                "use copy for a registry",
-                side="target",
-            )
+        check_pull_target(target)
         return await self.copy(source, target, **options)
 
     async def copy(self, source: str, target: str, **options: Unpack[CopyOptions]) -> PushResult:
@@ -267,7 +261,7 @@ class Engine:
         return await self._job_run(job, None).preview(PlannedContent())
 
     def _job_run(self, job: Job, observer: Observer | None) -> JobRun:
-        return JobRun(job, ends=self._endpoints, sharing=self._blobs, memory=self._state, observer=observer)
+        return JobRun(job, endpoints=self._endpoints, sharing=self._blobs, memory=self._state, observer=observer)
 
     async def inspect(
         self, source: str, *, access: RegistryAccess = DEFAULT_ACCESS, referrers: bool = True

@@ -1,8 +1,8 @@
 """
 Job: one image, its source, its targets and how to reach them, as a plain value; and its run.
 
-A job pickles, and running it twice is harmless. One read of the source serves all targets; what one of them does
-wrong is that one's result. Knows neither a terminal nor where jobs come from.
+A job pickles, and running it twice is harmless. One read of the source serves all targets. A target that
+fails has its error as its result; the others go on.
 """
 
 import time
@@ -134,11 +134,11 @@ def make_job(source: str, targets: Sequence[str], options: CopyOptions) -> Job:
 
 
 class _Image(msgspec.Struct, frozen=True):
-    """The image itself, or one that goes with it under a tag of its own; targets begin it together."""
+    """The image, or one of its referrers with its own tag; all targets start it together."""
 
     graph: Graph
     tag: str | None
-    beside: Barrier
+    barrier: Barrier
 
 
 # What became of one target.
@@ -150,31 +150,31 @@ class JobRun:
     One run of a job.
 
     Args:
-        ends: opens its ends.
-        sharing: what the jobs of one engine have in common.
-        memory: told what an image becomes that is cut down to some platforms.
+        endpoints: opens its source and targets.
+        sharing: joins uploads and reads of the jobs of one engine.
+        memory: records the digest of an index that is reduced to some platforms.
         observer: of several targets, each has its events wrapped in `At`.
 
     Raises:
-        TransferError: the job makes no sense; nothing was asked of anybody.
+        TransferError: the job contradicts itself; no request was sent.
     """
 
     def __init__(
-        self, job: Job, *, ends: Endpoints, sharing: BlobDeduplicator, memory: Memory, observer: Observer | None
+        self, job: Job, *, endpoints: Endpoints, sharing: BlobDeduplicator, memory: Memory, observer: Observer | None
     ) -> None:
         self._job = job
-        self._ends = ends
+        self._endpoints = endpoints
         self._sharing = sharing
         self._memory = memory
         self._observer = observer
-        self._reading = CountingObserver(observer)
+        self._source_counter = CountingObserver(observer)
         self._began = time.monotonic()
         self._platforms = [parse_platform(text) for text in job.platforms]
-        self._from = locate_source(job.source)
+        self._source_location = locate_source(job.source)
         self._plans = _plan_targets(job)
         located = [plan.location for plan in self._plans]
         for location in located:
-            check_apart(self._from, location)
+            check_apart(self._source_location, location)
         if len(set(located)) < len(located):
             raise InvalidConfig("a target is named twice: name each once")
         if self._platforms and any(location.named[1] for location in located):
@@ -188,14 +188,14 @@ class JobRun:
             TransferError: the source cannot be read; nothing was sent.
         """
         async with self._opened() as (source, images):
-            return await gather(self._settle(source, images, plan) for plan in self._plans)
+            return await gather(self._copy_to_target(source, images, plan) for plan in self._plans)
 
-    async def preview(self, coming: PlannedContent) -> list[Preview | TransferError]:
+    async def preview(self, planned: PlannedContent) -> list[Preview | TransferError]:
         """
         Find out what `run` would do at each target; nothing is written.
 
         Args:
-            coming: what earlier previews have found to be sent; what this run would send is added.
+            planned: what earlier previews have found to be sent; what this run would send is added.
 
         Raises:
             TransferError: the source cannot be read, or a target is not in a registry.
@@ -204,39 +204,41 @@ class JobRun:
             if not isinstance(plan.location, RemoteLocation):
                 raise InvalidConfig(f"target {plan.location.origin}: only a push to a registry can be previewed")
         async with self._opened() as (source, images):
-            return await gather(self._foresee(source, images, plan, coming) for plan in self._plans)
+            return await gather(self._preview_target(source, images, plan, planned) for plan in self._plans)
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[tuple[Source, list[_Image]]]:
-        reading = self._reading
-        async with self._ends.source(self._from, reading, self._job.access) as end:
-            source = self._ends.with_foreign_layers(end, self._from, reading) if self._job.include_foreign else end
-            yield source, await self._read(source, reading)
+        counter = self._source_counter
+        async with self._endpoints.source(self._source_location, counter, self._job.access) as opened:
+            source = opened
+            if self._job.include_foreign:
+                source = self._endpoints.with_foreign_layers(opened, self._source_location, counter)
+            yield source, await self._read(source, counter)
 
     async def _read(self, source: Source, notify: Observer) -> list[_Image]:
-        """Return the image, and what is to go with it, behind it."""
-        root, foreign = await source.resolve(self._from.choice), self._job.include_foreign
+        """Return the image, followed by its referrers where they are copied too."""
+        root, foreign = await source.resolve(self._source_location.choice), self._job.include_foreign
         graph = await read_graph(source, root, self._platforms, include_foreign=foreign)
         if self._platforms:
             await remember_trimmed(self._memory, root.digest, self._platforms, graph.root.digest)
         more = await attached(source, graph, notify=notify) if self._job.referrers else []
-        return [_Image(one, tag, self._gathering()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]
+        return [_Image(one, tag, self._barrier()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]
 
-    def _gathering(self) -> Barrier:
+    def _barrier(self) -> Barrier:
         return Barrier(len(self._plans), patience=self._sharing.patience)
 
-    async def _settle(self, source: Source, images: Sequence[_Image], plan: TargetPlan) -> Outcome:
-        tally = CountingObserver(self._observer_of(plan))
+    async def _copy_to_target(self, source: Source, images: Sequence[_Image], plan: TargetPlan) -> Outcome:
+        counter = CountingObserver(self._observer_of(plan))
         try:
-            async with self._ends.target(plan, tally) as end:
-                copied = await self._copy(source, images, plan, end, tally)
+            async with self._endpoints.target(plan, counter) as target:
+                copied = await self._copy(source, images, plan, target, counter)
         except TransferError as error:
             return error
         finally:
             for image in images:
-                image.beside.leave(plan)
-        # What is read for several targets is nobody's alone.
-        reading = self._reading if len(self._plans) == 1 else CountingObserver(None)
+                image.barrier.leave(plan)
+        # Requests to the source that serve several targets belong to no single result.
+        source_counter = self._source_counter if len(self._plans) == 1 else CountingObserver(None)
         blobs = {blob.digest: blob for one in reversed(copied) for blob in one.blobs}
         return PushResult(
             digest=copied[0].digest,
@@ -244,28 +246,28 @@ class JobRun:
             blobs=tuple(blobs.values()),
             attached=tuple(one.digest for one in copied[1:]),
             manifests=copied[-1].manifests,
-            requests=tally.requests + reading.requests,
-            retries=tally.retries + reading.retries,
+            requests=counter.requests + source_counter.requests,
+            retries=counter.retries + source_counter.retries,
             seconds=time.monotonic() - self._began,
         )
 
-    async def _foresee(
-        self, source: Source, images: Sequence[_Image], plan: TargetPlan, coming: PlannedContent
+    async def _preview_target(
+        self, source: Source, images: Sequence[_Image], plan: TargetPlan, planned: PlannedContent
     ) -> Preview | TransferError:
-        tally, creates = CountingObserver(None), False
+        counter, creates = CountingObserver(None), False
         try:
-            async with self._ends.target(replace(plan, create=None), tally) as end:
-                copying = self._copying(source, plan, end, tally)
+            async with self._endpoints.target(replace(plan, create=None), counter) as target:
+                copying = self._copying(source, plan, target, counter)
                 try:
-                    pending = await self._pending(copying, images, plan, coming, empty=False)
+                    pending = await self._pending(copying, images, plan, planned, empty=False)
                 except NotFound as error:
                     if plan.create is None or not is_repository_missing(error):
                         raise
-                    creates = not coming.to(end)
-                    pending = await self._pending(copying, images, plan, coming, empty=True)
+                    creates = not planned.to(target)
+                    pending = await self._pending(copying, images, plan, planned, empty=True)
         except TransferError as error:
             return error
-        requests = self._ends.requests_to_push(plan, pending)
+        requests = self._endpoints.requests_to_push(plan, pending)
         return Preview(
             digest=pending[0].digest,
             reference=plan.location.spelled(pending[0].digest),
@@ -278,11 +280,11 @@ class JobRun:
         )
 
     async def _pending(
-        self, copying: ImageCopy, images: Sequence[_Image], plan: TargetPlan, coming: PlannedContent, *, empty: bool
+        self, copying: ImageCopy, images: Sequence[_Image], plan: TargetPlan, planned: PlannedContent, *, empty: bool
     ) -> list[Pending]:
         tags = [self._tag(plan, images[0].graph.root.digest), *(image.tag for image in images[1:])]
         return [
-            await copying.preview(image.graph, tag=tag, coming=coming, empty=empty)
+            await copying.preview(image.graph, tag=tag, planned=planned, empty=empty)
             for image, tag in zip(images, tags, strict=True)
         ]
 
@@ -300,25 +302,25 @@ class JobRun:
             )
         return tag
 
-    def _copying(self, source: Source, plan: TargetPlan, end: Target, notify: Observer) -> ImageCopy:
+    def _copying(self, source: Source, plan: TargetPlan, target: Target, notify: Observer) -> ImageCopy:
         return ImageCopy(
             source,
-            end,
+            target,
             sharing=self._sharing,
             notify=notify,
-            place=(self._from.origin, self._job.access),
-            mount_from=None if plan.by_ecr_api else mount_source(self._from, plan.location),
+            origin=(self._source_location.origin, self._job.access),
+            mount_from=None if plan.by_ecr_api else mount_source(self._source_location, plan.location),
         )
 
     async def _copy(
-        self, source: Source, images: Sequence[_Image], plan: TargetPlan, end: Target, notify: Observer
+        self, source: Source, images: Sequence[_Image], plan: TargetPlan, target: Target, notify: Observer
     ) -> list[Copied]:
         tag = self._tag(plan, images[0].graph.root.digest)
-        copying = self._copying(source, plan, end, notify)
-        copied = [await copying.run(images[0].graph, tag=tag, tagged=plan.tagged, beside=images[0].beside)]
+        copying = self._copying(source, plan, target, notify)
+        copied = [await copying.run(images[0].graph, tag=tag, tagged=plan.tagged, barrier=images[0].barrier)]
         for image in images[1:]:
-            copied.append(await copying.run(image.graph, tag=image.tag, beside=image.beside))
-            await end.list_referrer(image.graph.root)
+            copied.append(await copying.run(image.graph, tag=image.tag, barrier=image.barrier))
+            await target.list_referrer(image.graph.root)
         return copied
 
     def _observer_of(self, plan: TargetPlan) -> Callable[[Event], None] | None:

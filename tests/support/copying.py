@@ -27,5 +27,5 @@ async def copy_image(
     sharing: BlobDeduplicator | None = None,
     notify: Observer = ignore,
 ) -> Copied:
-    image = ImageCopy(source, target, sharing=sharing or new_sharing(), notify=notify, place="here")
+    image = ImageCopy(source, target, sharing=sharing or new_sharing(), notify=notify, origin="here")
     return await image.run(await read_graph(source, root), tag=tag)

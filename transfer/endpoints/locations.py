@@ -1,7 +1,7 @@
 """
-Places: what the spelling of a source or target means.
+Parse the locations of sources, targets, repositories and registries.
 
-Pure but for one look at the disk, which tells whether a layout's path has a ':' of its own. Opens nothing.
+Opens nothing; only looks at the disk to tell whether the path of a layout contains a ':'.
 """
 
 import re
@@ -79,18 +79,18 @@ _KINDS = (_ecr, _oci)
 
 # Words of other tools before a ':' that would else be taken for the name of an image on Docker Hub.
 _FOREIGN_KINDS = frozenset({"containers-storage", "dir", "docker-daemon", "ecr", "ostree", "sif", "tarball"})
-# Before a host that is to be spoken to by the ECR API, whoever's it is.
+# The prefix of a host that is reached by the ECR API though it is not one of AWS's.
 _ECR_SCHEME = "ecr://"
-# A name that wants to be taken for one of ECR's is that, or a mistake, or somebody's trap.
+# A host that resembles ECR's without being one is a mistake, or an attempt to obtain credentials.
 _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
 
 def locate_source(text: str | Reference) -> ImageLocation:
     """
-    Return the place that a source's spelling names.
+    Parse the location of a source.
 
     Raises:
-        InvalidReference: it is not spelled as a source.
+        InvalidReference: it is not written as a source.
     """
     if isinstance(text, Reference):
         return _or_latest(locate(text, "source"))
@@ -100,10 +100,10 @@ def locate_source(text: str | Reference) -> ImageLocation:
 
 def locate_target(text: str | Reference) -> ImageLocation:
     """
-    Return the place that a target's spelling names.
+    Parse the location of a target.
 
     Raises:
-        InvalidReference: it is not spelled as a target, or it can only be read from.
+        InvalidReference: it is not written as a target, or it can only be read from.
     """
     if isinstance(text, Reference):
         return _or_latest(locate(text, "target"))
@@ -118,35 +118,50 @@ def locate_target(text: str | Reference) -> ImageLocation:
     return local
 
 
+def check_pull_target(text: str) -> None:
+    """
+    Check that the target of a pull is on this machine.
+
+    Raises:
+        InvalidReference: it is not written as a target, or it is in a registry.
+    """
+    if isinstance(locate_target(text), RemoteLocation):
+        raise InvalidReference(
+            f"target {text!r}: an image is pulled to this machine, as in oci:DIR:TAG or oci-archive:FILE.tar; "
+            "use copy for a registry",
+            side="target",
+        )
+
+
 def locate_repository(text: str) -> RemoteLocation:
     """
-    Return the repository that a spelling names.
+    Parse `HOST/REPOSITORY`.
 
     Raises:
         InvalidReference: it is not one, or it names an image in it.
     """
-    place = _remote(text, "target")
-    if place.choice:
+    location = _remote(text, "target")
+    if location.choice:
         raise InvalidReference(f"repository {text!r}: name it without a tag or digest", side="target")
-    return place
+    return location
 
 
 def locate_image(text: str) -> RemoteLocation:
     """
-    Return the image that a spelling names by its tag or digest, without a default for either.
+    Parse `HOST/REPOSITORY:TAG` or `HOST/REPOSITORY@DIGEST`; there is no default tag.
 
     Raises:
-        InvalidReference: neither is there.
+        InvalidReference: it has neither a tag nor a digest.
     """
-    place = _remote(text, "target")
-    if not place.choice:
+    location = _remote(text, "target")
+    if not location.choice:
         raise InvalidReference(f"reference {text!r}: name a tag or a digest", side="target")
-    return place
+    return location
 
 
 def locate_login(text: str) -> RemoteLocation:
     """
-    Return the registry that a spelling names, its repository being empty, or a repository of one.
+    Parse `HOST`, whose location has an empty repository, or `HOST/REPOSITORY`.
 
     Raises:
         InvalidReference: it is neither.
@@ -154,10 +169,10 @@ def locate_login(text: str) -> RemoteLocation:
     if "/" in text.removeprefix(_ECR_SCHEME).removeprefix("docker://"):
         return locate_repository(text)
     try:
-        place = locate_repository(f"{text}/any")
+        location = locate_repository(f"{text}/any")
     except InvalidReference:
         raise InvalidReference(f"registry {text!r}: expected a host, as in registry.example:5000") from None
-    return replace(place, reference=replace(place.reference, repository=""))
+    return replace(location, reference=replace(location.reference, repository=""))
 
 
 def check_apart(source: ImageLocation, target: ImageLocation) -> None:
@@ -165,7 +180,7 @@ def check_apart(source: ImageLocation, target: ImageLocation) -> None:
     Refuse a copy of an image onto itself.
 
     Raises:
-        InvalidReference: both spellings name the same image.
+        InvalidReference: both name the same image.
     """
     if source.choice and source.image == target.image:
         raise InvalidReference("the source and the target are the same image: name another tag or repository")
@@ -198,7 +213,7 @@ def locate(reference: Reference, side: Side, *, by_api: bool = False) -> RemoteL
         InvalidReference: the host looks like one of ECR's and is not.
     """
     for kind in _KINDS:
-        if (found := kind(reference, by_api=by_api)) is not None and not _is_trap(found):
+        if (found := kind(reference, by_api=by_api)) is not None and not _imitates_ecr(found):
             return found
     raise InvalidReference(
         f"{side} {str(reference)!r}: {reference.registry} is not an ECR registry, as in "
@@ -207,14 +222,14 @@ def locate(reference: Reference, side: Side, *, by_api: bool = False) -> RemoteL
     )
 
 
-def _is_trap(location: RemoteLocation) -> bool:
+def _imitates_ecr(location: RemoteLocation) -> bool:
     """Return whether a host looks like one of ECR's and is not."""
     known = isinstance(location, EcrLocation) and location.host.address is None
     return not known and _LIKE_ECR.search(location.origin) is not None
 
 
-def _or_latest(place: RemoteLocation) -> RemoteLocation:
-    return replace(place, reference=place.reference.or_latest())
+def _or_latest(location: RemoteLocation) -> RemoteLocation:
+    return replace(location, reference=location.reference.or_latest())
 
 
 def mount_source(source: ImageLocation, target: ImageLocation) -> str | None:

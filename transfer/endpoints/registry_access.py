@@ -14,20 +14,20 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryAccess:
     """
-    How one side's registry is reached; what is left out is found out.
+    How the registry of a source or target is reached, and with which credentials.
 
     Raises:
-        InvalidConfig: a login and none at all are wanted, a token host is none, or a limit is not more than 0.
+        InvalidConfig: `anonymous` is combined with credentials, a token host or a limit is invalid.
 
     Attributes:
-        login: `USER:PASSWORD`; else the logins of docker and podman are looked through.
-        profile: at ECR, the profile of the AWS configuration files, in place of the credentials of all ends.
+        login: `USER:PASSWORD`; without it, the logins of docker and podman are used.
+        profile: at ECR, the profile of the AWS configuration files, instead of the engine's credentials.
         role: at ECR, the ARN of a role to assume.
-        endpoint_url: at ECR, where the requests to its API go.
-        anonymous: look for no login, and send none.
-        token_hosts: hosts of token servers that may be shown the login though they are of another site.
+        endpoint_url: at ECR, the URL of its API.
+        anonymous: send no credentials, and look for none.
+        token_hosts: hosts of token servers of other sites that may receive the login.
         plain_http: speak HTTP without TLS.
-        verify: False takes any certificate.
+        verify: False accepts any certificate.
         ca: a file of CA certificates to trust besides the system's.
         certificate, key: files of a client certificate and its key, which may lie in one.
         max_concurrent: requests at once, of those that read and of those that write.

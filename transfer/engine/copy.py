@@ -64,7 +64,7 @@ class ImageCopy:
     One image on its way from a source into one repository.
 
     Args:
-        place: names where the source reads from: what several copies read from there is read once.
+        origin: identifies where the source reads from; copies with the same origin share reads.
         mount_from: the source's repository, where it is one of the target's registry.
     """
 
@@ -75,14 +75,14 @@ class ImageCopy:
         *,
         sharing: BlobDeduplicator,
         notify: Observer,
-        place: Hashable,
+        origin: Hashable,
         mount_from: str | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._sharing = sharing
         self._notify = notify
-        self._place = place
+        self._origin = origin
         self._mount_from = mount_from
         self._results: dict[Digest, BlobResult] = {}
         self._manifests = 0
@@ -93,34 +93,34 @@ class ImageCopy:
         *,
         tag: str | None,
         tagged: Digest | UnsetType | None = UNSET,
-        beside: Barrier | None = None,
+        barrier: Barrier | None = None,
     ) -> Copied:
         """
         Copy the image, under `tag` where one is given.
 
         Args:
-            tagged: what the tag has just been seen to hold, None where there was none; unset where nobody looked.
-            beside: copies of the image into other repositories, to begin sending together with.
+            tagged: what the tag has just been seen to hold, None where there was none; UNSET where not looked up.
+            barrier: where copies into other repositories wait, to start sending together.
 
         Raises:
             TransferError: with nothing changed under the tag.
         """
         presence = await self._look(graph, tag, tagged)
         try:
-            await self._send(graph, presence, tag, beside=beside)
+            await self._send(graph, presence, tag, barrier=barrier)
         except BlobUnknown:
-            # The registry had answered that something is there which it then misses: ask anew and send it all, once.
+            # The registry reported a blob as present and then missed it: ask again and send everything, once.
             await self._send(graph, Presence(tagged=presence.tagged), tag, fresh=True)
         blobs = tuple(self._results[blob.digest] for blob in graph.blobs())
         return Copied(graph.root.digest, blobs, self._manifests)
 
-    async def preview(self, graph: Graph, *, tag: str | None, coming: PlannedContent, empty: bool = False) -> Pending:
+    async def preview(self, graph: Graph, *, tag: str | None, planned: PlannedContent, empty: bool = False) -> Pending:
         """
         Find out what `run` would do, by the same requests; nothing is sent.
 
         Args:
-            coming: what earlier previews have found to be sent; what this copy would send is added.
-            empty: the target's repository is not there yet, and cannot be asked.
+            planned: what earlier previews have found to be sent; what this copy would send is added.
+            empty: the target's repository does not exist yet, so it is not asked.
 
         Raises:
             TransferError: `run` would fail with it before it sent anything.
@@ -131,11 +131,11 @@ class ImageCopy:
         else:
             todo = plan(graph, await self._look(graph, tag), tag)
             missing = await self._target.missing(todo.asked) if todo.asked else set()
-        there, root = coming.to(self._target), graph.root.digest
-        moved = [blob for blob in todo.asked if blob.digest in missing - there]
-        mounts = tuple(blob for blob in moved if self._mounts(blob, coming))
-        manifests = len(todo.absent - there - {root}) + (root in todo.absent)
-        there |= missing | todo.absent
+        pending, root = planned.to(self._target), graph.root.digest
+        moved = [blob for blob in todo.asked if blob.digest in missing - pending]
+        mounts = tuple(blob for blob in moved if self._mounts(blob, planned))
+        manifests = len(todo.absent - pending - {root}) + (root in todo.absent)
+        pending |= missing | todo.absent
         return Pending(
             root,
             uploads=tuple(blob for blob in moved if blob not in mounts),
@@ -144,12 +144,12 @@ class ImageCopy:
             manifests=manifests,
         )
 
-    def _mounts(self, blob: Descriptor, coming: PlannedContent) -> bool:
+    def _mounts(self, blob: Descriptor, planned: PlannedContent) -> bool:
         """Return whether a mount would be tried."""
         want = self._want(blob)
         if want.mount_from is not None or want.mountable in ("now", "untried"):
             return True
-        return want.mountable == "later" and coming.beside(self._target, blob.digest)
+        return want.mountable == "later" and planned.beside(self._target, blob.digest)
 
     async def _look(self, graph: Graph, tag: str | None, tagged: Digest | UnsetType | None = UNSET) -> Presence:
         root = graph.root.digest
@@ -167,7 +167,7 @@ class ImageCopy:
         tag: str | None,
         *,
         fresh: bool = False,
-        beside: Barrier | None = None,
+        barrier: Barrier | None = None,
     ) -> None:
         todo = plan(graph, presence, tag)
         missing = await self._target.missing(todo.asked, fresh=fresh) if todo.asked else set()
@@ -178,14 +178,14 @@ class ImageCopy:
                 self._finish(blob, "present")
         wants = {blob: self._want(blob) for blob in absent}
         async with self._sharing.announced(list(wants.values())):
-            if beside is not None:
-                await beside.arrive(self)
+            if barrier is not None:
+                await barrier.arrive(self)
             await self._push_blobs(wants)
         for wave in graph.waves(todo.absent):
             await gather(self._push_manifest(manifest.digest, graph, tag) for manifest in wave)
 
     def _want(self, blob: Descriptor) -> BlobRequest:
-        return BlobRequest(BlobContext(blob, self._notify), self._source, self._target, self._place, self._mount_from)
+        return BlobRequest(BlobContext(blob, self._notify), self._source, self._target, self._origin, self._mount_from)
 
     async def _push_manifest(self, digest: Digest, graph: Graph, tag: str | None) -> None:
         name = tag if digest == graph.root.digest else None

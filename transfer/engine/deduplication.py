@@ -32,7 +32,7 @@ class BlobRequest:
 
     Attributes:
         blob: its descriptor, and its observer.
-        place: where it is read from: wants of one place are fed from one read.
+        origin: where it is read from; requests with the same origin share one read.
         mount_from: another repository of the target's registry that has it.
         sent, error: how it ended, where another copy did it.
         fed_by: the task of the other copy that is doing it.
@@ -41,7 +41,7 @@ class BlobRequest:
     blob: BlobContext
     source: BlobSource
     target: Target
-    place: Hashable
+    origin: Hashable
     mount_from: str | None = None
     sent: BlobSent | None = field(default=None, init=False)
     error: TransferError | None = field(default=None, init=False)
@@ -103,7 +103,7 @@ class BlobDeduplicator:
         self.workers = limits.max_concurrent_blobs
         self._limits = limits
         self._flights: SingleFlight[BlobSent] = SingleFlight()
-        self._gathering: SingleFlight[None] = SingleFlight()
+        self._uploads: SingleFlight[None] = SingleFlight()
         self._nearby: SingleFlight[None] = SingleFlight()
         self._gatherers: dict[InFlightCall, str] = {}
         self._waiting: dict[tuple[Hashable, Digest], list[BlobRequest]] = {}
@@ -153,8 +153,8 @@ class BlobDeduplicator:
 
     def _claim(self, want: BlobRequest) -> _Claim:
         """Take an upload on: those who want the same wait for it, and those who could mount it from there."""
-        place = (want.target.registry, want.blob.descriptor.digest)
-        nearby = None if self._nearby.find(place) else self._nearby.begin(place)
+        key = (want.target.registry, want.blob.descriptor.digest)
+        nearby = None if self._nearby.find(key) else self._nearby.begin(key)
         return _Claim(self._flights.begin(want.key), nearby)
 
     def _obstacle(self, want: BlobRequest) -> InFlightCall | None:
@@ -162,38 +162,38 @@ class BlobDeduplicator:
         same, mountable = self._flights.find(want.key), want.mountable
         if same or mountable == "now":
             return same
-        place = (want.target.registry, want.blob.descriptor.digest)
-        nearby = self._nearby.find(place) if mountable in ("later", "untried") else None
-        return self._gathering.find(_subject(want)) or nearby
+        key = (want.target.registry, want.blob.descriptor.digest)
+        nearby = self._nearby.find(key) if mountable in ("later", "untried") else None
+        return self._uploads.find(_subject(want)) or nearby
 
     async def _lead(self, want: BlobRequest) -> BlobSent:
         blobs = self._limits.blobs(want.target.registry)
         async with blobs.hold():
             if await want.mount():
                 return _MOUNTED
-        with Lease(self._limits.fed) as room, self._gathered(want) as gathering:
+        with Lease(self._limits.fed) as room, self._gathered(want) as upload:
             async with blobs.hold():
                 others = await self._take_along(want, room)
-                self._end(gathering)
+                self._end(upload)
                 return await (self._feed_all(want, others, room) if others else want.push(want.source))
 
     @contextmanager
     def _gathered(self, want: BlobRequest) -> Iterator[InFlightCall | None]:
         """Collect requests for the same blob while this one waits, so that one read serves them."""
-        if self._gathering.find(_subject(want)) is not None:
+        if self._uploads.find(_subject(want)) is not None:
             yield None
             return
-        gathering = self._gathering.begin(_subject(want))
-        self._gatherers[gathering] = want.target.registry
+        upload = self._uploads.begin(_subject(want))
+        self._gatherers[upload] = want.target.registry
         try:
-            yield gathering
+            yield upload
         finally:
-            self._end(gathering)
+            self._end(upload)
 
-    def _end(self, gathering: InFlightCall | None) -> None:
-        if gathering is not None:
-            self._gatherers.pop(gathering, None)
-            gathering.end()
+    def _end(self, upload: InFlightCall | None) -> None:
+        if upload is not None:
+            self._gatherers.pop(upload, None)
+            upload.end()
 
     async def _take_along(self, want: BlobRequest, room: Lease) -> list[BlobRequest]:
         """
@@ -274,8 +274,8 @@ class BlobDeduplicator:
     def _let_go(self, want: BlobRequest) -> None:
         """One that the others waited for goes on by itself; it is not taken along any more."""
         self._lagging.add(want.target.registry)
-        for gathering in [one for one, registry in self._gatherers.items() if registry == want.target.registry]:
-            self._end(gathering)
+        for upload in [one for one, registry in self._gatherers.items() if registry == want.target.registry]:
+            self._end(upload)
 
     def _withdraw(self, want: BlobRequest) -> None:
         waiting = self._waiting.get(_subject(want), [])
@@ -294,4 +294,4 @@ async def _run(cast: Fanout, room: Lease) -> None:
 
 
 def _subject(want: BlobRequest) -> tuple[Hashable, Digest]:
-    return want.place, want.blob.descriptor.digest
+    return want.origin, want.blob.descriptor.digest

@@ -1,5 +1,5 @@
 """
-Ends on this machine: from a reference to a source or a target that is open.
+Open layouts and archives by their references.
 
 The libraries that archives need (compression, locks) are imported when one is opened: most copies have none.
 """
@@ -15,35 +15,35 @@ from transfer.local.reference import LocalReference
 
 
 @asynccontextmanager
-async def open_local_source(place: LocalReference) -> AsyncIterator[Source]:
-    """A place on this machine to read from."""
-    if place.kind == "oci" and place.path is not None:
-        yield LayoutSource(place.path)
+async def open_local_source(reference: LocalReference) -> AsyncIterator[Source]:
+    """Open a layout or archive to read from."""
+    if reference.kind == "oci" and reference.path is not None:
+        yield LayoutSource(reference.path)
         return
     from transfer.local.archive.docker_source import DockerArchiveSource
     from transfer.local.archive.oci_source import OciArchiveSource
 
-    kind = OciArchiveSource if place.kind == "oci-archive" else DockerArchiveSource
-    async with kind(place.path or sys.stdin.buffer) as archive:
+    kind = OciArchiveSource if reference.kind == "oci-archive" else DockerArchiveSource
+    async with kind(reference.path or sys.stdin.buffer) as archive:
         yield archive
 
 
 @asynccontextmanager
-async def open_local_target(place: LocalReference) -> AsyncIterator[Target]:
+async def open_local_target(reference: LocalReference) -> AsyncIterator[Target]:
     """
-    A place on this machine to write to.
+    Open a layout or archive to write to.
 
     Raises:
-        InvalidReference: it is the standard input.
+        InvalidReference: the reference is the standard input.
     """
-    if place.path is None:
+    if reference.path is None:
         raise InvalidReference("the standard input cannot be written to", side="target")
-    if place.kind == "oci":
+    if reference.kind == "oci":
         from transfer.local.layout.target import LayoutTarget
 
-        yield LayoutTarget(place.path)
+        yield LayoutTarget(reference.path)
         return
     from transfer.local.archive.oci_target import OciArchiveTarget
 
-    async with OciArchiveTarget(place.path) as archive:
+    async with OciArchiveTarget(reference.path) as archive:
         yield archive

@@ -45,9 +45,9 @@ class Stalled(MemoryTarget):
 
 
 def wants(
-    source: MemorySource, blob: Descriptor, targets: Sequence[MemoryTarget], place: str = "here"
+    source: MemorySource, blob: Descriptor, targets: Sequence[MemoryTarget], origin: str = "here"
 ) -> list[BlobRequest]:
-    return [BlobRequest(BlobContext(blob, ignore), source, target, place) for target in targets]
+    return [BlobRequest(BlobContext(blob, ignore), source, target, origin) for target in targets]
 
 
 async def deliver(sharing: BlobDeduplicator, every: Sequence[BlobRequest]) -> list[BlobSent | BaseException]:
@@ -80,9 +80,9 @@ async def test_what_is_wanted_twice_in_one_repository_is_written_once(source: Me
     assert (twice.calls["push_blob"], once.calls["push_blob"], source.calls["open_blob"]) == (1, 1, 1)
 
 
-async def test_other_places_are_read_for_themselves(source: MemorySource, blob: Descriptor) -> None:
+async def test_other_origins_are_read_separately(source: MemorySource, blob: Descriptor) -> None:
     here, there = MemoryTarget("a"), MemoryTarget("b")
-    await deliver(new_sharing(), [*wants(source, blob, [here]), *wants(source, blob, [there], place="there")])
+    await deliver(new_sharing(), [*wants(source, blob, [here]), *wants(source, blob, [there], origin="elsewhere")])
     assert source.calls["open_blob"] == 2
 
 
