@@ -1,6 +1,6 @@
 # make demo    own virtual environment, then the main job: push, kill, resume, push again, read back
 # make test    own virtual environment, then all tests
-# make check   lint, formatting, types, import contract
+# make check   lint, formatting, types, import contracts, words
 # make bench   the scenarios of bench.toml, beside other tools that are on PATH; make bench ARGS="start --runs 3"
 
 PYTHON ?= python3
@@ -21,6 +21,7 @@ check: $(STAMP)
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python tools/check_words.py
 
 format: $(STAMP)
 	@$(BIN)/python -m ruff check --fix .

@@ -58,8 +58,8 @@ def test_nobody_is_somebody_where_no_login_is_sent(
     [
         (("tags", "a.example/x", "--no-creds", "--creds", "me:canary-77"), "exclude each other"),
         (("copy", "a.example/x", "b.example/x", "--src-no-creds", "--src-profile", "p"), "exclude each other"),
-        (("tags", "ecr://a.example/x", "--no-creds"), "nobody without credentials"),
-        (("copy", "a.example/x", "b.example/x", "--dest-token-host", "https://c.example"), "a host alone"),
+        (("tags", "ecr://a.example/x", "--no-creds"), "ECR requires credentials"),
+        (("copy", "a.example/x", "b.example/x", "--dest-token-host", "https://c.example"), "a host name"),
     ],
 )
 def test_what_contradicts_itself_is_bad_input(command: Command, arguments: tuple[str, ...], output: str) -> None:

@@ -176,7 +176,7 @@ async def test_a_mirror_creates_what_is_missing_as_its_configuration_says(
             await pushing.push(image.source, f"{server.registry}/source:v{number}", create_repository=True)
     report = await mirrored(server, None, tmp_path / "state")
     assert (report.counts, server.requests.count("CreateRepository")) == ({"failed": IMAGES}, 1)
-    assert "say 'create' in the mapping" in report.failed[0].notes[0]
+    assert "give 'create' in the mapping" in report.failed[0].notes[0]
     server.requests.clear()
     report = await mirrored(server, CREATE, tmp_path / "state")
     assert report.counts == {"copied": IMAGES}

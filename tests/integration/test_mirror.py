@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
@@ -30,6 +30,7 @@ from transfer.mirror import (
     TagFilter,
     mirror,
 )
+from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.run.run import MirrorRun
 
 MIB = 1024 * 1024
@@ -204,7 +205,7 @@ async def test_one_bad_image_stops_no_other_one_and_the_next_run_does_only_those
     assert report.counts == {"copied": 8, "failed": 2}
     assert list(report.images) == reported
     assert {(one.error, one.side) for one in report.failed} == {("NotFound", "source")}
-    assert all("there is no such image" in (one.message or "") for one in report.failed)
+    assert all("no such image" in (one.message or "") for one in report.failed)
     site.clear()
     await site.fill("team/app", ["absent"])
     report = await site.run(missing, only=frozenset(one.target for one in report.failed))
@@ -412,3 +413,46 @@ async def test_jobs_are_run_as_they_are(site: Site) -> None:
     assert report.counts == {"copied": 4, "failed": 2}
     assert {one.mapping for one in report.failed} == {"jobs[1]"}
     assert set(await site.tags(site.other, "copy/app")) == {"v1", "v2"}
+
+
+@pytest.mark.parametrize(("protocol", "operation"), [("api", "PutImage"), ("registry", "PutManifest")])
+async def test_a_registry_of_ecr_is_written_to_by_the_protocol_that_it_names(
+    site: Site, protocol: Literal["api", "registry"], operation: str
+) -> None:
+    await site.fill("app", ["v1"])
+    target = site.target.registry
+    mapping = MirrorRule(source=f"{host(site.source)}/app:v1", targets=(f"{target}/copy",), create=CreateRepository())
+    registries = site.registries | {target: RegistryConfig(ecr_protocol=protocol)}
+    config = MirrorConfig(mappings=(mapping,), registries=registries)
+    report = await mirror(config, limits=FAST, credentials=site.credentials)
+    assert report.counts == {"copied": 1}
+    assert asked(site.target)[operation] == 1
+    assert asked(site.target)["PutImage"] + asked(site.target)["PutManifest"] == 1
+
+
+async def test_a_token_host_of_a_registry_is_trusted_with_its_login() -> None:
+    config = MirrorConfig(
+        mappings=(MirrorRule(source="a.example/app:v1", targets=("b.example/app",)),),
+        registries={"a.example": RegistryConfig(token_hosts=("auth.other",))},
+    )
+    accesses = Accesses(config, {}, {})
+    assert accesses.to("a.example").token_hosts == {"auth.other"}
+    assert accesses.to("b.example").token_hosts == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("registry", "complaint"),
+    [
+        (RegistryConfig(token_hosts=("https://auth.other",)), "token_hosts"),
+        (RegistryConfig(ecr_protocol="api"), "only ECR has it"),
+    ],
+)
+async def test_a_wrong_token_host_and_a_protocol_of_ecr_elsewhere_are_refused(
+    registry: RegistryConfig, complaint: str
+) -> None:
+    config = MirrorConfig(
+        mappings=(MirrorRule(source="a.example/app:v1", targets=("b.example/app",)),),
+        registries={"a.example": registry},
+    )
+    with pytest.raises(InvalidConfig, match=complaint):
+        await mirror(config, limits=FAST)

@@ -336,7 +336,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(tls: ssl.SSLContext
     assert "certificate is not trusted (Hostname mismatch" in message
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("x", "it it cannot be used")])
+@pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("x", "it cannot be used")])
 async def test_a_ca_bundle_that_cannot_be_read_is_named(tmp_path: Path, content: str | None, reason: str) -> None:
     bundle = tmp_path / "ca.pem"
     if content is not None:

@@ -54,7 +54,12 @@ _MODULES = {
 }
 
 
+# Earlier names, deprecated.
+_DEPRECATED = {"Followed": "ConfigReloader", "Mapping": "MirrorRule"}
+
+
 def __getattr__(name: str) -> object:
+    name = _DEPRECATED.get(name, name)
     if name not in _MODULES:
         raise AttributeError(f"module 'transfer.mirror' has no attribute {name!r}")
     return getattr(importlib.import_module(f"transfer.mirror.{_MODULES[name]}"), name)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import transfer.mirror
 from transfer.errors import InvalidConfig
 from transfer.mirror.config.builder import check
 from transfer.mirror.config.load import check_config, load_config, write_own
@@ -438,3 +439,13 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path, content: bytes | None
         file.write_bytes(content)
     with pytest.raises(InvalidConfig, match=reason):
         load_config(file)
+
+
+@pytest.mark.parametrize(("old", "new"), [("Mapping", "MirrorRule"), ("Followed", "ConfigReloader")])
+def test_the_old_names_of_classes_still_work(old: str, new: str) -> None:
+    assert getattr(transfer.mirror, old) is getattr(transfer.mirror, new)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        transfer.mirror.Nonsense  # noqa: B018 - asked for its error
