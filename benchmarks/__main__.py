@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from benchmarks import running
-from benchmarks.chart import draw
-from benchmarks.comparing import compare
-from benchmarks.processes import ROOT
-from benchmarks.report import report, unmet
+from benchmarks.clients.processes import ROOT
+from benchmarks.reports.chart import draw
+from benchmarks.reports.comparison import compare
+from benchmarks.reports.report import report, unmet
+from benchmarks.scenarios import runner
 from benchmarks.values import BenchmarkFailed, Record, Scenario, load
 
 _EXAMPLES = """\
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         if options.profile:
-            running.profile(_chosen(options), options.profile)
+            runner.profile(_chosen(options), options.profile)
             return 0
         record = _record(options)
         print(report(record), flush=True)
@@ -75,7 +75,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _record(options: argparse.Namespace) -> Record:
-    return read_record(options.read) if options.read else running.measure(_chosen(options))
+    return read_record(options.read) if options.read else runner.measure(_chosen(options))
 
 
 def _chosen(options: argparse.Namespace) -> list[Scenario]:

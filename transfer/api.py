@@ -15,13 +15,7 @@ from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig
 from transfer.endpoints.endpoints import Endpoints
-from transfer.endpoints.locations import (
-    check_pull_target,
-    locate_image,
-    locate_login,
-    locate_repository,
-    locate_source,
-)
+from transfer.endpoints.locations import check_pull_target, locate_image, locate_login, locate_repository, locate_source
 from transfer.endpoints.provider import Shared
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import CountingObserver

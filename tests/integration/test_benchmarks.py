@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.processes import link_before
+from benchmarks.clients.processes import link_before
 from benchmarks.values import Link
 from tests.support.command import served
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import link_before
+from benchmarks.clients.processes import link_before
 from benchmarks.values import Link
 from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server

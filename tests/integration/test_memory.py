@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import link_before
+from benchmarks.clients.processes import link_before
 from benchmarks.values import Link
 from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Server, TransferConfig

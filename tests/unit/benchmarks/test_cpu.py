@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.accesslog import AccessLog
-from benchmarks.bench import Bench, Site, carried_figures, cpu_figures
-from benchmarks.cpu import Cpu, own_seconds, total, tree_seconds
-from benchmarks.ends import End
-from benchmarks.machine import cores, machine
-from benchmarks.processes import Usage, measured
-from benchmarks.v2 import Access
+from benchmarks.clients.cpu import Cpu, own_seconds, total, tree_seconds
+from benchmarks.clients.processes import Usage, measured
+from benchmarks.registries.access_log import AccessLog
+from benchmarks.registries.registries import End
+from benchmarks.registries.v2 import Access
+from benchmarks.scenarios.bench import Bench, Site, carried_figures, cpu_figures
+from benchmarks.scenarios.machine import cores, machine
 from benchmarks.values import GIB, MIB, Image, Scenario
 
 TICK = os.sysconf("SC_CLK_TCK")

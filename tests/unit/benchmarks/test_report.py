@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.chart import bars, draw
-from benchmarks.comparing import compare
-from benchmarks.contests import grown
-from benchmarks.judging import Verdict, ratios, verdicts
-from benchmarks.report import report, spread, table, unmet
+from benchmarks.reports.chart import bars, draw
+from benchmarks.reports.comparison import compare
+from benchmarks.reports.evaluation import Verdict, ratios, verdicts
+from benchmarks.reports.report import report, spread, table, unmet
+from benchmarks.scenarios.special_runs import grown
 from benchmarks.values import BenchmarkFailed, Contender, Record, Result, Run, Scenario
 
 MACHINE = {"cores": 2, "cpu": "X", "memory_gib": 8.0, "kernel": "Linux 6", "python": "CPython 3.11", "load": 0.5}

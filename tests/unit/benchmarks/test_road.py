@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.road import WINDOW, Line, Road
+from benchmarks.network.arrival_times import WINDOW, Line, Road
 
 KIB = 1024
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.images import write_layout
-from benchmarks.processes import ROOT
-from benchmarks.running import KINDS
+from benchmarks.clients.processes import ROOT
+from benchmarks.scenarios.images import write_layout
+from benchmarks.scenarios.runner import KINDS
 from benchmarks.values import MIB, BenchmarkFailed, Image, Link, Scenario, load
 
 # The table of what is promised: scenario, bounds.

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.accesslog import kinds
-from benchmarks.linkcheck import Measured, complaint, deviations
-from benchmarks.tools import Move, command
+from benchmarks.clients.tools import Move, command
+from benchmarks.network.link_check import Measured, complaint, deviations
+from benchmarks.registries.access_log import kinds
 from benchmarks.values import Link
 
 LAYOUT: dict[str, Any] = {"source": "/tmp/layout", "target": "127.0.0.1:2/app", "tags": ["v0"], "plain_source": False}

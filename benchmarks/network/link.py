@@ -1,5 +1,5 @@
 """
-A link in front of a server, as a process: `python -m benchmarks.link SETTINGS`, the settings as JSON.
+A link in front of a server, as a process: `python -m benchmarks.network.link SETTINGS`, the settings as JSON.
 
 Adds a round trip, caps the bandwidth of each connection and of all, ends TLS in front of a server that has none, cuts
 connections, and counts what it carries and the CPU that it takes. Making a connection costs its round trip too.
@@ -16,9 +16,9 @@ from typing import cast
 
 import msgspec
 
-from benchmarks.answering import answer_lines, run
-from benchmarks.cpu import own_seconds
-from benchmarks.road import Line, Road
+from benchmarks.clients.cpu import own_seconds
+from benchmarks.clients.line_service import answer_lines, run
+from benchmarks.network.arrival_times import Line, Road
 from benchmarks.values import MIB, Link, Value
 
 # Timers of the event loop know milliseconds: what is due within half of one is due.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from benchmarks.images import MANIFEST, Layout
+from benchmarks.scenarios.images import MANIFEST, Layout
 from benchmarks.values import BenchmarkFailed
 
 T = TypeVar("T")

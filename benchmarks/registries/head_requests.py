@@ -1,5 +1,7 @@
 """
-As many HEADs of a manifest as a registry answers: `python -m benchmarks.heads PORT PATH AUTHORIZATION COUNT`.
+As many HEADs of a manifest as a registry answers.
+
+Run as `python -m benchmarks.registries.head_requests PORT PATH AUTHORIZATION COUNT`.
 
 Writes requests and counts answers over a few connections, with next to nothing in between, so that it is not the limit.
 """
@@ -8,7 +10,7 @@ import asyncio
 import sys
 import time
 
-from benchmarks.answering import run, say
+from benchmarks.clients.line_service import run, say
 
 _CONNECTIONS = 8
 

@@ -1,5 +1,7 @@
 """
-Layers into the ECR API, and the CPU that the client takes for it: `python -m benchmarks.parts WHO LAYOUT REGISTRY`.
+Layers into the ECR API, and the CPU that the client takes for it.
+
+Run as `python -m benchmarks.clients.ecr_parts WHO LAYOUT REGISTRY`.
 
 `transfer` is `push_image`. `boto3` is what one writes without it: a pool of threads, each of which reads a layer part
 by part, hashes it and calls UploadLayerPart. Both make the same calls, count their CPU without imports, and say it in
@@ -16,8 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answering import run, say
-from benchmarks.cpu import own_seconds
+from benchmarks.clients.cpu import own_seconds
+from benchmarks.clients.line_service import run, say
 
 _THREADS = 8
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.judging import ratios
+from benchmarks.reports.evaluation import ratios
 from benchmarks.values import BenchmarkFailed, Record
 
 _OURS, _OTHERS = "#1f6feb", "#b8bec6"

@@ -1,5 +1,5 @@
 """
-`await push_image` in a process that is warm, for who asks: `python -m benchmarks.library SOURCE TARGET…`.
+`await push_image` in a process that is warm, for who asks: `python -m benchmarks.clients.library SOURCE TARGET…`.
 
 Pushes to the first target before it says that it is ready, and to the next one with each question.
 """
@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answering import run, say
-from benchmarks.cpu import own_seconds
-from benchmarks.measure import MAXRSS_UNIT
+from benchmarks.clients.cpu import own_seconds
+from benchmarks.clients.line_service import run, say
+from benchmarks.clients.measure import MAXRSS_UNIT
 from transfer import push_image
 
 

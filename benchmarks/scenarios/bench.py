@@ -16,14 +16,14 @@ from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import v2
-from benchmarks.certificates import Certificates, make_certificates
-from benchmarks.cpu import Cpu, total
-from benchmarks.ends import LOGIN, End, Wish, opened
-from benchmarks.images import Layout, write_layout
-from benchmarks.machine import cores
-from benchmarks.processes import Usage, clean_environment
-from benchmarks.tools import Move
+from benchmarks.clients.cpu import Cpu, total
+from benchmarks.clients.processes import Usage, clean_environment
+from benchmarks.clients.tools import Move
+from benchmarks.network.certificates import Certificates, make_certificates
+from benchmarks.registries import v2
+from benchmarks.registries.registries import LOGIN, End, Wish, opened
+from benchmarks.scenarios.images import Layout, write_layout
+from benchmarks.scenarios.machine import cores
 from benchmarks.values import GIB, MIB, Link, Run, Scenario
 from transfer import AwsCredentials, open_ecr
 

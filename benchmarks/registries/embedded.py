@@ -1,6 +1,7 @@
 """
-The embedded registry in a process of its own, with its request log for who asks: `python -m benchmarks.registry
-SETTINGS`, the keyword arguments of `Server` as JSON.
+The embedded registry in a process of its own, which prints its request log.
+
+Run as `python -m benchmarks.registries.embedded SETTINGS`, the keyword arguments of `Server` as JSON.
 
 Its memory and its CPU are then not the client's.
 """
@@ -12,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.answering import answer_lines, run
-from benchmarks.cpu import own_seconds
+from benchmarks.clients.cpu import own_seconds
+from benchmarks.clients.line_service import answer_lines, run
 from transfer.server import RequestRecord, Server
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.processes import link_before
+from benchmarks.clients.processes import link_before
 from benchmarks.values import BenchmarkFailed, Link
 
 _TOLERANCE = 0.2

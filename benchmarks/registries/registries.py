@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.accesslog import AccessLog
-from benchmarks.certificates import Certificates
-from benchmarks.cpu import tree_seconds
-from benchmarks.processes import Service, link_before, service
-from benchmarks.v2 import Access
+from benchmarks.clients.cpu import tree_seconds
+from benchmarks.clients.processes import Service, link_before, service
+from benchmarks.network.certificates import Certificates
+from benchmarks.registries.access_log import AccessLog
+from benchmarks.registries.v2 import Access
 from benchmarks.values import BenchmarkFailed, Link
 
 LOGIN = "transfer:transfer"
@@ -136,7 +136,7 @@ def _called(end: End, wish: Wish, repository: str) -> End:
 def _embedded(wish: Wish, folder: Path, repository: str) -> Iterator[End]:
     del folder
     settings = {"data": str(wish.data), "throttle": dict(wish.throttle or {})}
-    with service("benchmarks.registry", json.dumps(settings)) as registry:
+    with service("benchmarks.registries.embedded", json.dumps(settings)) as registry:
         address = urlsplit(registry.ready["url"]).netloc
         yield End(
             access=Access(address, repository, LOGIN),

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import tools
-from benchmarks.bench import Bench, Site, usage_figures
-from benchmarks.processes import Usage, clean_environment, measured, service
+from benchmarks.clients import tools
+from benchmarks.clients.processes import Usage, clean_environment, measured, service
+from benchmarks.scenarios.bench import Bench, Site, usage_figures
 from benchmarks.values import MIB, Run
 
 
@@ -45,7 +45,7 @@ def library(bench: Bench, tool: str, *, counted: bool = False) -> Run:
         what, environment = site.move(), site.environment()
         source = f"oci:{what.source}:v0"
         targets = [f"{what.target}-warm:v0", f"{what.target}:v0"]
-        with service("benchmarks.library", source, *targets, environment=environment) as process:
+        with service("benchmarks.clients.library", source, *targets, environment=environment) as process:
             site.begin()
             usage = Usage(**process.ask("push"))
         run = site.run(usage)

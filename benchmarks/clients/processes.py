@@ -18,7 +18,7 @@ import msgspec
 
 from benchmarks.values import MIB, BenchmarkFailed, Link
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str], folder: Pat
     """
     output = folder / "usage.json"
     # -I -S: the one who starts the command is to be as small as a Python can be.
-    launcher = [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "measure.py"), str(output)]
+    launcher = [sys.executable, "-I", "-S", str(ROOT / "benchmarks" / "clients" / "measure.py"), str(output)]
     done = subprocess.run([*launcher, *command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         # What is indented are notes on the line before.
@@ -124,5 +124,5 @@ def service(module: str, *arguments: str, environment: Mapping[str, str] | None 
 def link_before(host: str, port: int, link: Link, *, certificate: Path | None = None) -> Iterator[Service]:
     """A link in front of a server: `ready["port"]` is where, any question tells what it counted."""
     settings = {"host": host, "port": port, "link": link, "certificate": str(certificate or "")}
-    with service("benchmarks.link", msgspec.json.encode(settings).decode()) as running:
+    with service("benchmarks.network.link", msgspec.json.encode(settings).decode()) as running:
         yield running

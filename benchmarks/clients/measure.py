@@ -1,5 +1,5 @@
 """
-Run one command and tell what it took: `python benchmarks/measure.py OUTPUT COMMAND…` writes JSON to the file OUTPUT.
+Run one command and measure it: `python benchmarks/clients/measure.py OUTPUT COMMAND…` writes JSON to OUTPUT.
 
 A process of its own on purpose. Linux counts the memory of whoever starts a command into the command's high-water
 mark (fork before exec), so that the one who starts it must be smaller than whatever is measured. Imports next to

@@ -13,24 +13,25 @@ from tempfile import TemporaryDirectory, gettempdir
 
 from msgspec.structs import replace
 
-from benchmarks import ceiling, contests, moves, tools
-from benchmarks.bench import Bench
-from benchmarks.linkcheck import check
-from benchmarks.machine import commit, machine
-from benchmarks.processes import ROOT
+from benchmarks.clients import tools
+from benchmarks.clients.processes import ROOT
+from benchmarks.network.link_check import check
+from benchmarks.scenarios import ceiling, copies, special_runs
+from benchmarks.scenarios.bench import Bench
+from benchmarks.scenarios.machine import commit, machine
 from benchmarks.values import MIB, TOOLS, BenchmarkFailed, Contender, Link, Record, Result, Run, Scenario
 
 KINDS: Mapping[str, Callable[..., Run]] = {
-    "push": moves.move,
-    "copy": moves.move,
-    "mirror": moves.move,
-    "resume": moves.resume,
-    "library": moves.library,
-    "version": moves.version,
-    "parts": contests.parts,
-    "heads": contests.heads,
-    "registries": contests.registries,
-    "growth": contests.growth,
+    "push": copies.move,
+    "copy": copies.move,
+    "mirror": copies.move,
+    "resume": copies.resume,
+    "library": copies.library,
+    "version": copies.version,
+    "parts": special_runs.parts,
+    "heads": special_runs.heads,
+    "registries": special_runs.registries,
+    "growth": special_runs.growth,
 }
 # What has a run beforehand that is only counted, over a link that changes nothing; it warms what all runs share.
 _COUNTED_APART = ("push", "copy", "mirror", "library")
@@ -73,7 +74,7 @@ def profile(scenarios: Sequence[Scenario], folder: Path) -> None:
     for scenario in scenarios:
         if scenario.do in ("push", "copy", "mirror"):
             with TemporaryDirectory(prefix="transfer-bench-") as place:
-                moves.profile(Bench(scenario, Path(place)), folder.resolve() / f"{scenario.name}.html")
+                copies.profile(Bench(scenario, Path(place)), folder.resolve() / f"{scenario.name}.html")
             _say(f"{folder / scenario.name}.html")
 
 

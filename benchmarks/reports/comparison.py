@@ -7,7 +7,7 @@ requests by any.
 
 from collections.abc import Iterator
 
-from benchmarks.judging import middle
+from benchmarks.reports.evaluation import middle
 from benchmarks.values import Contender, Record
 
 _TIMES = {"seconds": "s", "cpu_seconds": "s of CPU"}

@@ -7,7 +7,7 @@ Does not know how a figure came about.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.judging import middle, ratios, verdicts
+from benchmarks.reports.evaluation import middle, ratios, verdicts
 from benchmarks.values import Contender, Record, Result, Run
 
 _COLUMNS = {

@@ -8,10 +8,10 @@ import sys
 
 from msgspec.structs import replace
 
-from benchmarks.bench import Bench, usage_figures
-from benchmarks.ends import LOGIN
-from benchmarks.moves import move
-from benchmarks.processes import Usage, measured
+from benchmarks.clients.processes import Usage, measured
+from benchmarks.registries.registries import LOGIN
+from benchmarks.scenarios.bench import Bench, usage_figures
+from benchmarks.scenarios.copies import move
 from benchmarks.values import MIB, BenchmarkFailed, Run
 
 _HEADS = 8000
@@ -22,7 +22,7 @@ def parts(bench: Bench, who: str, *, counted: bool = False) -> Run:
     with bench.site(counted=counted) as site:
         site.begin()
         registry = site.move().target.partition("/")[0]
-        command = [sys.executable, "-m", "benchmarks.parts", who, str(bench.layout.path), registry]
+        command = [sys.executable, "-m", "benchmarks.clients.ecr_parts", who, str(bench.layout.path), registry]
         usage = measured(command, site.environment(), site.folder)
         output = json.loads(usage.output)
         timed = Usage(output["seconds"], output["cpu_seconds"], usage.peak_bytes)
@@ -44,7 +44,7 @@ def heads(bench: Bench, kind: str, *, counted: bool = False) -> Run:
         site.begin()
         port, path = site.target.address.rpartition(":")[2], f"/v2/{site.target.access.repository}/manifests/v0"
         authorization = f"Basic {base64.b64encode(LOGIN.encode()).decode()}"
-        command = [sys.executable, "-m", "benchmarks.heads", port, path, authorization, str(_HEADS)]
+        command = [sys.executable, "-m", "benchmarks.registries.head_requests", port, path, authorization, str(_HEADS)]
         usage = measured(command, site.environment(), site.folder)
         output, log = json.loads(usage.output), site.target.log()
     if output["answered"] != _HEADS:
