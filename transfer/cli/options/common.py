@@ -8,12 +8,15 @@ import click
 import msgspec
 
 from transfer.cli.display.text import parse_key
+from transfer.config import TransferConfig
 from transfer.model.size import parse_size
 
 if TYPE_CHECKING:
     from transfer.registry.ecr.credentials import AwsCredentials
 
 T = TypeVar("T")
+
+_DEFAULTS = TransferConfig()
 
 
 class Parsed(click.ParamType[Any]):
@@ -83,11 +86,41 @@ class EcrOptions(msgspec.Struct, frozen=True, kw_only=True):
     as_json: bool
 
 
+def _keep_timeout(context: click.Context, parameter: click.Parameter, value: float) -> None:
+    context.meta[f"transfer.{parameter.name}"] = value
+
+
+def _timeout(name: str, default: float, text: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        name,
+        type=click.FloatRange(min=0, min_open=True),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help=text,
+        expose_value=False,
+        callback=_keep_timeout,
+    )
+
+
+_TIMEOUTS = (
+    _timeout("connect_timeout", _DEFAULTS.connect_timeout, "How long a connection may take."),
+    _timeout("read_timeout", _DEFAULTS.read_timeout, "How long a registry may be silent."),
+)
+
+
+def timeouts() -> dict[str, Any]:
+    """Return the timeouts of the running command, as arguments of `TransferConfig`."""
+    meta = click.get_current_context().meta
+    return {name: meta[f"transfer.{name}"] for name in ("connect_timeout", "read_timeout")}
+
+
 def aws_options(command: Callable[..., T]) -> Callable[..., T]:
     """
-    `--profile` and `--endpoint-url`, with the meaning they have to the AWS CLI, and `--role`.
+    Add what every command that talks to a registry has: `--profile`, `--role`, `--endpoint-url`, and timeouts.
 
-    The command gets them as one argument, `aws`.
+    The command gets the first three as one argument, `aws`, and the last from `timeouts`.
     """
 
     @functools.wraps(command)
@@ -99,7 +132,7 @@ def aws_options(command: Callable[..., T]) -> Callable[..., T]:
         click.option("--role", metavar="ARN", help="A role to assume with the AWS credentials."),
         click.option("--endpoint-url", metavar="URL", help="Send the API's requests there; AWS_ENDPOINT_URL_ECR."),
     )
-    return with_options(gather, options)
+    return with_options(gather, (*options, *_TIMEOUTS))
 
 
 def ecr_options(command: Callable[..., T]) -> Callable[..., T]:

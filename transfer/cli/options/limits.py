@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from transfer.cli.options.common import SIZE, with_options
+from transfer.cli.options.common import SIZE, timeouts, with_options
 from transfer.config import MIB, TransferConfig
 
 T = TypeVar("T")
@@ -62,22 +62,6 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             help="Bytes read from and sent to registries per second, as in 10MiB.",
         ),
         click.option(
-            "--connect-timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            default=_DEFAULTS.connect_timeout,
-            show_default=True,
-            metavar="SECONDS",
-            help="How long a connection may take.",
-        ),
-        click.option(
-            "--read-timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            default=_DEFAULTS.read_timeout,
-            show_default=True,
-            metavar="SECONDS",
-            help="How long a registry may be silent.",
-        ),
-        click.option(
             "--hub-reserve",
             type=click.IntRange(min=0),
             default=_DEFAULTS.hub_reserve,
@@ -105,8 +89,6 @@ def _gathering(command: Callable[..., T]) -> Callable[..., T]:
         *,
         blobs: int,
         old_layers: int | None = None,
-        connect_timeout: float,
-        read_timeout: float,
         bytes_in_flight: int,
         chunk_size: int,
         max_bandwidth: int | None,
@@ -115,12 +97,12 @@ def _gathering(command: Callable[..., T]) -> Callable[..., T]:
         no_journal: bool,
         **arguments: Any,
     ) -> T:
+        is_default = click.get_current_context().get_parameter_source("blobs") is click.core.ParameterSource.DEFAULT
         if old_layers is not None:
             click.echo("warning: -j means images at once; use --layers N for layers", err=True)
         config = TransferConfig(
-            max_concurrent_blobs=old_layers or blobs,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
+            max_concurrent_blobs=old_layers if is_default and old_layers else blobs,
+            **timeouts(),
             max_bytes_in_flight=bytes_in_flight,
             upload_chunk_bytes=chunk_size,
             upload_chunk_threshold=chunk_size,

@@ -15,7 +15,8 @@ import click
 
 from transfer.cli.display.plain_lines import describe
 from transfer.cli.event_loop import run
-from transfer.cli.options.common import EcrOptions
+from transfer.cli.options.common import EcrOptions, timeouts
+from transfer.config import TransferConfig
 from transfer.errors import InvalidReference
 from transfer.events import Event
 from transfer.model.reference import parse_reference
@@ -99,11 +100,11 @@ def ask(options: EcrOptions, scope: Scope, job: Callable[["EcrClient"], Awaitabl
     """Run a job with a client for the scope; retries are reported on stderr."""
     from transfer.registry.ecr.client import open_ecr
 
-    credentials = options.aws.credentials(options.region)
+    credentials, config = options.aws.credentials(options.region), TransferConfig(**timeouts())
 
     async def with_client() -> T:
         async with open_ecr(
-            region=scope.region, fips=scope.fips, dual_stack=scope.dual_stack, credentials=credentials
+            region=scope.region, fips=scope.fips, dual_stack=scope.dual_stack, credentials=credentials, config=config
         ) as client:
             return await job(client.reporting(_observe))
 
