@@ -32,3 +32,10 @@ def app(registry: "Server", command: Command) -> str:
     command.ok("ecr", "create", "app")
     registry.requests.clear()
     return f"{registry.registry}/app"
+
+
+@pytest.fixture(params=[5, pytest.param(20, marks=pytest.mark.nightly)])
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many times a command is killed."""
+    assert isinstance(request.param, int)
+    return request.param

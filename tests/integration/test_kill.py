@@ -14,7 +14,6 @@ from transfer import Engine, Server
 MIB = 1024 * 1024
 PART = 5 * MIB
 CHUNK = 2 * MIB
-KILLS = 20
 
 Command = Callable[[str], tuple[str, ...]]
 
@@ -37,10 +36,17 @@ def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str, int, Arrived], No
 
 
 async def killed(
-    server: Server, command: Command, image: BuiltImage, folder: Path, *, unit: int, tell: Callable[..., None]
+    server: Server,
+    command: Command,
+    image: BuiltImage,
+    folder: Path,
+    *,
+    unit: int,
+    kills: int,
+    tell: Callable[..., None],
 ) -> None:
-    """Kill twenty runs in all of a command that fills a repository, a new one whenever one is full."""
-    state, killer = folder / "journal.sqlite", Killer(server, KILLS)
+    """Kill so many runs in all of a command that fills a repository, a new one whenever one is full."""
+    state, killer = folder / "journal.sqlite", Killer(server, kills)
     for number in itertools.count():
         before, repository = killer.left, f"app{number}"
         arguments = (*command(repository), "--create-repository", "--state", str(state))
@@ -53,26 +59,27 @@ async def killed(
 
 
 @pytest.mark.timeout(240)
-async def test_a_push_killed_at_twenty_moments_sends_at_most_one_part_of_each_layer_again(
-    image: BuiltImage, tmp_path: Path, tell: Callable[..., None], caplog: pytest.LogCaptureFixture
+async def test_a_push_killed_at_random_moments_sends_at_most_one_part_of_each_layer_again(
+    image: BuiltImage, tmp_path: Path, tell: Callable[..., None], caplog: pytest.LogCaptureFixture, kills: int
 ) -> None:
     async with Server(part_size=PART) as server:
 
         def command(repository: str) -> tuple[str, ...]:
             return ("push", image.source, f"{server.registry}/{repository}:v1", "--bytes-in-flight", "20MiB")
 
-        await killed(server, command, image, tmp_path, unit=PART, tell=tell)
+        await killed(server, command, image, tmp_path, unit=PART, kills=kills, tell=tell)
     assert [record.getMessage() for record in caplog.records] == [], "a client that dies is no error of the server"
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("protocol", ["oci", "ecr"])
-async def test_a_copy_killed_at_twenty_moments_sends_at_most_one_part_or_chunk_of_each_layer_again(
+async def test_a_copy_killed_at_random_moments_sends_at_most_one_part_or_chunk_of_each_layer_again(
     image: BuiltImage,
     tmp_path: Path,
     tell: Callable[..., None],
     caplog: pytest.LogCaptureFixture,
     protocol: str,
+    kills: int,
 ) -> None:
     async with Server() as source, Server(part_size=PART) as server:
         async with Engine() as engine:
@@ -83,5 +90,7 @@ async def test_a_copy_killed_at_twenty_moments_sends_at_most_one_part_or_chunk_o
             copy = ("copy", f"{host(source)}/app:v1", f"{registry}/{repository}:v1", *LOGINS)
             return (*copy, "--bytes-in-flight", "20MiB", "--chunk-size", str(CHUNK))
 
-        await killed(server, command, image, tmp_path, unit=CHUNK if protocol == "oci" else PART, tell=tell)
+        await killed(
+            server, command, image, tmp_path, unit=CHUNK if protocol == "oci" else PART, kills=kills, tell=tell
+        )
     assert [record.getMessage() for record in caplog.records] == []
