@@ -1,7 +1,7 @@
 """
 The values of the harness: what bench.toml says, what a run brought back, and the record of it all.
 
-They read from and write to TOML and JSON strictly. Knows neither processes nor how a figure comes about.
+They read from and write to TOML and JSON strictly.
 """
 
 import tomllib

@@ -2,12 +2,12 @@
 Compressing and decompressing streams of bytes, bounded and reproducible.
 
 gzip is written by zlib-ng in blocks of 1 MiB that several threads compress at once, each primed with the 32 KiB
-before it, as pigz does; zstd by its own worker threads. The bytes depend on the content, on the settings below and
-on the version of the library, and on neither the number of threads nor the clock. Memory: some blocks a thread,
-about 40 MiB a thread with zstd; at most 8 threads.
+before it, as pigz does; zstd by its own worker threads. The bytes depend on the content, on the settings below and on
+the version of the library, and on neither the number of threads nor the clock. Memory: some blocks a thread, about 40
+MiB a thread with zstd; at most 8 threads.
 
 zlib-ng rather than ISA-L: 96 MB/s a core for 0.303 of the size, where ISA-L has 340 MB/s for 0.336 (83 MB of an
-installed Python, 2026-11); what is uploaded counts for more than the time of a core. Does not know what is compressed.
+installed Python, 2026-11); what is uploaded counts for more than the time of a core.
 """
 
 import io

@@ -1,8 +1,4 @@
-"""
-TransferConfig: every limit, timeout and retry setting in one frozen value.
-
-Does not know the environment or any file: the command line passes what its flags say.
-"""
+"""TransferConfig: every limit, timeout and retry setting in one frozen value."""
 
 import math
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""
-Processes of the harness: the client that is measured, and services that answer a line with a line of JSON.
-
-Knows no scenario.
-"""
+"""Processes of the harness: the client that is measured, and services that answer a line with a line of JSON."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """
 When bytes arrive that travel over a link: pure arithmetic over times that others read from a clock.
 
-In order always: what leaves later never arrives earlier. Knows no sockets.
+In order always: what leaves later never arrives earlier.
 """
 
 from collections import deque

@@ -1,8 +1,4 @@
-"""
-What people read of a record: a Markdown table, what is met and what is not, requests by kind. Pure.
-
-Does not know how a figure came about.
-"""
+"""What people read of a record: a Markdown table, what is met and what is not, requests by kind. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

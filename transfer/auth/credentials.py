@@ -2,7 +2,7 @@
 Logins: who to be at a registry, by what was given, by Docker's and Podman's files, by their credential helpers.
 
 Sources: docker/cli's cli/config/configfile; containers-auth.json(5); docker/docker-credential-helpers. Files are read
-anew each time, since they change while a long copy runs. Knows no registry's protocol.
+anew each time, since they change while a long copy runs.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """
 Whether a login works: what was found out, and the one order in which it is.
 
-Moves nothing and changes nothing. Knows no protocol: what to ask is handed in, one question for each permission.
+Moves nothing and changes nothing.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

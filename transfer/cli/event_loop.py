@@ -1,4 +1,4 @@
-"""A coroutine as a program: its event loop, and what SIGINT and SIGTERM do to it. Knows no command."""
+"""A coroutine as a program: its event loop, and what SIGINT and SIGTERM do to it."""
 
 import asyncio
 import contextlib

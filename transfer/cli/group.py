@@ -1,4 +1,4 @@
-"""The `transfer` command: the list of its subcommands and what they share. Knows nothing of what they do."""
+"""The `transfer` command: the list of its subcommands and what they share."""
 
 import importlib
 

@@ -3,8 +3,6 @@ From arguments to an exit code: the one place that turns errors into what a shel
 
     0  done        1  failed        2  usage or invalid input        4  credentials
     130  interrupted (Ctrl-C)       143  terminated (SIGTERM)
-
-Knows no command, and no event loop: `--version` and a mistake in an argument end before one is needed.
 """
 
 import contextlib

@@ -1,8 +1,4 @@
-"""
-The only retry loop, the only decision whether to retry, and the only sleep.
-
-Knows no protocol: an end raises the errors of `transfer.errors`, and what they carry decides.
-"""
+"""The only retry loop, the only decision whether to retry, and the only sleep."""
 
 import asyncio
 import random

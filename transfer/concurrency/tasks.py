@@ -1,8 +1,7 @@
 """
 Task groups that raise one error.
 
-A group's failure stays inside: who awaits gets the first error, the others become notes on it. Knows nothing of
-what the tasks do.
+A group's failure stays inside: who awaits gets the first error, the others become notes on it.
 """
 
 import asyncio

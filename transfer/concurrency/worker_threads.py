@@ -3,7 +3,7 @@ Worker threads: blocking work beside the event loop, and its way back to the loo
 
 asyncio decides, threads carry bytes: a coroutine runs blocking work in a thread of its own and waits for it, and that
 work may in turn have the event loop run a coroutine and wait for that. Cancelling the coroutine stops the work at its
-next look at `check`, and returns when the thread has ended. Knows neither sockets nor files.
+next look at `check`, and returns when the thread has ended.
 """
 
 import asyncio

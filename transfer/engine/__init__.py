@@ -1,1 +1,1 @@
-"""The algorithm: what to move, in which order, each blob once. Knows no protocol."""
+"""The algorithm: what to move, in which order, each blob once."""

@@ -1,9 +1,9 @@
 """
 BlobReader: the bytes of one blob of one source, for whoever writes them somewhere.
 
-A file of this machine is read as such; anything else is streamed, and opened anew where it is not read on from where it
-stands. Large blobs are read in worker threads, into the caller's buffer; small ones at once. Where it is asked to, it
-computes the digest of what passes, so that nothing else is ever handed on whole. Does not know what the bytes are for.
+A file of this machine is read as such; anything else is streamed, and opened anew where it is not read on from where
+it stands. Large blobs are read in worker threads, into the caller's buffer; small ones at once. Where it is asked to,
+it computes the digest of what passes, so that nothing else is ever handed on whole.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """
 Copy one image: blobs in parallel, then manifests children first, the tag last.
 
-The only algorithm of this package: every push, mirror and pull is this function over two ends. Knows no protocol;
-what must move is decided in `plan`, how much at once in `limits`.
+The only algorithm of this package: every push, mirror and pull is this function over two ends.
 """
 
 import time

@@ -3,8 +3,7 @@ Sharing: a blob that several copies want is read once, and written once to each 
 
 Copies announce what they are going to send. Whoever gets to a blob first leads: it takes along those that want the
 same blob from the same place for other repositories, and feeds them all from its read. Nobody waits for another with
-a slot in hand, nobody gets another's error, and one that keeps the others waiting goes on by itself. Knows no end,
-and no image.
+a slot in hand, nobody gets another's error, and one that keeps the others waiting goes on by itself.
 """
 
 import asyncio

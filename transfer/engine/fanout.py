@@ -1,9 +1,8 @@
 """
 Broadcast: one read of a blob, handed to several uploads at once.
 
-A worker thread reads, and waits for the slowest of them, as far as patience goes: one that keeps the others waiting for
-longer is let go of, and reads on by itself. Holds a bounded window of bytes. Knows no target, and verifies nothing:
-every upload does so for itself.
+A worker thread reads, and waits for the slowest of them, as far as patience goes: one that keeps the others waiting
+for longer is let go of, and reads on by itself. Holds a bounded window of bytes.
 """
 
 import asyncio

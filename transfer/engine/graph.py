@@ -1,7 +1,7 @@
 """
 Graph: the manifests of one image, read from its source, children before parents.
 
-Reads manifests only; which blobs must move is decided in `plan`. Knows no end.
+Reads manifests only; which blobs must move is decided in `plan`.
 """
 
 import asyncio

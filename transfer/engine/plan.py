@@ -1,7 +1,7 @@
 """
 Plan: from what an image is and what the target has, to what must be asked and sent, and in which order.
 
-Pure functions, no I/O. Knows no protocol.
+Pure functions, no I/O.
 """
 
 from collections import deque

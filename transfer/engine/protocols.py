@@ -2,7 +2,7 @@
 The two protocols that every end implements: Source and Target.
 
 A source opens content again at any offset, and a target takes a source, not a stream: retry, resume and ranged
-reading follow from these two signatures. Knows no end that implements them.
+reading follow from these two signatures.
 """
 
 from collections.abc import AsyncIterator, Sequence

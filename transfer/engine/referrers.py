@@ -2,7 +2,7 @@
 Referrers of an image: manifests whose subject it is, and those under tags made of its digests.
 
 Signatures, attestations and SBOMs are kept in either way: as referrers (OCI distribution-spec 1.1), or under the tags
-of cosign, `sha256-<hex>.sig` and the like. Only looks; moving what is found is `copy`'s. Knows no end.
+of cosign, `sha256-<hex>.sig` and the like. Only looks; moving what is found is `copy`'s.
 """
 
 import asyncio

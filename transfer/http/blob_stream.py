@@ -2,7 +2,7 @@
 A blob's bytes over HTTP, from any byte to any other, continued where a stream breaks.
 
 A range counts only when the answer says exactly that range; all of a blob sent for a part of it is skipped as far as
-need be. Knows neither who answers nor how it is asked. Does not verify the digest: whoever uses the bytes does.
+need be. Does not verify the digest: whoever uses the bytes does.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

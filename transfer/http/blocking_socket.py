@@ -2,7 +2,7 @@
 Wire: a connected socket for a worker thread, whose waits end when the work is stopped or nothing moves for too long.
 
 The system's own calls wait, for a tenth of a second at a time: no call comes before those that move bytes. Notices an
-answer that comes while a request is still being sent. Has what `http.client` wants of a socket. Knows no HTTP.
+answer that comes while a request is still being sent. Has what `http.client` wants of a socket.
 """
 
 import errno

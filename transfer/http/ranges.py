@@ -1,10 +1,10 @@
 """
 A large blob over HTTP, read in several byte ranges at once and handed on in order.
 
-The range whose turn it is is handed on as it arrives. Where that has to be waited for, those behind it are read ahead,
-each in a worker thread of its own, as far as the budget for what has arrived has room this moment: nobody waits for the
-budget with bytes that others wait for. Where a registry sends all of a blob instead of a range, that answer is read to
-its end. Does not know how bytes are asked for, nor how a stream that breaks is continued.
+The range whose turn it is is handed on as it arrives. Where that has to be waited for, those behind it are read
+ahead, each in a worker thread of its own, as far as the budget for what has arrived has room this moment: nobody
+waits for the budget with bytes that others wait for. Where a registry sends all of a blob instead of a range, that
+answer is read to its end.
 """
 
 import asyncio

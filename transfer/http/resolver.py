@@ -1,7 +1,5 @@
 """
 Names of hosts: looked up in a thread, with what is known of whether they are public, or refused where they are not.
-
-Knows no connection.
 """
 
 import ipaddress

@@ -2,8 +2,7 @@
 One HTTP request and its response: in the event loop, or in a worker thread for the bytes of a large blob.
 
 Foreign exceptions end here: whatever keeps an answer from arriving becomes ConnectionFailed. Follows no redirect,
-keeps no cookie, tries nothing twice, and reads proxies but no password (netrc) from the environment. Does not know
-any registry's protocol: every status is an answer.
+keeps no cookie, tries nothing twice, and reads proxies but no password (netrc) from the environment.
 """
 
 import asyncio

@@ -1,8 +1,4 @@
-"""
-The links between the manifests of a layout, found by reading each once.
-
-Does not know where they lie: a function reads them.
-"""
+"""The links between the manifests of a layout, found by reading each once."""
 
 import threading
 from collections.abc import Callable, Iterable

@@ -1,8 +1,4 @@
-"""
-Writing to local targets: a blob is verified as it passes, a manifest only when it is whole.
-
-Does not know where the bytes go: a `Sink` takes them in worker threads.
-"""
+"""Writing to local targets: a blob is verified as it passes, a manifest only when it is whole."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,8 +1,4 @@
-"""
-`mirror`: the library's way to mirror many images. Puts the configuration, an engine and a run together.
-
-Knows no terminal; of the environment it reads what variables in a configuration name.
-"""
+"""`mirror`: the library's way to mirror many images. Puts the configuration, an engine and a run together."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -1,1 +1,1 @@
-"""Values without I/O: digest, descriptor, manifest, reference. Knows no end, no protocol and no file."""
+"""Values without I/O: digest, descriptor, manifest, reference."""

@@ -1,8 +1,7 @@
 """
 Descriptor and media types: what a piece of content is called, how large it is and what it is.
 
-Source: OCI image-spec 1.1, descriptor.md and media-types.md; Docker image manifest v2 schema 2. Does not know how
-content is stored or moved.
+Source: OCI image-spec 1.1, descriptor.md and media-types.md; Docker image manifest v2 schema 2.
 """
 
 from typing import Annotated

@@ -2,7 +2,7 @@
 A digest: the identity of content.
 
 Grammar and registered algorithms: OCI image-spec 1.1, descriptor.md, "Digests". Only the registered algorithms are
-accepted, since nothing else can be verified. Does not know where content comes from.
+accepted, since nothing else can be verified.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """
 Strict reading of JSON documents that arrive from outside.
 
-One way in for manifests, indexes and layout files, so that size, depth, duplicate keys, trailing data and numbers
-out of range are refused in one place. Does not know what a document means.
+One way in for manifests, indexes and layout files, so that size, depth, duplicate keys, trailing data and numbers out
+of range are refused in one place.
 """
 
 import json

@@ -2,7 +2,7 @@
 Manifest: an image manifest or an index, with the exact bytes it came as.
 
 The bytes are never encoded again, so the digest stays what it was. Rules: OCI image-spec 1.1, manifest.md and
-image-index.md; the ambiguity rule is CVE-2021-41190. Does not know where a manifest lives.
+image-index.md; the ambiguity rule is CVE-2021-41190.
 """
 
 import msgspec

@@ -1,8 +1,4 @@
-"""
-The embedded registry as a program uses it: start it, ask it where it is, stop it.
-
-Does not know what is asked of it.
-"""
+"""The embedded registry as a program uses it: start it, ask it where it is, stop it."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A blob's file as the answer to a GET, whole or in part, that tells what it promises. Does not know who asks."""
+"""A blob's file as the answer to a GET, whole or in part, that tells what it promises."""
 
 import re
 import time

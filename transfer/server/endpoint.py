@@ -2,7 +2,7 @@
 `POST /`: the JSON API over HTTP.
 
 Reads and authenticates a request, has it performed, and writes the answer; every refusal of the API is rendered here
-and nowhere else, and every request leaves one record. Does not know what an operation does.
+and nowhere else, and every request leaves one record.
 """
 
 import asyncio

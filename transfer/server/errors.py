@@ -1,8 +1,7 @@
 """
 The one exception of the ECR API: what it answers instead of a result; `/v2/` has its own, in its own form.
 
-Knows a code, a message, a status and the members that go with them. Does not know which rule was broken, nor how an
-answer is written: `endpoint` renders every one of them, in one place.
+Knows a code, a message, a status and the members that go with them.
 """
 
 from collections.abc import Mapping

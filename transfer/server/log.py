@@ -1,7 +1,7 @@
 """
 The request log: what was asked of the registry and what it answered, for tests and programs that count.
 
-Keeps facts only, never bodies, credentials or signatures. Does not know HTTP.
+Keeps facts only, never bodies, credentials or signatures.
 """
 
 from collections import deque

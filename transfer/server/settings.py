@@ -1,8 +1,4 @@
-"""
-The settings of an embedded registry, checked, and the names that follow from them.
-
-Does not know sockets, files or requests.
-"""
+"""The settings of an embedded registry, checked, and the names that follow from them."""
 
 import re
 from dataclasses import dataclass

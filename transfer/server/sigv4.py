@@ -3,7 +3,7 @@ AWS Signature Version 4, the verifying side, written from its specification.
 
 Source: AWS General Reference, "Create a signed AWS API request", and Amazon S3 API Reference, "Authenticating
 requests: using query parameters". Shares no code with the client's signer, so the two cannot share a mistake. Pure:
-time is an argument. Does not know HTTP servers, operations or how a refusal is written.
+time is an argument.
 """
 
 import hashlib

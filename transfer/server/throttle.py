@@ -2,8 +2,7 @@
 Throttling: how many requests of an operation are served in a second, and which are refused.
 
 Sources: ECR service quotas (rates a second, for an account in a region); the user guide, by which they are token
-buckets; the service model, by which the Docker endpoint is a proxy over the same operations. Does not know how a
-refusal is written, and never makes anybody wait.
+buckets; the service model, by which the Docker endpoint is a proxy over the same operations.
 """
 
 import time

@@ -2,7 +2,7 @@
 Journal: how far each upload had come, kept across a kill; and, beside it, what need not be found out twice.
 
 The protocol is narrow (get, put, drop by key), so that a database shared by several machines can stand behind it.
-Losing the journal costs the resumption and never the push. Knows no registry: a key is a string, a state is a value.
+Losing the journal costs the resumption and never the push.
 """
 
 from typing import Annotated, Protocol

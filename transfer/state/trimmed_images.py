@@ -1,8 +1,4 @@
-"""
-Trimmed indexes: what an index became when it was reduced to some platforms.
-
-Knows no end.
-"""
+"""Trimmed indexes: what an index became when it was reduced to some platforms."""
 
 from collections.abc import Sequence
 

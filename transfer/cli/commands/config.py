@@ -1,4 +1,4 @@
-"""`transfer config`: look at a mirror's configuration without running it. Knows no registry."""
+"""`transfer config`: look at a mirror's configuration without running it."""
 
 import functools
 from collections.abc import Callable

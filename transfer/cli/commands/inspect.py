@@ -1,4 +1,4 @@
-"""`transfer inspect`: what an image is made of, without its layers' content. Knows no end; the engine opens it."""
+"""`transfer inspect`: what an image is made of, without its layers' content."""
 
 import sys
 from collections.abc import Iterator

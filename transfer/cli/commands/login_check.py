@@ -1,4 +1,4 @@
-"""`transfer login-check`: whether the credentials work. Knows no registry; the engine asks it."""
+"""`transfer login-check`: whether the credentials work."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

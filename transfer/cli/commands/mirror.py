@@ -1,4 +1,4 @@
-"""`transfer mirror`: many images, from arguments or a file. Knows no registry; the library mirrors."""
+"""`transfer mirror`: many images, from arguments or a file."""
 
 import signal
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""`transfer mirror --watch`: a mirror that goes on until a signal ends it. Knows no registry; the library watches."""
+"""`transfer mirror --watch`: a mirror that goes on until a signal ends it."""
 
 import signal
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""`transfer tags` and `transfer delete`: what a repository holds. Knows no registry; the engine opens it."""
+"""`transfer tags` and `transfer delete`: what a repository holds."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""`transfer serve`: the embedded registry until a signal ends it. Knows nothing of what the registry does."""
+"""`transfer serve`: the embedded registry until a signal ends it."""
 
 import asyncio
 import contextlib

@@ -1,7 +1,7 @@
 """
 Progress as lines for a log: one every ten seconds while something moves, fewer when nothing does.
 
-Retries and notices are lines too, a notice that repeats only once. Knows no terminal.
+Retries and notices are lines too, a notice that repeats only once.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """
 The progress of a push as numbers: events folded into one value.
 
-Pure: the clock is an argument. Knows no terminal. Bytes count once they are on the wire; those that must be sent again
-are taken back.
+Pure: the clock is an argument. Bytes count once they are on the wire; those that must be sent again are taken back.
 """
 
 from collections.abc import Hashable, Mapping

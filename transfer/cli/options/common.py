@@ -1,4 +1,4 @@
-"""Options that several commands share, and the types of their values. Knows no command."""
+"""Options that several commands share, and the types of their values."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,8 +1,4 @@
-"""
-The options that become a `TransferConfig`: how much at once, how fast, where the journal lies.
-
-Knows no command.
-"""
+"""The options that become a `TransferConfig`: how much at once, how fast, where the journal lies."""
 
 import functools
 from collections.abc import Callable

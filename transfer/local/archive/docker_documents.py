@@ -2,7 +2,7 @@
 The documents of a `docker save` archive, and the manifest that is made from them.
 
 Source of the rules: the Docker image specification v1.2, "Combined Image JSON + Filesystem Changeset Format"
-(manifest.json), and what `docker save` writes. Pure functions over bytes. Does not know archives.
+(manifest.json), and what `docker save` writes. Pure functions over bytes.
 """
 
 import json

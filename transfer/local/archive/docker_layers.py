@@ -2,7 +2,7 @@
 The layers of a `docker save` archive as compressed blobs, each compressed once.
 
 A layer that lies compressed in the archive stays as it is. Any other one is compressed into one unnamed temporary
-file, in which all of them lie behind each other. Either is compared with its diff_id. Does not know manifests.
+file, in which all of them lie behind each other. Either is compared with its diff_id.
 """
 
 import hashlib

@@ -3,11 +3,11 @@ A `docker save` archive as a Source, from a file or a pipe.
 
 Where the archive is an OCI layout too (docker 25 and later) and the image's layers lie compressed in it, they and
 their manifest are taken as they are. Otherwise the manifest is made here, from manifest.json: a descriptor needs the
-digest of the compressed layer before any of it is uploaded, so `resolve` compresses every layer once, into one unnamed
-temporary file ($TMPDIR) that later reads and other images of the archive share, keyed by diff_id. Twice the time of a
-core would save that disk space, and cost more of what pushes are short of. Memory is bounded by the compressor's; the
-bytes are reproducible, so the same archive gives the same digest. Every layer is compared with its diff_id as it
-passes. Does not know where the image goes.
+digest of the compressed layer before any of it is uploaded, so `resolve` compresses every layer once, into one
+unnamed temporary file ($TMPDIR) that later reads and other images of the archive share, keyed by diff_id. Twice the
+time of a core would save that disk space, and cost more of what pushes are short of. Memory is bounded by the
+compressor's; the bytes are reproducible, so the same archive gives the same digest. Every layer is compared with its
+diff_id as it passes.
 """
 
 import asyncio

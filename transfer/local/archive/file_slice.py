@@ -2,7 +2,7 @@
 A part of an open file as a file of its own.
 
 Reads at absolute positions (pread), so any number of windows over one descriptor, in any number of threads, never
-disturb each other. Does not know what the bytes mean.
+disturb each other.
 """
 
 import io

@@ -2,7 +2,7 @@
 An OCI layout in a tar as a Source, as skopeo, podman and buildx write it.
 
 Read in place, at (offset, size) of its members, and never extracted. A compressed archive, and one from a pipe, is
-decompressed once into an unnamed temporary file. Does not know where the image goes.
+decompressed once into an unnamed temporary file.
 """
 
 import asyncio

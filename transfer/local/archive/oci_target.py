@@ -4,7 +4,7 @@ An OCI layout in a tar as a Target: many images in one archive, each blob once, 
 The archive belongs to one writer at a time, by a lock beside it (`.NAME.lock`). A new one is made under another name
 (`.NAME.part`) and appears with its first image; an existing one is valid for every reader at every moment (see
 `appending`). A blob that was cut off starts over: its bytes lie behind the end of the archive, where nobody looks for
-them. Does not know the source.
+them.
 """
 
 import asyncio

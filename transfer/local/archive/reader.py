@@ -1,8 +1,7 @@
 """
 A tar archive as named files, read in place.
 
-Opened and indexed by whoever first asks for a file, in that one's worker thread, once. Does not know what the files
-mean.
+Opened and indexed by whoever first asks for a file, in that one's worker thread, once.
 """
 
 import os

@@ -3,7 +3,7 @@ Getting at an archive as one file that can be read anywhere: in place, or throug
 
 A plain file is read where it lies. A pipe, and a compressed file, pass once through a file without a name (in
 $TMPDIR), which the system removes when it is closed, however the process ends: a compressed archive cannot be read at
-an offset, and a pipe not twice. Does not know what the archive holds.
+an offset, and a pipe not twice.
 """
 
 import errno

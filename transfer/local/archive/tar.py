@@ -1,10 +1,9 @@
 """
 An index of a tar: which member lies where, built in one pass that reads headers only.
 
-Nothing is ever extracted. Python's tarfile reads the headers; what a hostile archive could do with it is caught
-here: links, devices and sparse members, names that leave the archive or stand twice, sizes beyond its end, headers
-that lead backwards (CVE-2025-8194) or are larger than any archiver writes, members without end. Does not know what
-the members hold.
+Nothing is ever extracted. Python's tarfile reads the headers; what a hostile archive could do with it is caught here:
+links, devices and sparse members, names that leave the archive or stand twice, sizes beyond its end, headers that
+lead backwards (CVE-2025-8194) or are larger than any archiver writes, members without end.
 """
 
 import os

@@ -7,8 +7,8 @@ written anew behind them with a new end mark; then one block of 512 bytes is ove
 reader sees the old archive, after it the new one, and neither ever holds two members of one name (skopeo takes the
 last, others the first). A process that is killed leaves bytes behind the end mark, which the next one cuts off.
 
-A member that is being written lies in space of its own, so several are written at once. Its header says padding
-until it is whole. Does not know what the members hold; blocks everywhere.
+A member that is being written lies in space of its own, so several are written at once. Its header says padding until
+it is whole.
 """
 
 import errno

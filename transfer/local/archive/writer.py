@@ -1,7 +1,7 @@
 """
 An OCI archive that is being written: what it holds, its index, and its file from the first byte to the last.
 
-Knows neither sources nor coroutines, and leaves it to its caller that nobody else writes the archive. Blocks.
+Blocks.
 """
 
 import os

@@ -2,7 +2,7 @@
 Files below a folder that somebody else filled: opened without following a link and without waiting for a writer.
 
 A layout may come from anywhere, so a link in it could name any file of this machine, and a FIFO could hang the
-reader. Does not know what the files hold.
+reader.
 """
 
 import errno

@@ -1,9 +1,9 @@
 """
 Writing below a folder that others write into too: a file is there whole or not at all.
 
-Bytes go into a draft, `.transfer-….part` at the root, which is flushed and renamed when it is whole. A draft is locked
-by who writes it, and the system lets go of the lock however that process ends: what it left is continued or swept. No
-link below the root is followed. Does not know what the files hold; blocks everywhere.
+Bytes go into a draft, `.transfer-….part` at the root, which is flushed and renamed when it is whole. A draft is
+locked by who writes it, and the system lets go of the lock however that process ends: what it left is continued or
+swept. No link below the root is followed.
 """
 
 import fcntl

@@ -1,8 +1,7 @@
 """
 The documents of an OCI image layout: `oci-layout` and `index.json`, read strictly and changed entry by entry.
 
-Source of the rules: OCI image-spec 1.1, image-layout.md and annotations.md. Pure functions over bytes. Does not know
-whether the documents lie in a folder or in an archive.
+Source of the rules: OCI image-spec 1.1, image-layout.md and annotations.md. Pure functions over bytes.
 """
 
 import json

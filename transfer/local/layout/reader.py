@@ -2,7 +2,7 @@
 Reading an OCI layout as a Source, wherever its files lie.
 
 Everything in it is taken as written by a stranger: documents are read strictly and capped, a blob's size is compared
-before a byte is read. Does not know folders from archives: `Files` gives the files.
+before a byte is read.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """
 An OCI image layout in a folder as a Source, and how one is spelled.
 
-Source of the rules: OCI image-spec 1.1, image-layout.md. No link below the root is followed. Does not know where the
-image goes.
+Source of the rules: OCI image-spec 1.1, image-layout.md. No link below the root is followed.
 """
 
 import os

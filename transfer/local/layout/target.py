@@ -3,7 +3,7 @@ An OCI image layout in a folder as a Target, for any number of writers at once.
 
 A blob is there whole and verified, or not at all; `index.json` is changed under a lock (`.index.json.lock`) and
 replaced in one step. A copy that was killed in a blob goes on in it, from the file that it left: its bytes are hashed
-again, and thrown away where the whole then has another digest, so no journal is needed. Does not know the source.
+again, and thrown away where the whole then has another digest, so no journal is needed.
 """
 
 import asyncio

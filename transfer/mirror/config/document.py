@@ -1,5 +1,5 @@
 """
-YAML as plain data with line numbers. Knows nothing of what it says.
+YAML as plain data with line numbers.
 
 Every scalar stays the text that was written, so that the tag `3.10` is no number; nothing, `~` and `null` are None.
 Tags of objects, keys that stand twice, and documents that grow by aliases are refused.

@@ -1,8 +1,8 @@
 """
 Pruning: removes from a target what its source no longer has.
 
-Which tags go is decided in `decide`. A registry that deletes no tag, only what it holds, is asked for that where no tag
-that stays needs it. Knows nothing of how images got there.
+Which tags go is decided in `decide`. A registry that deletes no tag, only what it holds, is asked for that where no
+tag that stays needs it.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 One run of a mirror: look what there is, decide, copy, prune, and report.
 
 Looking and copying overlap: while the images of one batch of tags are copied, the next one is looked at. One image
-that fails is one line of the report. Knows neither files nor terminals.
+that fails is one line of the report.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """
 `watch`: a mirror that is repeated in one process, with one engine for as long as its registries stay the same.
 
-Never two runs at a time: one that takes longer than its interval is followed by the next at once. Knows neither
-signals nor terminals nor HTTP; callbacks report what happens.
+Never two runs at a time: one that takes longer than its interval is followed by the next at once.
 """
 
 import asyncio

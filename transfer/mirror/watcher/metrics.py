@@ -1,8 +1,4 @@
-"""
-The numbers of a watched mirror, as Prometheus takes them: what its runs did, image by image, since it began.
-
-Knows neither how a mirror runs nor how anybody asks; every value comes from reports.
-"""
+"""The numbers of a watched mirror, as Prometheus takes them: what its runs did, image by image, since it began."""
 
 import time
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """
 A configuration that is followed: as it was last read well, and whether its files have changed since.
 
-Knows neither what is done with it nor when. What was read from a file that has mistakes replaces nothing.
+What was read from a file that has mistakes replaces nothing.
 """
 
 import os

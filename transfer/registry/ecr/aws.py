@@ -2,8 +2,8 @@
 The AWS session: credentials, region, endpoint and signature, all by botocore.
 
 All of it is botocore's own: its credential chain (environment, profiles, roles, SSO, container and instance roles),
-its configuration files, its endpoint rules and its SigV4 signer. botocore blocks, so everything but the arithmetic
-of a signature runs in a worker thread. Does not know what a request means, nor how it is sent.
+its configuration files, its endpoint rules and its SigV4 signer. botocore blocks, so everything but the arithmetic of
+a signature runs in a worker thread.
 """
 
 import asyncio

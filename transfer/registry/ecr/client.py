@@ -1,8 +1,7 @@
 """
 The ECR API as typed async calls: boto3's own names, parameters and answers.
 
-Every call is one run of the retry loop around one slot of the limits around one signed exchange. Does not know what
-a push is; an answer that was lost is asked for again, and what that means for an upload its caller settles.
+Every call is one run of the retry loop around one slot of the limits around one signed exchange.
 """
 
 import asyncio

@@ -1,8 +1,4 @@
-"""
-Creating repositories that are missing: with which settings, and each once, however many copies miss it.
-
-Knows neither images nor when a repository is missed.
-"""
+"""Creating repositories that are missing: with which settings, and each once, however many copies miss it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

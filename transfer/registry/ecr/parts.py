@@ -4,7 +4,7 @@ Parts: a layer's bytes, read, hashed and encoded into bodies of UploadLayerPart.
 A part is read once, in a worker thread: the content digest, the guard of what was sent and the hash that signs the
 request, which is over base64 text, all come from the same pass. The text itself is made again while it is sent: that
 takes a tenth of the hashing, and a third less memory than to keep it. Slices are a multiple of three bytes, so that
-base64 text of slices joins to base64 text of the part. Knows neither the network nor the journal.
+base64 text of slices joins to base64 text of the part.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 EcrTarget: one repository of one ECR registry as a Target.
 
 Turns the engine's five questions into ECR's calls, 100 digests at a time, and ECR's answers into the engine's. How
-one layer gets up is in `upload`. Knows nothing of other repositories.
+one layer gets up is in `upload`.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 Upload one layer: initiate, parts in order, complete; continued after a kill, started over when it must be.
 
 One upload id is one ordered stream, so there is one part on the wire and one being prepared. What an answer means is
-decided in `upload_decisions`; bytes come from `parts`. Knows nothing of manifests, nor of other layers.
+decided in `upload_decisions`; bytes come from `parts`.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""OCI Distribution registries as Source and Target. Knows no other protocol."""
+"""OCI Distribution registries as Source and Target."""

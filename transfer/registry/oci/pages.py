@@ -2,7 +2,7 @@
 Lists in pages: tags and referrers, read to their end, which a registry that lies may not put off for ever.
 
 A next page must be of the same origin, must not have been read before, and there is a most of them. Sources: OCI
-distribution-spec 1.1, "Listing Tags", "Listing Referrers", "Referrers Tag Schema". Knows no transport.
+distribution-spec 1.1, "Listing Tags", "Listing Referrers", "Referrers Tag Schema".
 """
 
 import re

@@ -2,8 +2,7 @@
 Pull rate limits: how many manifests a registry still allows, by its response headers.
 
 Docker Hub counts each GET of a manifest, no HEAD and no blob, and tells with either of the two (Docker documentation,
-"Pull usage and limits": RateLimit-Limit, RateLimit-Remaining, Docker-RateLimit-Source). Does not know who pulls, nor
-what for.
+"Pull usage and limits": RateLimit-Limit, RateLimit-Remaining, Docker-RateLimit-Source).
 """
 
 import re

@@ -2,8 +2,8 @@
 One request to one registry: its address, authorization and redirects, and errors.
 
 Redirects are followed here and nowhere else: for GET and HEAD alone, never from https to http, a few hops at most,
-and with credentials only as long as the origin (scheme, host and port) is the registry's own; once a request has
-left it, it never gets them again. Tries nothing twice, but for one challenge. Knows no blob and no manifest.
+and with credentials only as long as the origin (scheme, host and port) is the registry's own; once a request has left
+it, it never gets them again. Tries nothing twice, but for one challenge.
 """
 
 import asyncio

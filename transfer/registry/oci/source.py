@@ -2,7 +2,7 @@
 DistributionSource: one repository of one registry as a Source.
 
 A manifest's digest is always computed from its bytes; what a header says of it counts nothing. Does not verify the
-digest of a blob: whoever uses its bytes does. Knows nothing of where bytes go.
+digest of a blob: whoever uses its bytes does.
 """
 
 import re

@@ -2,7 +2,7 @@
 DistributionTarget: one repository of one registry as a Target.
 
 Turns the engine's questions into requests of the Distribution API, as many at once as the limits allow. How one blob
-gets up is in `upload`. Knows nothing of other repositories but what may be mounted from them.
+gets up is in `upload`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence

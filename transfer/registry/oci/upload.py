@@ -3,9 +3,9 @@ Upload one blob: in one piece, or in chunks that a later run can continue.
 
 A chunk whose fate is unknown is settled by asking the session where it stands, a commit by asking for the blob.
 Registries differ in what they take: one that refuses chunks gets the blob in one piece, one that refuses large bodies
-gets smaller chunks, and what was learned holds for its other blobs. A registry computes the digest of what it commits,
-so that nobody else does for large blobs, until one is refused: then all of it is looked at on its second way, to tell
-whether it was read or stored wrong. Knows nothing of manifests, nor of other blobs.
+gets smaller chunks, and what was learned holds for its other blobs. A registry computes the digest of what it
+commits, so that nobody else does for large blobs, until one is refused: then all of it is looked at on its second
+way, to tell whether it was read or stored wrong.
 """
 
 import asyncio

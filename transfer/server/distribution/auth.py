@@ -2,7 +2,7 @@
 Authentication at `/v2/`: HTTP Basic, with an ECR token or the registry's access key and secret.
 
 Source: ECR user guide, "Private registry authentication": user AWS, the token of GetAuthorizationToken as password.
-Pure. Does not know what is asked for.
+Pure.
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""Blobs: get, head and delete. Does not know how they are pushed."""
+"""Blobs: get, head and delete."""
 
 from aiohttp import web
 

@@ -1,8 +1,4 @@
-"""
-The bodies of uploads: which bytes a request claims to bring, and those bytes in pieces worth writing.
-
-Does not know sessions or files.
-"""
+"""The bodies of uploads: which bytes a request claims to bring, and those bytes in pieces worth writing."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,8 +1,4 @@
-"""
-One request to `/v2/`: its route, the host that it reached, and what is logged of it.
-
-Does not know what is done about it.
-"""
+"""One request to `/v2/`: its route, the host that it reached, and what is logged of it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field

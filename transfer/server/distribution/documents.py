@@ -2,7 +2,7 @@
 Validation of pushed manifests. Pure.
 
 Of the four kinds of image manifest and index, the entries are read; anything else is kept as it is, under the type it
-was declared as (distribution-spec 1.1 names no type that a registry must refuse). Does not know what is stored.
+was declared as (distribution-spec 1.1 names no type that a registry must refuse).
 """
 
 import re

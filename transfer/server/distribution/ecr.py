@@ -1,9 +1,9 @@
 """
 The `ecr` dialect: the Docker endpoint of ECR, which is a proxy over its JSON API, with what clients trip over.
 
-Sources are the threads that quote it, named beside each quirk. Where nothing is known, the answer is the one that asks
-the most of a client: an upload cannot be asked for its status or take a blob in its POST, a blob cannot be deleted.
-Does not know HTTP servers.
+Sources are the threads that quote it, named beside each quirk. Where nothing is known, the answer is the one that
+asks the most of a client: an upload cannot be asked for its status or take a blob in its POST, a blob cannot be
+deleted.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,7 @@
 """
 `/v2/` over HTTP: route a request, let it in, have it handled, and write the answer.
 
-Every refusal is rendered here and nowhere else, and every request leaves one record. Does not know what an operation
-does.
+Every refusal is rendered here and nowhere else, and every request leaves one record.
 """
 
 import asyncio

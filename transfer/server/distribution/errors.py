@@ -1,7 +1,7 @@
 """
 The refusals of `/v2/`: status, code and message, made here by name and rendered by `endpoint` alone.
 
-Codes: distribution-spec 1.1, "Error Codes". Does not know when they apply, nor how an answer is written.
+Codes: distribution-spec 1.1, "Error Codes".
 """
 
 from collections.abc import Iterable, Mapping

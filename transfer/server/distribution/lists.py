@@ -1,8 +1,4 @@
-"""
-Content discovery: repositories, a repository's tags and a manifest's referrers, in pages.
-
-Does not know how they got there.
-"""
+"""Content discovery: repositories, a repository's tags and a manifest's referrers, in pages."""
 
 from typing import Any
 from urllib.parse import urlencode

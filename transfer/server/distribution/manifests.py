@@ -1,4 +1,4 @@
-"""Manifests: get, head, put and delete, by digest or by tag. Does not know blobs, but that some must be there."""
+"""Manifests: get, head, put and delete, by digest or by tag."""
 
 import re
 

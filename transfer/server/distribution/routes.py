@@ -1,8 +1,8 @@
 """
 Routing: the operation of a request, from its method, path and query. Pure.
 
-Source: distribution-spec 1.1, "Endpoints". A repository's name may hold slashes and the words of the paths, so the last
-word that fits counts. Does not know what an operation does.
+Source: distribution-spec 1.1, "Endpoints". A repository's name may hold slashes and the words of the paths, so the
+last word that fits counts.
 """
 
 import re

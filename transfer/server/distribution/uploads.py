@@ -1,9 +1,9 @@
 """
 Pushing blobs: at once, in chunks, or by mounting what another repository holds.
 
-Every piece is recorded as it is written, so what a broken request brought is not lost: the session's status tells where
-to go on. Of two requests that write to one session, the one that comes second finds its place taken and is refused,
-so a connection that hangs holds nobody up. Does not know manifests.
+Every piece is recorded as it is written, so what a broken request brought is not lost: the session's status tells
+where to go on. Of two requests that write to one session, the one that comes second finds its place taken and is
+refused, so a connection that hangs holds nobody up.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""PutImage: what may be pushed, and what it does to the tags. Does not know how images are read or deleted."""
+"""PutImage: what may be pushed, and what it does to the tags."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase

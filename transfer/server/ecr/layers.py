@@ -1,8 +1,4 @@
-"""
-Operations on layers that are there, and the token for the Docker endpoint.
-
-Does not know uploads, nor how a layer's URL is served.
-"""
+"""Operations on layers that are there, and the token for the Docker endpoint."""
 
 import re
 from typing import Any

@@ -2,7 +2,7 @@
 The table of operations: what each is called, what it is asked with, and what does it.
 
 An operation on metadata is a function that runs whole inside one transaction; those that move layer bytes are
-coroutines of `Uploads`, which opens its transactions itself. Does not know HTTP.
+coroutines of `Uploads`, which opens its transactions itself.
 """
 
 import sqlite3

@@ -1,8 +1,4 @@
-"""
-Reading and deleting images: BatchGetImage, DescribeImages, ListImages, BatchDeleteImage.
-
-Does not know how they are pushed.
-"""
+"""Reading and deleting images: BatchGetImage, DescribeImages, ListImages, BatchDeleteImage."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -1,7 +1,7 @@
 """
 The API's refusals, each in the words that ECR uses, as far as they are known.
 
-Sources: `[I …]` and `[T]` of the protocol facts: threads that quote ECR, and moto. Does not know when they apply.
+Sources: `[I …]` and `[T]` of the protocol facts: threads that quote ECR, and moto.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,4 @@
-"""
-Operations on repositories and their policies.
-
-Does not know layers; of images, only that they keep a repository from being deleted.
-"""
+"""Operations on repositories and their policies."""
 
 from typing import Any
 

@@ -1,8 +1,4 @@
-"""
-The requests of the API: one struct an operation, fields and limits as in the service model of 2015-09-21.
-
-Does not know what an operation does.
-"""
+"""The requests of the API: one struct an operation, fields and limits as in the service model of 2015-09-21."""
 
 from typing import Annotated
 

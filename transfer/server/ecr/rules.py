@@ -1,8 +1,7 @@
 """
 Field rules: lengths, patterns and values, declared beside each field's type and checked in one place.
 
-The rules are those of the service model, since SDKs leave patterns and maxima to the service. Does not know which
-fields there are.
+The rules are those of the service model, since SDKs leave patterns and maxima to the service.
 """
 
 import re

@@ -1,7 +1,7 @@
 """
 The context of an operation: a transaction, the settings, the time, and the host that was asked.
 
-Also what all of them share: finding the repository, cutting pages. Does not know HTTP.
+Also what all of them share: finding the repository, cutting pages.
 """
 
 import sqlite3

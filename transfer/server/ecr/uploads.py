@@ -1,7 +1,7 @@
 """
 Layer uploads: initiate, part, complete.
 
-One call works on an upload at a time. Does not know HTTP or how a part came in, nor how its bytes are kept.
+One call works on an upload at a time.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""Blobs and upload sessions in the database. Does not know part sizes or digests of what is still being uploaded."""
+"""Blobs and upload sessions in the database."""
 
 import json
 import sqlite3

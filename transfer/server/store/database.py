@@ -1,7 +1,7 @@
 """
 The metadata: one SQLite file, one thread that touches it, one transaction for each piece of work.
 
-Work is a function that gets the connection; it runs whole or not at all. Does not know what the tables mean.
+Work is a function that gets the connection; it runs whole or not at all.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """
 The bytes: blobs under their digest, uploads under their id, in one data folder.
 
-Only moves bytes; which of them count is said by the metadata. All calls block, so they run in threads. Does not know
-repositories or requests.
+Only moves bytes; which of them count is said by the metadata. All calls block, so they run in threads.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Images and tags in the database. Does not know which of them may be changed."""
+"""Images and tags in the database."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Repositories in the database. Does not know what a repository's settings mean."""
+"""Repositories in the database."""
 
 import sqlite3
 from collections.abc import Sequence

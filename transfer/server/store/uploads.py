@@ -2,8 +2,8 @@
 Upload sessions: begun, appended to, hashed, kept as blobs; both APIs work on the same ones.
 
 What is appended is written and hashed first and then recorded; only what is recorded was ever answered with success,
-so a kill between the two loses nothing and the next piece overwrites what it left. Whoever changes a session holds its
-lock, for one piece and never while a body is being read. Does not know requests, or which pieces may be appended.
+so a kill between the two loses nothing and the next piece overwrites what it left. Whoever changes a session holds
+its lock, for one piece and never while a body is being read.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """
 One layer: a tree of files as a tar.gz that has the same bytes whenever and by whomever it is built.
 
-Source of the rules: OCI image-spec 1.1, layer.md. Does not know images.
+Source of the rules: OCI image-spec 1.1, layer.md.
 """
 
 import gzip

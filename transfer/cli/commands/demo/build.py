@@ -1,8 +1,7 @@
 """
 An image of this machine's own files, written as an OCI image layout: the same files make the same digest.
 
-Source of the rules: OCI image-spec 1.1, config.md, manifest.md and image-layout.md. Does not know where the image
-goes.
+Source of the rules: OCI image-spec 1.1, config.md, manifest.md and image-layout.md.
 """
 
 import asyncio

@@ -1,8 +1,4 @@
-"""
-The cost of a push, counted at the server: pure functions of its request log.
-
-Does not know what the client says of itself.
-"""
+"""The cost of a push, counted at the server: pure functions of its request log."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,8 +1,4 @@
-"""
-Folders of this machine to make an image of, and a walk through one of them.
-
-Does not know what becomes of the files.
-"""
+"""Folders of this machine to make an image of, and a walk through one of them."""
 
 import contextlib
 import os

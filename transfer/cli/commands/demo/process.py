@@ -1,8 +1,4 @@
-"""
-Pushes and mirrors as processes of their own, which can be killed, and the environment that all of them share.
-
-Does not know the story that they are part of.
-"""
+"""Pushes and mirrors as processes of their own, which can be killed, and the environment that all of them share."""
 
 import asyncio
 import contextlib

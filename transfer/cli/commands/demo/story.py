@@ -1,8 +1,7 @@
 """
 The demo, step by step: build, serve, push, kill, resume, push again, read back, mirror, mirror again.
 
-Every count is of the server's log, and every step says whether it kept what it promises. Does not know how any of
-it is shown.
+Every count is of the server's log, and every step says whether it kept what it promises.
 """
 
 import asyncio

@@ -1,8 +1,4 @@
-"""
-The output of the demo: lines on stderr while it runs, and a table on stdout at its end.
-
-Does not know what is done.
-"""
+"""The output of the demo: lines on stderr while it runs, and a table on stdout at its end."""
 
 import sys
 from collections.abc import Sequence

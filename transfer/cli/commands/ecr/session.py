@@ -1,8 +1,4 @@
-"""
-What the `transfer ecr` commands share: the repository, the client, and the output.
-
-Knows no operation.
-"""
+"""What the `transfer ecr` commands share: the repository, the client, and the output."""
 
 import itertools
 import json
