@@ -77,7 +77,7 @@ class TransferConfig:
         backoff_base, backoff_max: seconds; the wait before try n is random up to base * 2**n, at most max.
         connect_timeout: seconds until a connection stands.
         read_timeout: seconds without a byte from the registry; Complete of a large layer is hashed there first.
-        upload_chunk_bytes: bytes of a chunk, where a registry takes blobs in chunks; what a kill costs at most. Each
+        upload_chunk_bytes: bytes of a chunk, where a registry takes blobs in chunks; an interruption costs one. Each
             costs one round trip, and ECR and S3 want at least 5 MiB.
         upload_chunk_threshold: blobs up to this many bytes are sent in one request, and not resumed.
         max_bandwidth: bytes of blobs a second, from and to all registries together; None is as many as there come.

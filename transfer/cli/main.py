@@ -62,7 +62,7 @@ def explain(error: BaseException) -> Iterator[str]:
         case Terminated():
             yield "transfer: terminated"
         case TransferError():
-            yield from _told(error)
+            yield from _described(error)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             yield f"transfer: {display(where + (error.strerror or str(error)))}"
@@ -72,7 +72,7 @@ def explain(error: BaseException) -> Iterator[str]:
     yield from (f"  {display(note)}" for note in getattr(error, "__notes__", ()))
 
 
-def _told(error: TransferError) -> Iterator[str]:
+def _described(error: TransferError) -> Iterator[str]:
     """Yield one line, but a line for each mistake of a configuration file."""
     first, *more = (str(error).splitlines() if isinstance(error, InvalidConfig) else ()) or (str(error),)
     yield f"transfer: {display(first)}"

@@ -48,7 +48,7 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             type=SIZE,
             default=_DEFAULTS.upload_chunk_bytes,
             metavar="SIZE",
-            help="Size of an upload chunk, except by ECR's API: what a kill costs at most. "
+            help="Size of an upload chunk, except by ECR's API; an interruption costs at most one. "
             f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
         ),
         click.option(
@@ -74,12 +74,12 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
     )
 
     def decorate(command: Callable[..., T]) -> Callable[..., T]:
-        return with_options(_gathering(command), options)
+        return with_options(_with_config(command), options)
 
     return decorate
 
 
-def _gathering(command: Callable[..., T]) -> Callable[..., T]:
+def _with_config(command: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(command)
     def gather(  # noqa: PLR0913 -- one argument for each option
         *,

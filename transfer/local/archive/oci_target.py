@@ -87,8 +87,8 @@ class OciArchiveTarget:
         hints: Hints = NO_HINTS,  # noqa: ARG002 - the protocol's signature
     ) -> Presence:
         """Return what the tag holds, and which manifests are present with their size."""
-        there = frozenset(one.digest for one in manifests if self._writer.holds(one))
-        return Presence(None if tag is None else self._writer.tagged(tag), there)
+        present = frozenset(one.digest for one in manifests if self._writer.holds(one))
+        return Presence(None if tag is None else self._writer.tagged(tag), present)
 
     async def missing(self, blobs: Sequence[Descriptor], *, fresh: bool = False) -> set[Digest]:  # noqa: ARG002 - the protocol's signature
         """Return the blobs without a member of their size; `fresh` makes no difference."""

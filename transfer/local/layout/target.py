@@ -180,14 +180,14 @@ class LayoutTarget:
         return filelock.FileLock(self.path / _LOCK_FILE, timeout=_LOCK_SECONDS)
 
     def _present(self, manifests: Sequence[Descriptor], tag: str | None) -> Presence:
-        there = frozenset(one.digest for one in manifests if self._holds(one))
+        exists = frozenset(one.digest for one in manifests if self._holds(one))
         if tag is None or size_below(self.path, (INDEX_FILE,)) is None:
-            return Presence(None, there)
+            return Presence(None, exists)
         try:
             entries = read_entries(self._read(INDEX_FILE))
         except DocumentError as error:
             raise self._refusal(INDEX_FILE, error) from None
-        return Presence(next((entry.digest for entry in entries if entry.name == tag), None), there)
+        return Presence(next((entry.digest for entry in entries if entry.name == tag), None), exists)
 
     def _holds(self, descriptor: Descriptor) -> bool:
         names = blob_names(descriptor.digest)
