@@ -109,16 +109,18 @@ def index_tar(file: BinaryIO, *, links: bool = False) -> TarIndex:
 def _scan(file: BinaryIO, *, links: bool) -> TarIndex:
     total = file.seek(0, os.SEEK_END)
     file.seek(0)
-    index = TarIndex()
+    index, end = TarIndex(), 0
     with tarfile.open(fileobj=cast("BinaryIO", _Headers(file)), mode="r:", errorlevel=2) as tar:
         while (info := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined] # not in the stubs; it would keep every header it has seen
             if info.offset_data + info.size > total:
-                raise TarRefused(f"it is cut off at byte {total}, inside of {_shown(info.name)}: it was cut off")
+                raise TarRefused(f"it is cut off at byte {total}, inside of {_shown(info.name)}")
             if len(tar.pax_headers) > _MOST_GLOBAL_RECORDS:
                 raise TarRefused(f"it has more than {_MOST_GLOBAL_RECORDS} global header records")
             _add(index, info, links=links)
-        return TarIndex(index.members, index.links, tar.offset)
+            # Newer versions of tarfile go on behind a header that they refuse, and call that the end.
+            end = tar.offset
+        return TarIndex(index.members, index.links, end)
 
 
 def _add(index: TarIndex, info: tarfile.TarInfo, *, links: bool) -> None:
