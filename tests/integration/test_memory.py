@@ -41,7 +41,7 @@ class Client:
     async def peak(self, endpoint: str, *arguments: str) -> int:
         usage = self.folder / "usage.json"
         command = ("-m", "transfer", *arguments, "--quiet", "--create-repository")
-        launcher = ("-I", "-S", str(ROOT / "benchmarks" / "measure.py"), str(usage))
+        launcher = ("-I", "-S", str(ROOT / "benchmarks" / "clients" / "measure.py"), str(usage))
         environment = {**self._environment(), "AWS_ENDPOINT_URL_ECR": endpoint}
         client = await asyncio.create_subprocess_exec(
             sys.executable, *launcher, sys.executable, *command, cwd=ROOT, env=environment
