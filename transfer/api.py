@@ -161,8 +161,9 @@ class Engine:
         self._exit = AsyncExitStack()
         self._opened: Endpoints | None = None
         self._notices: list[str] = []
-        self._state = state or self._own_state()
-        self._transport = transport or Transport(self._config)
+        self._given_state = state
+        self._given_transport = transport
+        self._state: StateStore = NoState()
 
     def _own_state(self) -> StateStore:
         if not self._config.journal:
@@ -170,13 +171,14 @@ class Engine:
         return SqliteJournal(self._config.state_path or default_state_path(), on_failure=self._notices.append)
 
     async def __aenter__(self) -> Self:
+        self._state = self._given_state or self._own_state()
         self._exit.push_async_callback(self._state.close)
         shared = Shared(
             config=self._config,
             credentials=self._credentials,
             limits=self._limits,
             retrier=Retrier(self._config),
-            transport=self._transport,
+            transport=self._given_transport or Transport(self._config),
             journal=self._state,
             known=KnownBlobs(self._state),
         )

@@ -290,3 +290,17 @@ async def test_a_docker_image_keeps_its_media_types(server: Server, ecr: EcrClie
     await push(server, image)
     stored = await ecr.batch_get_image(repositoryName="app", imageIds=[{"imageTag": "v1"}])
     assert stored["images"][0]["imageManifestMediaType"] == json.loads(image.content(image.root))["mediaType"]
+
+
+async def test_an_engine_that_is_entered_again_keeps_its_journal(
+    server: Server, layout: ImageBuilder, tmp_path: Path
+) -> None:
+    state = tmp_path / "journal.sqlite"
+    engine = Engine(TransferConfig(state_path=state), credentials=credentials(server))
+    async with engine:
+        pass
+    assert not state.exists()
+    async with engine:
+        result = await engine.push(layout.image().source, f"{server.registry}/app:v1", create_repository=True)
+    assert result.uploaded.count > 0
+    assert state.exists()
