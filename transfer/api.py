@@ -5,7 +5,7 @@ Of the environment it reads only what botocore, docker's and podman's configurat
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -276,8 +276,9 @@ class Engine:
 
     async def repositories(self, registry: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
         """Yield the name of every repository of a registry, where it lists them; many hosted ones do not."""
-        async for name in self._endpoints.repositories(locate_login(registry), access):
-            yield name
+        async with aclosing(self._endpoints.repositories(locate_login(registry), access)) as names:
+            async for name in names:
+                yield name
 
     async def tags(self, repository: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
         """Yield every tag of `HOST/REPOSITORY`, in the registry's order."""

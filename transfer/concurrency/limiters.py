@@ -39,7 +39,8 @@ class WeightedSemaphore:
         self._going_on: deque[_Turn] = deque()
 
     def __repr__(self) -> str:
-        return f"Gate({self.held}/{self.capacity:g} held, {len(self._beginning) + len(self._going_on)} waiting)"
+        waiting = len(self._beginning) + len(self._going_on)
+        return f"WeightedSemaphore({self.held}/{self.capacity:g} held, {waiting} waiting)"
 
     @property
     def _waiting(self) -> "deque[_Turn]":

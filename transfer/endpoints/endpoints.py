@@ -7,7 +7,7 @@ Each kind of location has a provider, imported with the first location of its ki
 import importlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self, cast
 
@@ -75,11 +75,9 @@ class Endpoints:
         """Open a repository; `before_push` where images may be pushed to it next."""
         return await self._registry(location).repository(location, access, before_push=before_push)
 
-    async def repositories(self, location: RemoteLocation, access: RegistryAccess) -> AsyncGenerator[str]:
+    def repositories(self, location: RemoteLocation, access: RegistryAccess) -> AsyncGenerator[str]:
         """Yield the name of every repository of a registry, where it lists them."""
-        async with aclosing(self._registry(location).repositories(location, access)) as names:
-            async for name in names:
-                yield name
+        return self._registry(location).repositories(location, access)
 
     async def check_login(self, location: RemoteLocation, access: RegistryAccess) -> LoginStatus:
         """Find out whether the credentials work."""

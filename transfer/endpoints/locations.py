@@ -212,20 +212,13 @@ def locate(reference: Reference, side: Side, *, by_api: bool = False) -> RemoteL
     Raises:
         InvalidReference: the host looks like one of ECR's and is not.
     """
-    for kind in _KINDS:
-        if (found := kind(reference, by_api=by_api)) is not None and not _imitates_ecr(found):
-            return found
-    raise InvalidReference(
-        f"{side} {str(reference)!r}: {reference.registry} is not an ECR registry, as in "
-        "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
-        side=side,
-    )
-
-
-def _imitates_ecr(location: RemoteLocation) -> bool:
-    """Return whether a host looks like one of ECR's and is not."""
-    known = isinstance(location, EcrLocation) and location.host.address is None
-    return not known and _LIKE_ECR.search(location.origin) is not None
+    if _LIKE_ECR.search(reference.registry) and parse_ecr_host(reference.registry) is None:
+        raise InvalidReference(
+            f"{side} {str(reference)!r}: {reference.registry} is not an ECR registry, as in "
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1",
+            side=side,
+        )
+    return next(found for kind in _KINDS if (found := kind(reference, by_api=by_api)) is not None)
 
 
 def _or_latest(location: RemoteLocation) -> RemoteLocation:

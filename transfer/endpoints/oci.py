@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 
 from transfer.auth.credentials import Logins
@@ -59,11 +59,9 @@ class OciProvider:
             self._asking(location, access, before_push=before_push), location.reference.repository
         )
 
-    async def repositories(self, location: RemoteLocation, access: RegistryAccess) -> AsyncGenerator[str]:
+    def repositories(self, location: RemoteLocation, access: RegistryAccess) -> AsyncGenerator[str]:
         """Yield the name of every repository of a registry, where it lists them."""
-        async with aclosing(self._client(location, access).repositories()) as names:
-            async for name in names:
-                yield name
+        return self._client(location, access).repositories()
 
     async def check_login(self, location: RemoteLocation, access: RegistryAccess) -> LoginStatus:
         """Find out whether the credentials work."""

@@ -46,7 +46,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
     progress: Callable[[int], None] | None = None
 
     def __repr__(self) -> str:
-        return f"Request({self.method} {origin(self.url)})"
+        return f"HttpRequest({self.method} {origin(self.url)})"
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class HttpResponse(msgspec.Struct, frozen=True):
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Reply({self.status}, {len(self.body)} bytes)"
+        return f"HttpResponse({self.status}, {len(self.body)} bytes)"
 
 
 class StreamedResponse(msgspec.Struct, frozen=True):

@@ -1,9 +1,10 @@
 """
 Many images from one configuration: what is mirrored, under which names, and how a run goes.
 
-    from transfer.mirror import Mapping, MirrorConfig, mirror
+    from transfer.mirror import MirrorConfig, MirrorRule, mirror
 
-    report = await mirror(MirrorConfig(mappings=(Mapping(source="alpine:3", targets=("registry.example/alpine",)),)))
+    rule = MirrorRule(source="alpine:3", targets=("registry.example/alpine",))
+    report = await mirror(MirrorConfig(mappings=(rule,)))
 """
 
 import importlib

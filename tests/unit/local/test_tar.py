@@ -148,10 +148,11 @@ def test_a_hostile_tar_is_refused_in_one_line_and_soon(case: str) -> None:
 def test_pax_records_that_make_no_sense_change_nothing(records: bytes) -> None:
     raw = pax(records) + header("b") + bytes(1024)
     try:
-        found = index(raw)
-    except TarRefused:  # as the tarfile of Python 3.13 does with records that have no length
-        return
-    assert list(found.members) == ["b"]
+        found: object = list(index(raw).members)
+    except TarRefused as error:
+        found = str(error)
+    # Python 3.13's tarfile refuses records that have no length.
+    assert found in (["b"], "it is no tar, or damaged: invalid header")
 
 
 @pytest.mark.parametrize("cut", range(0, 2048, 37))

@@ -17,7 +17,7 @@ _DEFAULTS = TransferConfig()
 
 def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """
-    Return the limits of a command that moves images; it gets them as one argument, `config`.
+    Add the limits of a command that moves images, which gets them as one argument, `config`.
 
     Args:
         jobs: the command has an option `-j` of its own, for images. One that moves a single image accepts it as its

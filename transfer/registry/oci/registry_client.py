@@ -69,7 +69,7 @@ class RegistryClient:
         self.vacancies = EmptyRepositories()
 
     def __repr__(self) -> str:
-        return f"RegistryClient({self.registry!r})"
+        return f"{type(self).__name__}({self.registry!r})"
 
     @property
     def registry(self) -> str:

@@ -72,7 +72,7 @@ class RegistryResponse(msgspec.Struct, frozen=True):
     chunks: AsyncIterator[bytes]
 
     def __repr__(self) -> str:
-        return f"Answer({self.status})"
+        return f"RegistryResponse({self.status})"
 
     async def read(self, limit: int, *, what: str) -> bytes:
         """
@@ -143,7 +143,7 @@ class RegistryHttp:
         self._greeted = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"Exchange({self.registry!r})"
+        return f"RegistryHttp({self.registry!r})"
 
     def shown_login(self, repository: str) -> Login | None:
         """Return the credentials sent so far for a repository; None where none were."""

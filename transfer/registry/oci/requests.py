@@ -35,7 +35,7 @@ class UploadSession(msgspec.Struct, frozen=True):
     smallest_chunk: int = 0
 
     def __repr__(self) -> str:
-        return f"Upload({self.repository!r})"
+        return f"UploadSession({self.repository!r})"
 
 
 class FetchedManifest(msgspec.Struct, frozen=True):

@@ -114,7 +114,7 @@ def _observe(event: Event) -> None:
 
 
 def call(options: EcrOptions, scope: Scope, operation: str, **members: Any) -> dict[str, Any]:
-    """Return one request of the API, and its answer."""
+    """Make one request of the API, and return its answer."""
 
     async def job(client: "EcrClient") -> dict[str, Any]:
         return await client.call(operation, **scope.request(**members))
