@@ -33,12 +33,13 @@ _KNOWN_PAIRS = frozenset({("scw.cloud", "scaleway.com")})
 # Docker Hub and its token server: known without the list, which takes 0.1 s to read.
 _DOCKER_HUB = frozenset({"auth.docker.io", "registry-1.docker.io"})
 # Below these names everybody may have one, and the Public Suffix List does not have them: siblings are strangers.
-_SHARED = frozenset(
-    {
-        *("amazonaws.com", "amazonaws.com.cn", "azurecr.io", "azurecr.cn", "jfrog.io"),
-        *("nip.io", "on.aws", "pkg.dev", "sslip.io"),
-    }
-)
+# The number: how many labels below the name one owner has; _WHOLE_HOST where that depends on the service.
+_WHOLE_HOST = 0
+_SHARED = {
+    **dict.fromkeys(("amazonaws.com", "amazonaws.com.cn", "appdomain.cloud", "azure.com"), _WHOLE_HOST),
+    **dict.fromkeys(("azurecr.io", "azurecr.cn", "jfrog.io", "nip.io", "sslip.io", "xip.io", "on.aws", "pkg.dev"), 1),
+    **dict.fromkeys(("lhr.life", "loca.lt", "localhost.run", "serveo.net", "tencentcloudcr.com", "vultrcr.com"), 1),
+}
 
 
 class Challenge(msgspec.Struct, frozen=True):
@@ -154,8 +155,8 @@ def _site(host: str) -> str | None:
         return None
     labels = host.rstrip(".").split(".")
     site: str | None = _suffixes().privatesuffix(".".join(labels))
-    if site in _SHARED:
-        taken = site.count(".") + 2
+    if site is not None and (owned := _SHARED.get(site)) is not None:
+        taken = site.count(".") + 1 + owned if owned else len(labels)
         return ".".join(labels[-taken:]) if len(labels) >= taken else None
     return site
 

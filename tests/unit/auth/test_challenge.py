@@ -161,7 +161,8 @@ def test_a_realm_that_leads_astray_is_refused(realm: str) -> None:
 # Names below which a hosting service gives one to everybody.
 SHARED = (
     *("fly.dev", "cloudfront.net", "ngrok.io", "azurewebsites.net", "s3.amazonaws.com", "github.io", "workers.dev"),
-    *("azurecr.io", "jfrog.io", "herokuapp.com", "gitlab.io", "nip.io"),
+    *("azurecr.io", "jfrog.io", "herokuapp.com", "gitlab.io", "nip.io", "xip.io"),
+    *("loca.lt", "lhr.life", "vultrcr.com", "tencentcloudcr.com"),
 )
 
 
@@ -181,6 +182,9 @@ SHARED = (
         ("com", "com.com", False),
         ("auth.docker.io", "registry-1.docker.io", True),
         ("auth.docker.io", "index.docker.io", True),
+        ("a.westeurope.cloudapp.azure.com", "b.westeurope.cloudapp.azure.com", False),
+        ("vpce-1.api.ecr.us-east-1.vpce.amazonaws.com", "vpce-2.api.ecr.us-east-1.vpce.amazonaws.com", False),
+        ("a.westeurope.cloudapp.azure.com", "a.westeurope.cloudapp.azure.com", True),
         *((f"a.{shared}", f"b.{shared}", False) for shared in SHARED),
         *((f"x.a.{shared}", f"a.{shared}", True) for shared in SHARED),
     ],
