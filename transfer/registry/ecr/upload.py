@@ -13,17 +13,14 @@ from transfer.concurrency.limiters import Lease, WeightedSemaphore
 from transfer.concurrency.tasks import task_group
 from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ContentMismatch, InvalidManifest, RegistryError, UploadLost
-from transfer.events import BlobProgress, BlobStarted, Notice
+from transfer.events import BlobStarted
 from transfer.model.digest import Digest
 from transfer.registry.ecr import upload_decisions
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.host import RepositoryNames, names_of
 from transfer.registry.ecr.parts import EcrUploadSession, LayerPart, LayerReader
+from transfer.registry.resumable_upload import ResumableUpload
 from transfer.state.journal import Journal, UploadState
-
-# A session is lost by expiry or to another writer; losing it three times in one run has some other cause.
-_MOST_STARTS = 4
-_MOST_MISSTEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,91 +40,57 @@ class UploadSite:
         return names_of(self.registry_id, self.repository)
 
 
-class LayerUpload:
+class LayerUpload(ResumableUpload):
     """One layer on its way into one repository."""
 
     def __init__(self, site: UploadSite, blob: BlobContext, source: BlobSource) -> None:
+        digest = blob.descriptor.digest
+        super().__init__(blob, site.journal, f"{site.key}@{digest}", f"blob {digest}")
         self._site = site
-        self._blob = blob
-        self._layer = blob.descriptor
         self._source = source
         self._client = site.client.reporting(blob.observe)
-        self._key = f"{site.key}@{self._layer.digest}"
-        self._sent = 0
-        self._told = 0
-        # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
-        self._all_ours = True
-
-    async def run(self) -> BlobSent:
-        """
-        Upload the layer.
-
-        Raises:
-            ContentMismatch: the layer is not what its digest says; its upload is not completed.
-            TransferError: the registry or the connection failed; what was confirmed is in the journal.
-        """
-        state = await self._site.journal.get(self._key)
-        for _ in range(_MOST_STARTS - 1):
-            try:
-                return await self._attempt(state)
-            except UploadLost as lost:
-                state = None
-                await self._site.journal.drop(self._key)
-                self._blob.notify(Notice(f"blob {self._layer.digest} starts over: {lost}"))
-        return await self._attempt(None)
 
     async def _attempt(self, state: UploadState | None) -> BlobSent:
         """Return one session from where it stands to its end; UploadLost when only a new one can help."""
-        async with LayerReader(self._source, self._layer, in_memory=self._in_memory) as reader:
+        async with LayerReader(self._source, self._blob, in_memory=self._in_memory) as reader:
             offset = state.offset if state else 0
             self._all_ours = state is None
             if state is None:
                 session = await self._initiate()
             else:
                 session = EcrUploadSession(self._site.names, state.upload_id, state.part_size)
-                if offset > self._layer.size or not await reader.resume(offset, state.guard):
+                if offset > self._blob.size or not await reader.resume(offset, state.guard):
                     raise self._lost("its content has changed since its first bytes were sent")
-            self._blob.notify(BlobStarted(self._layer, offset))
-            self._told = offset
-            kept = await self._send_parts(reader, session, offset)
+            self._context.notify(BlobStarted(self._blob, offset))
+            self._begin_at(offset)
+            await self._send_parts(reader, session, offset)
         await self._complete(session)
-        await self._site.journal.drop(self._key)
-        return BlobSent(self._sent, kept)
+        await self._journal.drop(self._key)
+        return BlobSent(self._sent, self._kept)
 
     @property
     def _in_memory(self) -> bool:
-        return self._layer.size <= self._client.large_blob_bytes
-
-    def _tell(self, offset: int) -> None:
-        """Report the bytes that are being sent or confirmed; fewer than before where some must be sent again."""
-        if offset != self._told:
-            self._told = offset
-            self._blob.notify(BlobProgress(self._layer.digest, offset))
+        return self._blob.size <= self._client.large_blob_bytes
 
     async def _initiate(self) -> EcrUploadSession:
         reply = await self._client.initiate_layer_upload(**self._site.names)
         session = EcrUploadSession(self._site.names, reply["uploadId"], reply["partSize"])
         largest = session.part_size * upload_decisions.MOST_PARTS
-        if self._layer.size > largest:
+        if self._blob.size > largest:
             raise InvalidManifest(
-                f"blob {self._layer.digest}: {self._layer.size} bytes is more than ECR takes ("
+                f"blob {self._blob.digest}: {self._blob.size} bytes is more than ECR takes ("
                 f"{upload_decisions.MOST_PARTS} parts of {session.part_size} bytes, {largest} in all); split the layer",
                 side="target",
             )
         return session
 
-    async def _send_parts(self, reader: LayerReader, session: EcrUploadSession, offset: int) -> int:
-        """
-        Send [offset, size): while one part is on the wire, the next one is read, hashed and encoded.
-
-        Returns how many bytes were not sent now: less than `offset` when the registry had lost some of them.
-        """
-        missteps, kept = 0, offset
+    async def _send_parts(self, reader: LayerReader, session: EcrUploadSession, offset: int) -> None:
+        """Send [offset, size): while one part is on the wire, the next one is read, hashed and encoded."""
         with Lease(self._site.bytes_in_flight) as share:
             async with task_group() as group:
 
                 def prepare(first: int) -> asyncio.Task[LayerPart] | None:
-                    if first >= self._layer.size:
+                    if first >= self._blob.size:
                         return None
                     return group.create_task(self._prepare(reader, session, first, share))
 
@@ -141,18 +104,15 @@ class LayerUpload:
                     del part
                     if offset == expected:
                         continue
-                    missteps, kept = missteps + 1, min(kept, offset)
-                    if missteps > _MOST_MISSTEPS:
-                        raise self._lost("the registry keeps moving back in it")
+                    self._step_back(offset)
                     if ahead is not None:
                         # Two readers of one layer would mix up its hashes: let the needless part be finished first.
                         share.give_back((await ahead).size)
                     ahead = prepare(offset)
-        return kept
 
     async def _prepare(self, reader: LayerReader, session: EcrUploadSession, first: int, share: Lease) -> LayerPart:
         # Layers that are begun come first: one that is streamed holds an open connection, and what that has buffered.
-        await share.take(min(session.part_size, self._layer.size - first), goes_on=first > 0)
+        await share.take(min(session.part_size, self._blob.size - first), goes_on=first > 0)
         return await reader.part(session, first)
 
     async def _send(self, session: EcrUploadSession, part: LayerPart) -> int:
@@ -160,7 +120,7 @@ class LayerUpload:
         offset = await self._deliver(part)
         if offset == part.end and part.guard is not None:
             state = UploadState(session.upload_id, session.part_size, part.end, part.guard)
-            await self._site.journal.put(self._key, state)
+            await self._journal.put(self._key, state)
         self._tell(offset)
         return offset
 
@@ -192,11 +152,11 @@ class LayerUpload:
             await self._client.complete_layer_upload(
                 **session.names,
                 uploadId=session.upload_id,
-                layerDigests=[self._layer.digest],
+                layerDigests=[self._blob.digest],
             )
         except UploadLost:
             # Either an earlier try did complete it and its answer was lost, or another process did.
-            if not await is_available(self._client, self._site, self._layer.digest):
+            if not await is_available(self._client, self._site, self._blob.digest):
                 raise
         except RegistryError as error:
             if error.code == upload_decisions.LAYER_EXISTS:
@@ -205,13 +165,10 @@ class LayerUpload:
                 raise self._lost(f"what the registry holds of it cannot be completed ({error.code})") from error
             if error.code == upload_decisions.LAYER_INVALID:
                 raise ContentMismatch(
-                    f"blob {self._layer.digest}: the registry has other bytes than were sent; push again ({error})",
+                    f"blob {self._blob.digest}: the registry has other bytes than were sent; push again ({error})",
                     side="target",
                 ) from error
             raise
-
-    def _lost(self, reason: str) -> UploadLost:
-        return UploadLost(f"blob {self._layer.digest}: {reason}", status=400, code="OutOfStep", side="target")
 
 
 async def is_available(client: EcrClient, site: UploadSite, digest: Digest) -> bool:

@@ -17,16 +17,14 @@ from transfer.concurrency.limiters import Lease, WeightedSemaphore
 from transfer.engine.blob_reader import HELD_BYTES, BlobReader, SourceFailed
 from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ContentMismatch, NotFound, RegistryError, TransferError, UploadLost
-from transfer.events import BlobProgress, BlobStarted, Notice
+from transfer.events import BlobStarted
 from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.messages import held_bytes
 from transfer.registry.oci.client import DistributionClient
 from transfer.registry.oci.requests import UploadSession
+from transfer.registry.resumable_upload import ResumableUpload
 from transfer.state.journal import Journal, UploadState
 
-# A session is lost by expiry or to another writer; losing it three times in one run has some other cause.
-_MOST_STARTS = 4
-_MOST_MISSTEPS = 4
 # Refusals of a first chunk that mean "no chunks here"; a first chunk can hardly be wrong in itself.
 _NO_CHUNKS = frozenset({400, 405, 411, 415, 416, 422, 501})
 # What a registry says when the bytes it put together are not what was announced.
@@ -50,14 +48,7 @@ class UploadSite(msgspec.Struct, frozen=True):
     chunk_threshold: int
 
 
-class _NoChunks(Exception):
-    """A registry wants blobs in one piece; never leaves this module."""
-
-    def __init__(self, registry: str) -> None:
-        super().__init__(f"{registry} takes no chunks: blobs go in one piece, and are not resumed")
-
-
-class BlobUpload:
+class BlobUpload(ResumableUpload):
     """
     One blob on its way into one repository.
 
@@ -68,48 +59,29 @@ class BlobUpload:
     def __init__(
         self, site: UploadSite, blob: BlobContext, source: BlobSource, opened: UploadSession | None = None
     ) -> None:
+        digest = blob.descriptor.digest
+        name = f"blob {digest} to {site.client.registry}/{site.repository}"
+        super().__init__(blob, site.journal, f"{site.key}@{digest}", name)
         self._site = site
-        self._context = blob
-        self._blob = blob.descriptor
         self._source = source
         self._client = site.client.reporting(blob.observe)
         # For the steps of an attempt, which is tried again as a whole.
         self._single = self._client.single()
-        self._key = f"{site.key}@{self._blob.digest}"
         self._opened = opened
-        self._what = f"blob {self._blob.digest} to {site.client.registry}/{site.repository}"
-        self._sent = 0
-        self._told = 0
         self._chunks_sent = 0
         # Once the registry has refused what it was sent.
         self._doubted = False
-        # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
-        self._all_ours = True
 
     async def run(self) -> BlobSent:
-        """
-        Upload the blob.
-
-        Raises:
-            ContentMismatch: it is not what its digest says; nothing was committed.
-            TransferError: the registry, the source or the connection failed; what was confirmed is in the journal.
-        """
-        # One that is held in memory is not written down; an older run with smaller chunks loses as much at most.
-        state = None if self._in_memory else await self._site.journal.get(self._key)
+        """Upload the blob, as the base class says."""
         try:
-            for _ in range(_MOST_STARTS - 1):
-                try:
-                    return await self._attempt(state)
-                except UploadLost as lost:
-                    state, notice = None, f"blob {self._blob.digest} starts over: {lost}"
-                except _NoChunks as refusal:
-                    state, notice = None, str(refusal)
-                self._chunks_sent, self._all_ours = 0, True
-                await self._site.journal.drop(self._key)
-                self._context.notify(Notice(notice))
-            return await self._attempt(None)
+            return await super().run()
         except SourceFailed as failed:
             raise failed.error from None
+
+    async def _earlier_state(self) -> UploadState | None:
+        # What is held in memory is not written down; an older run with smaller chunks loses as much at most.
+        return None if self._in_memory else await super()._earlier_state()
 
     @property
     def _in_memory(self) -> bool:
@@ -118,6 +90,7 @@ class BlobUpload:
 
     async def _attempt(self, state: UploadState | None) -> BlobSent:
         size, habits = self._blob.size, self._client.habits
+        self._chunks_sent = 0
         with Lease(self._site.bytes_in_flight) as share:
             await share.take(size if self._in_memory else min(size, HELD_BYTES))
             async with BlobReader(self._source, self._blob, verify=self._doubted) as reader:
@@ -146,7 +119,7 @@ class BlobUpload:
                 await self._cancel(upload)
                 raise self._judge_whole(error, verified=verified) from error
 
-        await self._client.retry(f"PUT {self._what}", once)
+        await self._client.retry(f"PUT {self._name}", once)
         self._tell(self._blob.size)
         return BlobSent(self._blob.size)
 
@@ -158,12 +131,6 @@ class BlobUpload:
         if self._doubted:
             await reader.check_file()
         return BlobBody(reader, 0, self._blob.size), self._doubted
-
-    def _tell(self, offset: int) -> None:
-        """Report the bytes that are being sent or confirmed; fewer than before where some must be sent again."""
-        if offset != self._told:
-            self._told = offset
-            self._context.notify(BlobProgress(self._blob.digest, offset))
 
     def _judge_whole(self, error: Exception, *, verified: bool) -> Exception:
         habits = self._client.habits
@@ -185,26 +152,23 @@ class BlobUpload:
             upload, offset = await self._resume(state)
         # Before the first chunk of a run too: one that arrives in part is continued by the next run, and such parts
         # must not add up over several runs to more than the journal knows to have been sent.
-        await self._site.journal.put(self._key, UploadState(upload.url, self._chunk(upload), offset, _UNGUARDED))
+        await self._journal.put(self._key, UploadState(upload.url, self._chunk(upload), offset, _UNGUARDED))
         self._context.notify(BlobStarted(self._blob, offset))
-        self._told = offset
-        kept, missteps = offset, 0
+        self._begin_at(offset)
         try:
             while offset < self._blob.size:
                 end = min(offset + self._chunk(upload), self._blob.size)
                 upload, offset = await self._send_chunk(reader, upload, offset, end)
                 if offset != end:
-                    kept, missteps = min(kept, offset), missteps + 1
-                    if missteps > _MOST_MISSTEPS:
-                        raise self._lost("the registry keeps moving in it")
+                    self._step_back(offset)
             await self._finish(upload)
-        except (ContentMismatch, UploadLost, SourceFailed, _NoChunks) as error:
+        except (ContentMismatch, UploadLost, SourceFailed) as error:
             if not isinstance(error, SourceFailed) or isinstance(error.error, ContentMismatch):
-                await self._site.journal.drop(self._key)
+                await self._journal.drop(self._key)
                 await self._cancel(upload)
             raise
-        await self._site.journal.drop(self._key)
-        return BlobSent(self._sent, kept)
+        await self._journal.drop(self._key)
+        return BlobSent(self._sent, self._kept)
 
     async def _resume(self, state: UploadState) -> tuple[UploadSession, int]:
         """Return the session of an earlier run, where it stands by the registry's word."""
@@ -248,10 +212,10 @@ class BlobUpload:
             self._sent += end - begun
             self._chunks_sent += 1
 
-        await self._client.retry(f"PATCH {self._what}", once)
+        await self._client.retry(f"PATCH {self._name}", once)
         if at == end:
             state = UploadState(upload.url, end - first, end, _UNGUARDED)
-            await self._site.journal.put(self._key, state)
+            await self._journal.put(self._key, state)
         self._tell(at)
         return upload, at
 
@@ -264,8 +228,7 @@ class BlobUpload:
             habits.largest_body = min(habits.largest_body, (end - first) // 2)
             return upload, first
         if first == 0 and self._chunks_sent == 0 and type(error) is RegistryError and error.status in _NO_CHUNKS:
-            habits.takes_chunks = False
-            raise _NoChunks(self._client.registry)
+            raise self._no_chunks()
         if isinstance(error, NotFound) and error.code != "NAME_UNKNOWN":
             raise self._lost(f"its session is gone ({error})") from error
         if error.status != 416:
@@ -290,7 +253,7 @@ class BlobUpload:
             await self._single.finish_upload(upload, self._blob.digest)
 
         try:
-            await self._client.retry(f"PUT {self._what}", once)
+            await self._client.retry(f"PUT {self._name}", once)
         except (UploadLost, NotFound):
             # Either an earlier try did commit and its answer was lost, or another process did.
             if not await self._client.has_blob(self._site.repository, self._blob.digest):
@@ -305,8 +268,7 @@ class BlobUpload:
             return self._doubtful(error)
         if self._chunks_sent > 1:
             # GHCR has been seen to keep the last of several chunks only.
-            self._client.habits.takes_chunks = False
-            return _NoChunks(self._client.registry)
+            return self._no_chunks()
         return self._changed(error)
 
     async def _start(self, client: DistributionClient) -> UploadSession:
@@ -322,8 +284,9 @@ class BlobUpload:
             async with asyncio.timeout(_CANCEL_SECONDS):
                 await self._single.cancel_upload(upload)
 
-    def _lost(self, reason: str) -> UploadLost:
-        return UploadLost(f"{self._what}: {reason}", status=400, code="OutOfStep", side="target")
+    def _no_chunks(self) -> UploadLost:
+        self._client.habits.takes_chunks = False
+        return self._lost(f"{self._client.registry} takes no chunks: blobs go in one piece, and are not resumed")
 
     def _doubtful(self, error: RegistryError) -> UploadLost:
         """Return whether it was read or sent wrong, the next attempt will tell."""
@@ -332,5 +295,5 @@ class BlobUpload:
 
     def _changed(self, error: RegistryError) -> ContentMismatch:
         return ContentMismatch(
-            f"{self._what}: the registry has other bytes than were sent; try again ({error})", side="target"
+            f"{self._name}: the registry has other bytes than were sent; try again ({error})", side="target"
         )
