@@ -140,6 +140,9 @@ class Engine:
         transport: what sends HTTP requests, instead of a `Transport` of the engine's own. The engine enters and exits
             it.
 
+    Attributes:
+        limits: the slots, bytes and rates in force; `limits.idle` tells whether nothing moves.
+
     Every method that moves or reads something raises TransferError, as `push_image` does.
     """
 
@@ -156,8 +159,8 @@ class Engine:
         self._credentials = credentials
         if session is not None:
             self._credentials = replace(credentials or AwsCredentials(), session=session)
-        self._limits = Limits(self._config)
-        self._blobs = BlobDeduplicator(self._limits, patience=self._config.patience)
+        self.limits = Limits(self._config)
+        self._blobs = BlobDeduplicator(self.limits, patience=self._config.patience)
         self._exit = AsyncExitStack()
         self._opened: Endpoints | None = None
         self._notices: list[str] = []
@@ -176,7 +179,7 @@ class Engine:
         shared = Shared(
             config=self._config,
             credentials=self._credentials,
-            limits=self._limits,
+            limits=self.limits,
             retrier=Retrier(self._config),
             transport=self._given_transport or Transport(self._config),
             journal=self._state,

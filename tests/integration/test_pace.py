@@ -78,5 +78,5 @@ async def test_an_operation_whose_quota_is_not_known_is_slowed_down_until_it_fit
         throttled_calls = server.requests.count("DescribeRepositories", 400)
         assert server.requests.count("DescribeRepositories", 200) == 150
     assert throttled_calls > 0
-    (window,) = limits._windows.values()  # the one number that has no other way to be seen
+    (window,) = limits.windows.values()
     assert (window.gate.capacity < 32, window.gate.held) == (True, 0)

@@ -62,6 +62,7 @@ class Limits:
         bytes: of all parts that are read ahead or on the wire.
         fed: bytes that uploads fed from one read will hold before they can go on. They wait for each other, so all of
             them must have room before the first one takes any.
+        windows: the requests at once of each registry and action, as far as there were any.
     """
 
     def __init__(
@@ -77,10 +78,16 @@ class Limits:
         self.read_ahead = ByteBudget(config.max_read_ahead_bytes)
         self._sleep = sleep
         self._clock = clock
-        self._windows: dict[tuple[str, str], AimdLimiter] = {}
+        self.windows: dict[tuple[str, str], AimdLimiter] = {}
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
         self._registries: dict[tuple[str, Pace], RegistryLimits] = {}
         self._bandwidth = self.bucket(config.max_bandwidth)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no slot and no byte is held."""
+        gates = [self.bytes, self.fed, *self._shares.values(), *self._blobs.values()]
+        return not any(gate.held for gate in (*gates, *(window.gate for window in self.windows.values())))
 
     def bucket(self, rate: float | None) -> TokenBucket | None:
         """Return a new bucket, where there is a rate."""
@@ -120,7 +127,7 @@ class Limits:
             if key not in self._buckets:
                 self._buckets[key] = TokenBucket(rate, sleep=self._sleep, clock=self._clock)
             await self._buckets[key].take()
-        window = self._windows.setdefault(key, AimdLimiter(clock=self._clock))
+        window = self.windows.setdefault(key, AimdLimiter(clock=self._clock))
         async with window.gate.hold():
             begun_at = self._clock()
             try:

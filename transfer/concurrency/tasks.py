@@ -38,19 +38,6 @@ async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-async def outlast(work: asyncio.Future[T]) -> T:
-    """Return the result of what no cancellation stops, a thread's say; one is passed on when that has ended."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait({work})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return work.result()
-
-
 def first_of(errors: BaseExceptionGroup) -> BaseException:
     """Return the first error of a group, nested groups included, with what the others said as notes."""
     flat = list(_flatten(errors))

@@ -206,7 +206,7 @@ class BlobReader:
         self._hasher.update(data[-fresh:])
         self._hashed = self._position
         if self._position == self._blob.size and not self._blob.digest.matches(self._hasher):
-            raise SourceFailed(self._wrong(self._hasher))
+            raise SourceFailed(self.wrong_digest(self._hasher))
 
     async def content(self) -> bytes:
         """
@@ -225,7 +225,7 @@ class BlobReader:
         hasher = self._blob.digest.hasher()
         hasher.update(content)
         if not self._blob.digest.matches(hasher):
-            raise self._wrong(hasher)
+            raise self.wrong_digest(hasher)
         return content
 
     def _file_content(self) -> bytes | None:
@@ -280,7 +280,8 @@ class BlobReader:
         where = self._source.locate(self._blob)
         return InvalidLayout(f"{where}: cannot be read: {error.strerror}; check the disk", side="source")
 
-    def _wrong(self, hasher: Hasher) -> ContentMismatch:
+    def wrong_digest(self, hasher: Hasher) -> ContentMismatch:
+        """Return the error that its content has the digest that `hasher` computed."""
         return self.mismatch(f"its content has digest {self._blob.digest.algorithm}:{hasher.hexdigest()}")
 
 

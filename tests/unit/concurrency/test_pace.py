@@ -80,7 +80,7 @@ async def test_throttling_halves_a_window_once_an_epoch_and_success_widens_it() 
     # Those that were on their way together count once.
     outcomes = await asyncio.gather(*(throttled() for _ in range(3)), return_exceptions=True)
     assert [type(one) for one in outcomes] == [RateLimited] * 3
-    window = limits._windows["ecr", "PutImage"].gate  # the one number that has no other way to be seen
+    window = limits.windows["ecr", "PutImage"].gate
     assert window.capacity == 16
     time.now += 1
     with pytest.raises(RateLimited):
@@ -106,7 +106,7 @@ async def test_a_window_is_halved_once_for_all_that_were_on_their_way_at_the_cut
         time.now = at
         answers[name].set()
         await settle()
-        return limits._windows["ecr", "PutImage"].gate.capacity
+        return limits.windows["ecr", "PutImage"].gate.capacity
 
     asked = [asyncio.create_task(ask(name)) for name in ("first", "late")]
     await settle()
@@ -146,13 +146,13 @@ async def test_a_window_stays_within_its_bounds(answers: str, capacity: float) -
             async with limits.slot("ecr", "PutImage"):
                 if (error := output[answer]) is not None:
                     raise error
-    assert limits._windows["ecr", "PutImage"].gate.capacity == pytest.approx(capacity)
+    assert limits.windows["ecr", "PutImage"].gate.capacity == pytest.approx(capacity)
 
 
 async def test_a_narrow_window_lets_one_at_a_time_through_and_is_empty_while_a_try_waits() -> None:
     time, at_once = Time(), list[float]()
     limits = Limits(TransferConfig(), sleep=time.sleep, clock=time)
-    window = limits._windows.setdefault(("ecr", "PutImage"), AimdLimiter(clock=time))
+    window = limits.windows.setdefault(("ecr", "PutImage"), AimdLimiter(clock=time))
     window.gate.capacity = 1.0
     tries = 0
 
@@ -182,7 +182,7 @@ async def test_windows_are_apart_by_registry_and_action() -> None:
         async with limits.slot("ecr", "PutImage"):
             raise RateLimited("slow down", status=429, code="X")
     async with limits.slot("ecr", "UploadLayerPart"), limits.slot("other", "PutImage"):
-        capacities = {key: window.gate.capacity for key, window in limits._windows.items()}
+        capacities = {key: window.gate.capacity for key, window in limits.windows.items()}
     assert capacities == {("ecr", "PutImage"): 16, ("ecr", "UploadLayerPart"): 32, ("other", "PutImage"): 32}
 
 
@@ -287,7 +287,7 @@ async def test_who_waits_for_a_turn_holds_no_place() -> None:
     waiting = asyncio.create_task(put())
     await settle()
     async with registry.slot("InitiateLayerUpload"):
-        held = limits._windows["a", "PutImage"].gate.held  # the one number that has no other way to be seen
+        held = limits.windows["a", "PutImage"].gate.held
     assert (held, waiting.done()) == (0, False)
     waiting.cancel()
     await settle()

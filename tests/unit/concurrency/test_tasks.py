@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from transfer.concurrency.tasks import gather, outlast, task_group
+from transfer.concurrency.tasks import gather, task_group
 from transfer.errors import ConnectionFailed, ContentMismatch
 
 
@@ -47,17 +47,3 @@ async def test_a_cancellation_from_outside_is_passed_on() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-async def test_what_cannot_be_stopped_is_waited_for_however_often_that_is_cancelled() -> None:
-    work = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(outlast(work))
-    for _ in range(3):
-        await asyncio.sleep(0)
-        waiting.cancel()
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    work.set_result(1)
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert await outlast(work) == 1

@@ -24,7 +24,6 @@ import xxhash
 from transfer.concurrency import worker_threads
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.engine.protocols import BlobSource
-from transfer.errors import ContentMismatch
 from transfer.http.bodies import Base64Text, RequestBody
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
@@ -105,7 +104,6 @@ class LayerReader:
     """
 
     def __init__(self, source: BlobSource, descriptor: Descriptor, *, in_memory: bool = False) -> None:
-        self._source = source
         self._descriptor = descriptor
         self._in_memory = in_memory
         self._reader = BlobReader(source, descriptor)
@@ -193,11 +191,7 @@ class LayerReader:
     def _verify(self) -> None:
         blob = self._descriptor
         if self._front == blob.size and not blob.digest.matches(self._hasher):
-            raise ContentMismatch(
-                f"blob {blob.digest} in {self._source.locate(blob)}: its content has digest "
-                f"{blob.digest.algorithm}:{self._hasher.hexdigest()}; it is damaged, so make it again",
-                side="source",
-            )
+            raise self._reader.wrong_digest(self._hasher)
 
 
 async def _in_lane(work: Callable[[], T]) -> T:
