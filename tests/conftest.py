@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.support.images import ImageBuilder
+from transfer.testing.images import ImageBuilder
 
 if TYPE_CHECKING:
     from tests.support.behind_peer import Site

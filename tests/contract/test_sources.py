@@ -14,7 +14,6 @@ import pytest_asyncio
 
 from tests.support.archives import Saved, docker_archive, expected_image, layer_content, tar_of_folder
 from tests.support.distribution_ends import SERVER_LOGIN, opened
-from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Server
 from transfer.engine.protocols import BlobContext, Source
 from transfer.errors import ContentMismatch, InvalidManifest, TransferError
@@ -24,6 +23,7 @@ from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.oci.source import DistributionSource
+from transfer.testing.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer.testing.memory import MemorySource
 
 MIB = 1024 * 1024

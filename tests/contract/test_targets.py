@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 
 from tests.support.distribution_ends import SERVER_LOGIN, opened
-from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder, blob_file
 from transfer import AwsCredentials, Server, TransferConfig, open_ecr
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
@@ -33,6 +32,7 @@ from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
 from transfer.registry.oci.target import DistributionTarget
 from transfer.state.journal import NoState
+from transfer.testing.images import ARTIFACT, BuiltImage, ImageBuilder, blob_file
 from transfer.testing.memory import MemorySource, MemoryTarget
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command
-from tests.support.images import BuiltImage, ImageBuilder, encode
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.server import Server
+from transfer.testing.images import BuiltImage, ImageBuilder, encode
 
 Spoil = Callable[[ImageBuilder, BuiltImage], None]
 

@@ -11,7 +11,6 @@ from tests.support.clock import Time
 from tests.support.command import Command
 from tests.support.copying import copy_image, new_sharing
 from tests.support.distribution_ends import SERVER_LOGIN, Registry, opened
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Engine, Server, TransferConfig
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
@@ -28,6 +27,7 @@ from transfer.registry.ecr.source import EcrSource
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
 from transfer.state.journal import NoState
+from transfer.testing.images import BuiltImage, ImageBuilder
 from transfer.testing.memory import MemoryTarget
 
 MIB = 1024 * 1024

@@ -7,11 +7,11 @@ import botocore.session
 import pytest
 from botocore.credentials import RefreshableCredentials
 
-from tests.support.images import ImageBuilder
 from transfer import Engine, TransferConfig, open_ecr, push_image
 from transfer.errors import InvalidConfig, Unauthorized
 from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.server import Server
+from transfer.testing.images import ImageBuilder
 
 NO_JOURNAL = TransferConfig(journal=False, max_attempts=1)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.behind_peer import PART, Site, starting
-from tests.support.images import ImageBuilder
 from tests.support.interposer import Members, refusal
 from transfer import Engine
 from transfer.events import Event, Retrying
+from transfer.testing.images import ImageBuilder
 
 SIZE = 3 * PART
 LAYER_PARTS = [(0, 200), (PART, 200), (2 * PART, 200)]

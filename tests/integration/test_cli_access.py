@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command, served
-from tests.support.images import ImageBuilder
 from transfer.server import Server
+from transfer.testing.images import ImageBuilder
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import boto3
 import pytest
 
 from tests.support.command import Command
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer.model.digest import Digest
 from transfer.server import Server
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 POLICY = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage"}]}

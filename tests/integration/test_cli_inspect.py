@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.support.command import Command
-from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Server
 from transfer.model.descriptor import OCI_MANIFEST
+from transfer.testing.images import ARTIFACT, BuiltImage, ImageBuilder
 
 
 @pytest.fixture

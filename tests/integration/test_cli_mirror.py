@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.command import Command, served, started
 from tests.support.documented import REGSYNC, SKOPEO
-from tests.support.images import ImageBuilder
 from transfer.server import Server
+from transfer.testing.images import ImageBuilder
 
 LOGIN = ("--src-creds", "transfer:transfer", "--dest-creds", "transfer:transfer")
 

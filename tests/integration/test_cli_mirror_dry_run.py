@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command, served
-from tests.support.images import ImageBuilder
 from tests.support.mirrors import writes
 from transfer.server import Server
+from transfer.testing.images import ImageBuilder
 
 LOGIN = ("--src-creds", "transfer:transfer")
 COUNT = 25

@@ -13,8 +13,8 @@ from typing import IO
 import pytest
 
 from tests.support.command import Command, served, started
-from tests.support.images import ImageBuilder
 from transfer.cli.options.run_options import parse_address
+from transfer.testing.images import ImageBuilder
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Command, started
-from tests.support.images import ImageBuilder
 from transfer.server import Server
+from transfer.testing.images import ImageBuilder
 
 MIB = 1024 * 1024
 

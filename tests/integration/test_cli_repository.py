@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.command import Command
-from tests.support.images import ImageBuilder
+from transfer.testing.images import ImageBuilder
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, InvalidReference, NotFound, Server, TransferConfig, open_ecr
 from transfer.concurrency.retry import Retrier
 from transfer.http.transport import Transport
 from transfer.model.descriptor import Descriptor
 from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.source import EcrSource
+from transfer.testing.images import ARTIFACT, BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 

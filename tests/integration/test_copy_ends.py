@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError, copy_image, pull_image, push_image
 from transfer.endpoints.registry_access import RegistryAccess
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 LOGIN = RegistryAccess(login="transfer:transfer")

@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.clients.processes import link_before
 from benchmarks.values import Link
-from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.http.ranges import RANGE
 from transfer.server import RequestRecord
+from transfer.testing.images import ImageBuilder
 
 MIB = 1024 * 1024
 LOGIN = RegistryAccess(login="transfer:transfer", plain_http=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, RepositorySettings, Server, TransferConfig, TransferError, open_ecr
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.mirror import CreateRepository, MirrorConfig, MirrorReport, MirrorRule, RegistryConfig, mirror
 from transfer.mirror.config.settings import Encryption
 from transfer.registry.ecr.create_repository import creation, policies
+from transfer.testing.images import ImageBuilder
 
 IMAGES = 20
 LIFECYCLE = json.dumps(

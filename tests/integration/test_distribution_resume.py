@@ -8,7 +8,6 @@ import pytest_asyncio
 
 from tests.support.breaking_source import BreakingSource
 from tests.support.distribution_ends import SERVER_LOGIN, opened
-from tests.support.images import ImageBuilder
 from transfer import Server
 from transfer.engine.protocols import BlobContext
 from transfer.errors import ConnectionFailed
@@ -16,6 +15,7 @@ from transfer.events import BlobStarted, Event
 from transfer.local.layout.source import LayoutSource
 from transfer.state.journal import NoState, UploadState
 from transfer.state.sqlite_journal import SqliteJournal
+from transfer.testing.images import ImageBuilder
 
 MIB = 1024 * 1024
 

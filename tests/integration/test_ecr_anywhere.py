@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from tests.support.images import ImageBuilder
 from tests.support.scripted import answer, scripted
 from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError
 from transfer.endpoints.registry_access import RegistryAccess
+from transfer.testing.images import ImageBuilder
 
 KEYS = AwsCredentials(access_key_id="transfer", secret_access_key="transfer", region="us-east-1")
 ABSENT = answer(400, {"__type": "RepositoryNotFoundException", "message": "no"})

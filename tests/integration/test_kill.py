@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.kills import LOGIN, LOGINS, Arrived, Killer, assert_whole, host
 from transfer import Engine, Server
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 PART = 5 * MIB

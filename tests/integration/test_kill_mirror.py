@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.kills import LOGIN, LOGINS, Arrived, Killer, assert_whole, host
 from transfer import Engine, Server, TransferConfig
 from transfer.server import RequestRecord
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 CHUNK = 2 * MIB

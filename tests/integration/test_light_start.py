@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import ImageBuilder
 from transfer import Server
+from transfer.testing.images import ImageBuilder
 
 # What only a terminal, a file of formats, a regular expression of tags, an archive, a server or ECR needs.
 HEAVY = (

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import BuiltImage, ImageBuilder, blob_file
 from tests.support.local_writer import MIB, copy
 from transfer.errors import InvalidLayout
 from transfer.local.archive.oci_source import OciArchiveSource
 from transfer.local.layout.source import LayoutSource
+from transfer.testing.images import BuiltImage, ImageBuilder, blob_file
 
 KINDS = ["layout", "archive"]
 Started = subprocess.Popen[str]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import ImageBuilder
 from tests.support.kills import LOGIN, host
 from transfer import Engine, Server, TransferConfig
 from transfer.config import MIB
+from transfer.testing.images import ImageBuilder
 
 ROOT = Path(__file__).parents[2]
 COPIES = 200

@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.clients.processes import link_before
 from benchmarks.values import Link
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Server, TransferConfig
 from transfer.http.ranges import RANGE
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 PART = 10 * MIB

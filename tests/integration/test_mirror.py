@@ -14,7 +14,6 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.mirrors import FAST, LOGIN, asked, host
 from tests.support.v2_calls import V2
 from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, open_ecr
@@ -32,6 +31,7 @@ from transfer.mirror import (
 )
 from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.run.run import MirrorRun
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 TAGS = 20

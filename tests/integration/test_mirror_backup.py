@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.images import ImageBuilder
 from tests.support.mirrors import MirrorSite, asked, writes
 from transfer import Server
 from transfer.mirror import CreateRepository
+from transfer.testing.images import ImageBuilder
 
 
 @pytest_asyncio.fixture(params=[False, True], ids=["oci", "ecr"])

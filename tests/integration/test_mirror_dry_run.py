@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.images import ImageBuilder
 from tests.support.mirrors import LOGIN, MirrorSite, asked, host, writes
 from transfer import Engine, InvalidConfig, Server, TransferConfig
 from transfer.config import MIB
 from transfer.job import Destination, Job
 from transfer.mirror import CreateRepository, MirrorRule, Prune, TagFilter
 from transfer.mirror.run.report import ImageReport
+from transfer.testing.images import ImageBuilder
 
 
 @pytest_asyncio.fixture(params=[False, True], ids=["oci", "ecr"])

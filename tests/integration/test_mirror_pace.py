@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
-from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
 from transfer.concurrency.tasks import gather
 from transfer.mirror import CreateRepository, MirrorConfig, MirrorRule, mirror
+from transfer.testing.images import ImageBuilder
 
 QUOTAS = {"PutImage": 10, "InitiateLayerUpload": 100}
 

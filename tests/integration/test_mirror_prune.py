@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.mirrors import LOGIN, MirrorSite, asked, host, writes
 from transfer import AwsCredentials, Server, open_ecr
 from transfer.mirror import CreateRepository, ImageReport, MirrorReport, MirrorRule, Prune, TagFilter
 from transfer.mirror.run.run import MirrorRun
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 TAGS = [f"v{number}" for number in range(4)]
 

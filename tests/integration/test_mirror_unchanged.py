@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.mirrors import LOGIN, MirrorSite, asked, host
 from transfer import Server
 from transfer.mirror import CreateRepository, MirrorRule, TagFilter
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 
 @pytest_asyncio.fixture(params=[False, True], ids=["oci", "ecr"])

@@ -11,7 +11,6 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.support.images import ImageBuilder
 from transfer import Engine, InvalidConfig, Server, TransferConfig
 from transfer.errors import TransferError
 from transfer.mirror import (
@@ -26,6 +25,7 @@ from transfer.mirror import (
 )
 from transfer.mirror.run.report import Status
 from transfer.mirror.watcher.health import Health
+from transfer.testing.images import ImageBuilder
 
 FAST = TransferConfig(journal=False, max_attempts=2, backoff_base=0.01, backoff_max=0.05)
 BEGIN = 1_000_000.0

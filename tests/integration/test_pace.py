@@ -6,13 +6,13 @@ from copy import copy
 
 import pytest
 
-from tests.support.images import ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.http.transport import Transport
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
+from transfer.testing.images import ImageBuilder
 
 QUOTAS = {"PutImage": 10, "InitiateLayerUpload": 100}
 

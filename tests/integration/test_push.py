@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import (
     AwsCredentials,
     ContentMismatch,
@@ -29,6 +28,7 @@ from transfer import (
 from transfer.events import BlobFinished, BlobProgress, Event, ManifestPushed, Planned
 from transfer.model.digest import Digest
 from transfer.registry.ecr.client import EcrClient
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.relay import relay
 from transfer import AwsCredentials, Engine, InvalidConfig, Server, TransferConfig, TransferError
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.engine.result import PushResult
 from transfer.events import At, BlobFinished, Event
 from transfer.job import Destination, Job, Outcome
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 MIB = 1024 * 1024
 LOGIN = RegistryAccess(login="transfer:transfer")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.behind_peer import PART, Site
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer.events import Event, Notice
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 
 async def start_push(site: Site, image: BuiltImage, tag: str, state: Path) -> asyncio.subprocess.Process:

@@ -17,7 +17,6 @@ from tests.support.breaking_source import BreakingSource
 from tests.support.copying import copy_image, new_sharing
 from tests.support.distribution_ends import Registry, opened
 from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.kills import assert_whole, start
 from transfer.concurrency.limits import Limits
 from transfer.engine.protocols import BlobContext, Source
@@ -26,6 +25,7 @@ from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.registry.oci.target import DistributionTarget
 from transfer.state.sqlite_journal import SqliteJournal
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 

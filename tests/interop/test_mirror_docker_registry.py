@@ -12,9 +12,9 @@ import pytest_asyncio
 
 from tests.support.distribution_ends import opened
 from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
 from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, mirror
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 

@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 
 from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
 from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, Prune, TagFilter, mirror
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 

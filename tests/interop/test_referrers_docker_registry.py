@@ -11,12 +11,12 @@ import pytest_asyncio
 from tests.support.copying import copy_image, new_sharing
 from tests.support.distribution_ends import Registry, opened
 from tests.support.docker_registry import INSTALL, PROGRAM, docker_registry
-from tests.support.images import ARTIFACT, BuiltImage, ImageBuilder
 from transfer import Engine, TransferConfig
 from transfer.engine.protocols import Source
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.registry.oci.target import DistributionTarget
+from transfer.testing.images import ARTIFACT, BuiltImage, ImageBuilder
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=INSTALL)
 

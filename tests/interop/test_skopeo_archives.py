@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.archives import layer_content, packed, sha256
-from tests.support.images import BuiltImage, ImageBuilder, blob_file
 from tests.support.local_writer import copy
 from transfer.engine.protocols import Source
 from transfer.local.archive.docker_source import DockerArchiveSource
@@ -17,6 +16,7 @@ from transfer.local.archive.oci_source import OciArchiveSource
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.model.manifest import Manifest
+from transfer.testing.images import BuiltImage, ImageBuilder, blob_file
 
 SKOPEO = shutil.which("skopeo")
 pytestmark = pytest.mark.skipif(SKOPEO is None, reason="needs skopeo: apt-get install -y skopeo")

@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from tests.support.command import exported, served, started
-from tests.support.images import BuiltImage, ImageBuilder, blocks
+from transfer.testing.images import BuiltImage, ImageBuilder, blocks
 
 if TYPE_CHECKING:
     from transfer.server import Server

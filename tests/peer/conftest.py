@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.quirky import QuirkyRegistry, quirky
 from tests.support.uploads import MIB
 from transfer.model.descriptor import Descriptor
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 
 @pytest_asyncio.fixture

@@ -9,13 +9,13 @@ from urllib.parse import parse_qs
 import pytest
 import pytest_asyncio
 
-from tests.support.images import ImageBuilder
 from tests.support.scripted import Peer, Step, answer, scripted
 from transfer import AwsCredentials, CredentialsMissing, Engine, InvalidConfig, Server, TransferConfig, Unauthorized
 from transfer.api import CopyOptions
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.http.messages import HttpRequest
 from transfer.registry.ecr.aws import AwsSession
+from transfer.testing.images import ImageBuilder
 
 ROLE = "arn:aws:iam::210987654321:role/team/pusher"
 STS = "https://sts.amazonaws.com/doc/2011-06-15/"

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from tests.support.behind_peer import PART, Site
-from tests.support.images import ImageBuilder
 from transfer.events import Event, Notice
 from transfer.state.journal import UploadState
+from transfer.testing.images import ImageBuilder
 
 Broken = Callable[[Path], AbstractContextManager[None]]
 

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from tests.support.distribution_ends import opened
-from tests.support.images import ImageBuilder
 from tests.support.quirky import QuirkyRegistry, kind, method_of, on, quirky
 from tests.support.scripted import Arrived, Step, answer, scripted
 from transfer import Engine, Server, TransferConfig
@@ -23,6 +22,7 @@ from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.oci.client import DistributionClient
 from transfer.registry.oci.requests import UploadSession
+from transfer.testing.images import ImageBuilder
 
 MIB = 1024 * 1024
 SECRET = "canary-a7c3"

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.support.images import BuiltImage
 from tests.support.quirky import on, quirky, refuse
 from tests.support.scripted import answer
 from tests.support.uploads import MIB, push
 from transfer.errors import ContentMismatch
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
+from transfer.testing.images import BuiltImage
 from transfer.testing.memory import MemorySource
 
 # In chunks, and in one piece.

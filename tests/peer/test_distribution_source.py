@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from tests.support.distribution_ends import CONFIG, Registry, opened
-from tests.support.images import BuiltImage, ImageBuilder, encode
 from tests.support.quirky import QuirkyRegistry, error, method_of, on, quirky, refuse
 from tests.support.scripted import Arrived, Step, answer, scripted
 from transfer.auth.credentials import FixedLogin, Login
@@ -24,6 +23,7 @@ from transfer.errors import (
 from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
+from transfer.testing.images import BuiltImage, ImageBuilder, encode
 
 PLAIN = RegistrySettings(plain_http=True)
 CONTENT = bytes(range(256)) * 4096

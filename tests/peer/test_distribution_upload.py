@@ -9,7 +9,6 @@ import pytest_asyncio
 
 from tests.support.breaking_source import BreakingSource
 from tests.support.distribution_ends import opened
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.quirky import method_of, on, quirky, refuse
 from tests.support.scripted import Arrived, Step, answer, cut, drop
 from tests.support.uploads import CHUNK, MIB, PLAIN, push
@@ -19,6 +18,7 @@ from transfer.events import BlobProgress, Event, Notice
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
 from transfer.state.sqlite_journal import SqliteJournal
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 
 @pytest_asyncio.fixture

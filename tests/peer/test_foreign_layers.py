@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.clock import Time
 from tests.support.distribution_ends import CONFIG, opened
-from tests.support.images import ImageBuilder, blob_file
 from tests.support.quirky import quirky
 from tests.support.scripted import Arrived, Peer, Step, answer, broken_off, scripted
 from transfer.auth.credentials import FixedLogin, Login
@@ -29,6 +28,7 @@ from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.oci.foreign_layers import ForeignLayers
+from transfer.testing.images import ImageBuilder, blob_file
 from transfer.testing.memory import MemorySource, MemoryTarget
 
 CONTENT = bytes(range(256)) * 40

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.support.behind_peer import PART, Site
-from tests.support.images import ImageBuilder
 from tests.support.interposer import Members, refusal
 from transfer import BlobUnknown, TagImmutable
+from transfer.testing.images import ImageBuilder
 
 
 def all_there(request: Members, _: Members) -> Members:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.distribution_ends import opened
-from tests.support.images import ImageBuilder
 from tests.support.scripted import Arrived, Step, answer, scripted
 from transfer import AwsCredentials, Engine, Server, TagImmutable, TransferConfig, open_ecr
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.http.settings import RegistrySettings
 from transfer.model.digest import Digest
 from transfer.model.manifest import parse_manifest
+from transfer.testing.images import ImageBuilder
 
 LOGIN = RegistryAccess(login="transfer:transfer")
 OTHER = Digest.of(b"another image")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import ImageBuilder
 from tests.support.quirky import on, quirky
 from tests.support.scripted import Arrived, Step, answer, cut, deaf, drop, early, hasty, scripted, slow
 from tests.support.uploads import push
@@ -26,6 +25,7 @@ from transfer.http.thread_client import BUFFER, next_size
 from transfer.http.transport import Transport
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_LAYER_GZIP
+from transfer.testing.images import ImageBuilder
 from transfer.testing.memory import MemorySource
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.5)

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.support.behind_peer import PART, Site
-from tests.support.images import ImageBuilder
 from transfer.events import Retrying
+from transfer.testing.images import ImageBuilder
 
 
 @pytest.mark.parametrize(

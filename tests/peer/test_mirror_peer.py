@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.quirky import QuirkyRegistry, on, quirky, refuse
 from tests.support.scripted import Arrived, answer
 from transfer import TransferConfig
 from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, TagFilter, mirror
 from transfer.mirror.run.run import MirrorRun
 from transfer.model.digest import Digest
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 FAST = TransferConfig(journal=False, max_attempts=2, backoff_base=0.001, backoff_max=0.002)
 OLDER = Digest.of(b"what the tag held before")

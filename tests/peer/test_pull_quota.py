@@ -10,7 +10,6 @@ import pytest
 from tests.support.clock import Time
 from tests.support.command import started
 from tests.support.distribution_ends import CONFIG, Registry, opened
-from tests.support.images import encode
 from tests.support.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, RateLimited, TransferConfig
 from transfer.endpoints.registry_access import RegistryAccess
@@ -18,6 +17,7 @@ from transfer.errors import PULLS_RESERVED
 from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from transfer.model.digest import Digest
+from transfer.testing.images import encode
 
 PLAIN = RegistrySettings(plain_http=True)
 ACCESS = RegistryAccess(anonymous=True, plain_http=True)

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.support.distribution_ends import CONFIG, Registry, opened
-from tests.support.images import BuiltImage, ImageBuilder
 from tests.support.quirky import QuirkyRegistry, kind, method_of, quirky
 from tests.support.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, Preview, TransferConfig
@@ -21,6 +20,7 @@ from transfer.http.transport import Transport
 from transfer.job import Destination, Job
 from transfer.mirror import MirrorConfig, MirrorReport, MirrorRule, RegistryConfig, TagFilter, mirror
 from transfer.model.digest import Digest
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 FAST = TransferConfig(journal=False, max_attempts=2, backoff_base=0.001, backoff_max=0.002)
 ME = RegistryAccess(login="me:canary-1a7e", plain_http=True)

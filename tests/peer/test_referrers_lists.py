@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 
 from tests.support.distribution_ends import Registry, opened
-from tests.support.images import ARTIFACT, OCI_EMPTY, encode
 from tests.support.quirky import QuirkyRegistry, on, refuse
 from tests.support.scripted import answer, stall
 from transfer.errors import InvalidManifest, TagImmutable
@@ -19,6 +18,7 @@ from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES
 from transfer.model.manifest import Manifest, as_referrer, parse_manifest
 from transfer.registry.oci.referrers_tag import with_referrer
+from transfer.testing.images import ARTIFACT, OCI_EMPTY, encode
 
 SUBJECT = Descriptor(media_type=OCI_MANIFEST, digest=Digest.of(b"subject"), size=7)
 TAG = SUBJECT.digest.as_tag

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from tests.support.behind_peer import PART, Site, starting
-from tests.support.images import ImageBuilder
 from tests.support.interposer import refusal
 from tests.support.scripted import Arrived, Step, answer
 from transfer import RateLimited, RegistryError
 from transfer.events import Event, Retrying
+from transfer.testing.images import ImageBuilder
 
 OPERATIONS = [
     "BatchGetImage",

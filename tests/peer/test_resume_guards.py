@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from tests.support.behind_peer import PART, Site
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import ContentMismatch, TransferError
 from transfer.events import Event, Notice
 from transfer.state.journal import UploadState
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 SIZE = 4 * PART + 7
 

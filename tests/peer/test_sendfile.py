@@ -14,7 +14,6 @@ import pytest
 import uvloop
 
 from tests.support.breaking_source import BreakingSource
-from tests.support.images import ImageBuilder
 from tests.support.quirky import quirky
 from tests.support.scripted import Arrived, Step, answer, cut, deaf, early, hasty, scripted, slow
 from tests.support.uploads import push
@@ -31,6 +30,7 @@ from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.state.sqlite_journal import SqliteJournal
+from transfer.testing.images import ImageBuilder
 
 QUICK = TransferConfig(connect_timeout=5, read_timeout=0.3)
 MIB = 1024 * 1024

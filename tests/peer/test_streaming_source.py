@@ -10,7 +10,6 @@ import pytest_asyncio
 
 from tests.support.behind_peer import PART, Site, starting
 from tests.support.copying import copy_image, new_sharing
-from tests.support.images import blocks
 from tests.support.interposer import refusal
 from transfer import ContentMismatch, TransferConfig, Unauthorized
 from transfer.concurrency.limits import Limits
@@ -23,6 +22,7 @@ from transfer.registry.ecr.client import EcrClient
 from transfer.registry.ecr.target import EcrTarget
 from transfer.registry.ecr.upload import UploadSite
 from transfer.state.sqlite_journal import SqliteJournal
+from transfer.testing.images import blocks
 from transfer.testing.memory import MemorySource
 
 SIZE = 4 * PART + 7

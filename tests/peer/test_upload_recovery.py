@@ -3,11 +3,11 @@
 import pytest
 
 from tests.support.behind_peer import PART, Site, starting
-from tests.support.images import ImageBuilder
 from tests.support.interposer import Members, refusal
 from tests.support.scripted import Arrived
 from transfer import RegistryError, UploadLost
 from transfer.events import BlobProgress, BlobStarted, Event, Notice
+from transfer.testing.images import ImageBuilder
 
 SIZE = 4 * PART + 7
 ALL_PARTS = [(0, 200), (PART, 200), (2 * PART, 200), (3 * PART, 200), (4 * PART, 200)]

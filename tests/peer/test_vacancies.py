@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.support.distribution_ends import CONFIG, Registry, opened
-from tests.support.images import ImageBuilder
 from tests.support.quirky import QuirkyRegistry, quirky
 from transfer.engine.protocols import Hints, Presence
 from transfer.http.settings import RegistrySettings
+from transfer.testing.images import ImageBuilder
 
 PLAIN = RegistrySettings(plain_http=True)
 

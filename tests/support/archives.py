@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer.compression import BLOCK_BYTES, compress
 from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 
 def member(name: str, content: bytes = b"", **attributes: object) -> tuple[tarfile.TarInfo, bytes]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from tests.support.images import BuiltImage
 from tests.support.interposer import Interposer, Members, refusal
 from tests.support.scripted import listening
 from transfer import AwsCredentials, Engine, PushResult, Server, TransferConfig, Unauthorized
@@ -23,6 +22,7 @@ from transfer.http.transport import Transport
 from transfer.model.descriptor import Descriptor
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.client import EcrClient
+from transfer.testing.images import BuiltImage
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.literals import ImageTagMutabilityType

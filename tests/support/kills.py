@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.images import BuiltImage
 from transfer import Engine, Server
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.server import RequestRecord
+from transfer.testing.images import BuiltImage
 
 LOGIN = RegistryAccess(login="transfer:transfer", plain_http=True)
 LOGINS = ("--src-creds=transfer:transfer", "--dest-creds=transfer:transfer")

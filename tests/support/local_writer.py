@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from tests.support.copying import copy_image
-from tests.support.images import blob_file
 from transfer.engine.copy import Copied
 from transfer.engine.protocols import Target
 from transfer.local.archive.oci_target import OciArchiveTarget
 from transfer.local.layout.source import LayoutSource
 from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import Descriptor
+from transfer.testing.images import blob_file
 
 MIB = 1024 * 1024
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer import AwsCredentials, Engine, Server, TransferConfig
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.mirror import CreateRepository, MirrorConfig, MirrorReport, MirrorRule, RegistryConfig, mirror
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 LOGIN = RegistryAccess(login="transfer:transfer")
 FAST = TransferConfig(journal=False, backoff_base=0.01, backoff_max=0.05)

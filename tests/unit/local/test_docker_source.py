@@ -22,12 +22,12 @@ from tests.support.archives import (
     tar_of_files,
     tar_of_folder,
 )
-from tests.support.images import REF_NAME, ImageBuilder, encode
 from transfer.errors import ContentMismatch, InvalidConfig, InvalidLayout, TransferError
 from transfer.local.archive.docker_documents import SavedImage, choose_image, full_name
 from transfer.local.archive.docker_source import DockerArchiveSource
 from transfer.model.descriptor import DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, Descriptor
 from transfer.model.manifest import Manifest
+from transfer.testing.images import REF_NAME, ImageBuilder, encode
 
 LAYERS = [layer_content(3_000_000, seed=1), layer_content(500, seed=2)]
 

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.images import REF_NAME, BuiltImage, ImageBuilder, encode
 from transfer.errors import InvalidLayout, InvalidReference
 from transfer.local.layout.source import LayoutSource, parse_layout_reference
 from transfer.model.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
+from transfer.testing.images import REF_NAME, BuiltImage, ImageBuilder, encode
 
 DIGEST = "sha256:" + "a" * 64
 CONTAINERD_NAME = "io.containerd.image.name"

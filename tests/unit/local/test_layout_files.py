@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer.errors import ContentMismatch, InvalidLayout, InvalidManifest
 from transfer.local.layout.files import FileReader
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 SECRET = b"not yours"
 

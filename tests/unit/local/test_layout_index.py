@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.images import REF_NAME, encode
 from transfer.local.layout.index import EMPTY_INDEX, LAYOUT_DOCUMENT, check_layout, read_entries, with_manifest
 from transfer.model.descriptor import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES, DocumentError
 from transfer.model.manifest import Manifest
+from transfer.testing.images import REF_NAME, encode
 
 SIZE = 10
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.support.images import REF_NAME, BuiltImage, ImageBuilder, blob_file
 from transfer.engine.protocols import BlobContext, BlobSent, Source
 from transfer.errors import ConnectionFailed, ContentMismatch, InvalidLayout, TransferError
 from transfer.events import BlobProgress, BlobStarted, Event
@@ -20,6 +19,7 @@ from transfer.local.layout.source import LayoutSource
 from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
+from transfer.testing.images import REF_NAME, BuiltImage, ImageBuilder, blob_file
 from transfer.testing.memory import MemorySource
 
 MIB = 1024 * 1024

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from tests.support.images import BuiltImage, ImageBuilder, blob_file
 from transfer.errors import InvalidLayout
 from transfer.local.layout.source import LayoutSource
+from transfer.testing.images import BuiltImage, ImageBuilder, blob_file
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 import zstandard
 
 from tests.support.archives import member, tar_of, tar_of_folder
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.archive.docker_source import DockerArchiveSource
 from transfer.local.archive.oci_source import OciArchiveSource
+from transfer.testing.images import BuiltImage, ImageBuilder
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda raw: raw,

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from tests.support.images import ImageBuilder
 from transfer.errors import InvalidConfig, InvalidManifest
 from transfer.model.descriptor import OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 from transfer.model.platform import parse_platform, select
+from transfer.testing.images import ImageBuilder
 
 AMD, ARM, V7 = (Digest.of(name.encode()) for name in ("amd64", "arm64", "armv7"))
 ATTESTATION = Digest.of(b"attestation of arm64")

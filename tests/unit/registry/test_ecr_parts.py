@@ -13,13 +13,13 @@ import pybase64
 import pytest
 import xxhash
 
-from tests.support.images import blocks
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.http.bodies import Base64Text
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.ecr.host import names_of
 from transfer.registry.ecr.parts import NO_GUARD, SLICE, EcrUploadSession, LayerPart, LayerReader
+from transfer.testing.images import blocks
 from transfer.testing.memory import MemorySource
 
 SIZE = 3 * SLICE + 10

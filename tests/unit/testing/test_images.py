@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.images import BLOCK, ImageBuilder, blob_file, blocks
 from transfer.local.layout.source import LayoutSource
 from transfer.model.digest import Digest
+from transfer.testing.images import BLOCK, ImageBuilder, blob_file, blocks
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])

@@ -5,11 +5,11 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from tests.support.images import BuiltImage, ImageBuilder
 from transfer.engine.protocols import BlobContext
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidManifest, NotFound
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.manifest import parse_manifest
+from transfer.testing.images import BuiltImage, ImageBuilder
 from transfer.testing.memory import MemorySource, MemoryTarget
 
 

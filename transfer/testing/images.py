@@ -60,19 +60,21 @@ class BuiltImage:
         return f"oci:{self.path}:{self.tag}" if self.tag else f"oci:{self.path}@{self.root.digest}"
 
     def file(self, descriptor: Descriptor) -> Path:
+        """Return the file of one of its manifests or blobs."""
         return blob_file(self.path, descriptor.digest)
 
     def content(self, descriptor: Descriptor) -> bytes:
+        """Return the bytes of one of its manifests or blobs."""
         return self.file(descriptor).read_bytes()
 
 
 def blob_file(path: Path, digest: Digest) -> Path:
-    """Where a layout keeps a blob."""
+    """Return where a layout keeps a blob."""
     return path / "blobs" / digest.algorithm / digest.encoded
 
 
 def blocks(size: int, seed: int) -> Iterator[bytes]:
-    """`size` bytes that depend on `seed`, cheap and never compressible: one random block with a counter in it."""
+    """Yield `size` bytes that depend on `seed`, cheap and never compressible: one random block with a counter in it."""
     block = bytearray(random.Random(seed).randbytes(min(size, BLOCK)))
     for number, start in enumerate(range(0, size, BLOCK)):
         if number:
@@ -83,6 +85,9 @@ def blocks(size: int, seed: int) -> Iterator[bytes]:
 class ImageBuilder:
     """
     Writes images into one layout; every call leaves the layout complete.
+
+        image = ImageBuilder(tmp_path / "layout").image([1000, 2000], tag="v1")
+        await push_image(image.source, f"{server.registry}/app:v1")
 
     Args:
         path: the layout's folder, made if it is not there.
@@ -203,7 +208,7 @@ class ImageBuilder:
 
 
 def encode(document: Any) -> bytes:
-    """A document as JSON, descriptors included."""
+    """Return a document as JSON, descriptors included."""
     return msgspec.json.encode(document, enc_hook=str)
 
 
