@@ -22,7 +22,7 @@ class ResumableUpload(ABC):
     One blob on its way into one repository.
 
     Args:
-        blob: what is sent, and who is passed.
+        blob: what is sent, and its observer.
         journal: keeps the state of the upload session between runs, under `key`.
         name: the blob and, where it is known, its target, for messages.
     """
