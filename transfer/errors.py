@@ -3,6 +3,7 @@ The one exception tree; imports nothing.
 
     TransferError                                     side: "source" | "target" | None
       InvalidReference, InvalidDigest, InvalidManifest, InvalidConfig, InvalidLayout      also ValueError
+        ContentMissing, AmbiguousImage                of InvalidLayout: a file is not there, several images fit
       ContentMismatch                                 bytes are not what their digest or size says
       ConnectionFailed                                no usable answer: refused, reset, timed out, stalled; or permanent
       CredentialsMissing                              none found to sign with
@@ -53,6 +54,23 @@ class InvalidConfig(TransferError, ValueError):
 
 class InvalidLayout(TransferError, ValueError):
     """A local end (OCI layout, archive) that is absent, incomplete or points outside itself."""
+
+
+class ContentMissing(InvalidLayout):
+    """A file that a layout or an archive names, and does not hold."""
+
+
+class AmbiguousImage(InvalidLayout):
+    """
+    A layout or archive has several images, and none of them was named.
+
+    Attributes:
+        candidates: the descriptors of those that fit.
+    """
+
+    def __init__(self, message: str, *, candidates: tuple[Any, ...] = (), side: Side | None = None) -> None:
+        super().__init__(message, side=side)
+        self.candidates = candidates
 
 
 class ContentMismatch(TransferError):

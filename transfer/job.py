@@ -27,10 +27,12 @@ from transfer.engine.plan import PlannedContent
 from transfer.engine.protocols import Source, Target
 from transfer.engine.referrers import attached
 from transfer.engine.result import Preview, PushResult, Total
-from transfer.errors import ContentMismatch, InvalidConfig, NotFound, TransferError
+from transfer.errors import AmbiguousImage, ContentMismatch, InvalidConfig, NotFound, TransferError
 from transfer.events import At, Event, Observer
 from transfer.http.messages import is_repository_missing
+from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
+from transfer.model.manifest import Manifest, index_of
 from transfer.model.platform import parse_platform
 from transfer.model.reference import Reference
 from transfer.registry.ecr.create_repository import RepositorySettings, calls_to_create
@@ -217,12 +219,21 @@ class JobRun:
 
     async def _read(self, source: Source, notify: Observer) -> list[_Image]:
         """Return the image, followed by its referrers where they are copied too."""
-        root, foreign = await source.resolve(self._source_location.choice), self._job.include_foreign
+        root, foreign = await self._root(source), self._job.include_foreign
         graph = await read_graph(source, root, self._platforms, include_foreign=foreign)
         if self._platforms:
             await remember_trimmed(self._memory, root.digest, self._platforms, graph.root.digest)
         more = await attached(source, graph, notify=notify) if self._job.referrers else []
         return [_Image(one, tag, self._barrier()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]
+
+    async def _root(self, source: Source) -> Descriptor | Manifest:
+        """Return what the source's reference means; of several images without a name, a list to choose by platform."""
+        try:
+            return await source.resolve(self._source_location.choice)
+        except AmbiguousImage as several:
+            if not self._platforms or self._source_location.choice is not None:
+                raise
+            return index_of(several.candidates)
 
     def _barrier(self) -> Barrier:
         return Barrier(len(self._plans), patience=self._sharing.patience)

@@ -5,6 +5,8 @@ The bytes are never encoded again, so the digest stays what it was. Rules: OCI i
 image-index.md; the ambiguity rule is CVE-2021-41190.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from transfer.errors import InvalidManifest
@@ -29,7 +31,8 @@ class _Document(msgspec.Struct, frozen=True, rename="camel"):
     schema_version: int = 0
     media_type: str | None = None
     config: Descriptor | None = None
-    layers: tuple[Descriptor, ...] | None = None
+    # Go writes null for a list of nothing, as in an image from scratch.
+    layers: tuple[Descriptor, ...] | msgspec.UnsetType | None = msgspec.UNSET
     manifests: tuple[Descriptor, ...] | None = None
     subject: Descriptor | None = None
 
@@ -109,6 +112,12 @@ def parse_manifest(raw: bytes, expected: Descriptor | None = None, *, media_type
     )
 
 
+def index_of(entries: Sequence[Descriptor]) -> Manifest:
+    """Return an index of these entries, which is stored nowhere."""
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return parse_manifest(msgspec.json.encode(document, enc_hook=str))
+
+
 def as_referrer(manifest: Manifest) -> Descriptor:
     """
     Return the descriptor by which a list of referrers names a manifest: with its artifact type and its annotations.
@@ -136,9 +145,9 @@ def _kind(document: _Document, declared: str | None) -> str:
     if document.media_type and declared and document.media_type != declared:
         raise DocumentError(f"it declares itself {document.media_type!r} but was declared as {declared!r}")
     is_index = document.manifests is not None
-    if is_index and (document.layers is not None or document.config is not None):
+    if is_index and (document.layers is not msgspec.UNSET or document.config is not None):
         raise DocumentError("it is ambiguous: it has both manifests and layers or config")
-    if not is_index and (document.layers is None or document.config is None):
+    if not is_index and (document.layers is msgspec.UNSET or document.config is None):
         raise DocumentError("it has neither manifests nor config and layers")
     kind = document.media_type or declared or (OCI_INDEX if is_index else OCI_MANIFEST)
     if kind not in MANIFEST_MEDIA_TYPES:

@@ -23,8 +23,9 @@ from tests.support.archives import (
     tar_of_folder,
 )
 from transfer.errors import ContentMismatch, InvalidConfig, InvalidLayout, TransferError
-from transfer.local.archive.docker_documents import SavedImage, choose_image, full_name
+from transfer.local.archive.docker_documents import SavedImage, choose_image
 from transfer.local.archive.docker_source import DockerArchiveSource
+from transfer.local.layout.index import full_name
 from transfer.model.descriptor import DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, Descriptor
 from transfer.model.manifest import Manifest
 from transfer.testing.images import REF_NAME, ImageBuilder, encode

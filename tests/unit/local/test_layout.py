@@ -42,6 +42,9 @@ def named(descriptor: Descriptor, **annotations: str) -> Descriptor:
         ("with space:v1", "with space", "v1"),
         ("..", "..", None),
         ("image@sha256:../../x", "image@sha256:../../x", None),
+        ("image:docker.io/library/app:v1", "image", "docker.io/library/app:v1"),
+        ("./out:localhost:5000/app:v1", "out", "localhost:5000/app:v1"),
+        ("/a:b/c:ghcr.io/team/app", "/a:b/c", "ghcr.io/team/app"),
     ],
 )
 def test_a_layout_reference_is_a_folder_and_a_tag_or_digest(text: str, path: str, choice: str | None) -> None:
@@ -53,6 +56,45 @@ def test_a_text_that_is_an_existing_folder_has_no_tag(tmp_path: Path, name: str)
     (tmp_path / name).mkdir()
 
     assert parse_layout_reference(str(tmp_path / name)) == (tmp_path / name, None)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("image", "docker.io/library/app:1.0"),
+        ("image", "library/app:1.0"),
+        ("image", "app:1.0"),
+        ("image:app", "1.0"),
+        ("a:b:c", "host:5000/d:e"),
+        ("image", "1.0@rc"),
+    ],
+)
+def test_the_longest_folder_that_exists_is_the_layout(tmp_path: Path, folder: str, name: str) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder.partition(":")[0]).mkdir(exist_ok=True)
+
+    assert parse_layout_reference(f"{tmp_path / folder}:{name}") == (tmp_path / folder, name)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "references"),
+    [
+        ({"ref": "docker.io/library/app:1.0"}, ["docker.io/library/app:1.0", "app:1.0", "1.0"]),
+        ({"ref": "ghcr.io/team/app:1.0"}, ["ghcr.io/team/app:1.0", "1.0"]),
+        ({"ref": "1.0", "containerd": "docker.io/library/app:1.0"}, ["1.0", "docker.io/library/app:1.0", "app:1.0"]),
+        ({"ref": "localhost/app"}, ["localhost/app", "localhost/app:latest"]),
+    ],
+)
+async def test_an_image_is_found_by_every_name_that_it_has(
+    layout: ImageBuilder, annotations: dict[str, str], references: list[str]
+) -> None:
+    image, other = layout.image(seed=1, tag=None), layout.image(seed=2, tag=None)
+    source = write_index(layout.path, [named(image.root, **annotations), named(other.root, ref="other.io/app:2.0")])
+
+    for reference in references:
+        assert (await source.resolve(reference)).digest == image.root.digest
+    with pytest.raises(InvalidLayout, match="has no image"):
+        await source.resolve("app:3.0")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from transfer.errors import ContentMismatch, InvalidLayout, InvalidManifest
 from transfer.local.layout.files import FileReader
 from transfer.local.layout.source import LayoutSource
 from transfer.model.descriptor import Descriptor
+from transfer.model.digest import Digest
 from transfer.testing.images import BuiltImage, ImageBuilder
 
 SECRET = b"not yours"
@@ -39,11 +40,11 @@ def message_of(source: LayoutSource, blob: Descriptor) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("linked", ["blobs", "blobs/sha256", "the blob"])
+@pytest.mark.parametrize("linked", ["blobs", "blobs/sha256"])
 async def test_a_link_below_the_root_is_not_followed(
     image: BuiltImage, blob: Descriptor, tmp_path: Path, linked: str
 ) -> None:
-    path = image.file(blob) if linked == "the blob" else image.path / linked
+    path = image.path / linked
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
     source = LayoutSource(image.path)
@@ -63,11 +64,43 @@ async def test_a_document_that_is_a_link_is_not_followed(image: BuiltImage, tmp_
         await LayoutSource(image.path).resolve(None)
 
 
-def test_a_link_inside_the_layout_is_not_followed_either(image: BuiltImage, blob: Descriptor) -> None:
-    image.file(blob).rename(image.path / "blobs" / "sha256" / "beside")
-    image.file(blob).symlink_to("beside")
+@pytest.mark.parametrize("where", ["../../../store/content", "beside"])
+async def test_a_blob_may_be_a_link_to_its_content_as_bazel_and_nix_write_it(image: BuiltImage, where: str) -> None:
+    (image.path.parent / "store").mkdir()
+    for blob in (image.root, *image.blobs):
+        file = image.file(blob)
+        content = file.parent / f"{where}-{blob.digest.encoded}"
+        file.rename(content)
+        file.symlink_to(content if where == "beside" else f"{where}-{blob.digest.encoded}")
+    source = LayoutSource(image.path)
 
-    assert "is a symbolic link" in message_of(LayoutSource(image.path), blob)
+    manifest = await source.manifest(await source.resolve("v1"))
+    for blob in manifest.blobs:
+        async with source.open_blob(blob) as pieces:
+            assert Digest.of(b"".join([piece async for piece in pieces])) == blob.digest
+
+
+@pytest.mark.parametrize("elsewhere", ["a file", "a folder", "a FIFO", "nothing", "itself"])
+def test_of_what_a_link_leads_to_besides_its_content_no_byte_is_read_out(
+    image: BuiltImage, blob: Descriptor, tmp_path: Path, elsewhere: str
+) -> None:
+    secret = tmp_path / "secret"
+    match elsewhere:
+        case "a file":
+            secret.write_bytes(b"s" * blob.size)
+        case "a folder":
+            secret.mkdir()
+        case "a FIFO":
+            os.mkfifo(secret)
+        case _:
+            pass
+    image.file(blob).unlink()
+    image.file(blob).symlink_to(image.file(blob) if elsewhere == "itself" else secret)
+
+    message = message_of(LayoutSource(image.path), blob)
+
+    assert str(image.path) in message
+    assert ("other content" in message) is (elsewhere == "a file")
 
 
 async def test_the_root_itself_may_be_a_link(image: BuiltImage, tmp_path: Path) -> None:

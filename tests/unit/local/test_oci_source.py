@@ -1,7 +1,9 @@
 """Archives as sources: compressed, from pipes, hostile, closed."""
 
 import asyncio
+import bz2
 import gzip
+import lzma
 import os
 import tarfile
 import threading
@@ -127,11 +129,26 @@ async def test_a_pipe_that_stalls_is_left_when_the_source_is_closed(spools: Call
     assert spools() == 0
 
 
+@pytest.mark.parametrize("compressed", [bz2.compress, lzma.compress])
+async def test_an_archive_of_bzip2_or_xz_is_read(
+    layout: ImageBuilder, tmp_path: Path, compressed: Callable[[bytes], bytes]
+) -> None:
+    image = layout.image([1000])
+    path = tmp_path / "image.tar.x"
+    path.write_bytes(compressed(tar_of_folder(image.path)))
+
+    async with OciArchiveSource(path) as source:
+        manifest = await source.manifest(await source.resolve("v1"))
+        async with source.open_blob(manifest.layers[0]) as pieces:
+            assert b"".join([piece async for piece in pieces]) == image.content(image.blobs[-1])
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "no tar"),
-        (b"BZh91AY&SY" + bytes(100), "bzip2"),
+        (b"BZh91AY&SY" + bytes(100), "cannot be decompressed"),
+        (lzma.compress(bytes(1000))[:-5], "cannot be decompressed"),
         (gzip.compress(b"x" * 1000, mtime=0), "no tar"),
         (gzip.compress(bytes(1000), mtime=0)[:-5], "cannot be decompressed"),
         (b"\x28\xb5\x2f\xfd" + b"garbage" * 10, "cannot be decompressed"),

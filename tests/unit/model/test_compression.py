@@ -1,15 +1,27 @@
 """Streams that are compressed and decompressed: round trips, the same bytes always, and bombs."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import zlib
+from collections.abc import Callable
 from random import Random
 
 import pytest
 import zstandard
 
-from transfer.compression import BLOCK_BYTES, Compression, CompressionRefused, Decompressed, blocks_of, compress, sniff
+from transfer.compression import (
+    BLOCK_BYTES,
+    Compression,
+    CompressionRefused,
+    Decompressed,
+    Decompression,
+    blocks_of,
+    compress,
+    sniff,
+)
 
 MIB = 1024 * 1024
 METHODS: list[Compression] = ["gzip", "zstd"]
@@ -20,7 +32,7 @@ def packed(content: bytes, method: Compression, threads: int | None = None) -> b
     return b"".join(compress(blocks_of(io.BytesIO(content)), method, threads=threads))
 
 
-def unpacked(stream: bytes, method: Compression, **options: int) -> bytes:
+def unpacked(stream: bytes, method: Decompression, **options: int) -> bytes:
     return b"".join(blocks_of(Decompressed(io.BytesIO(stream), method, **options)))
 
 
@@ -116,10 +128,41 @@ def test_a_zstd_window_of_2_gib_is_refused() -> None:
         unpacked(frame, "zstd")
 
 
-@pytest.mark.parametrize(("head", "name"), [(b"BZh91AY", "bzip2"), (b"\xfd7zXZ\0\0", "xz")])
-def test_other_compressions_are_named(head: bytes, name: str) -> None:
-    with pytest.raises(CompressionRefused, match=name):
-        sniff(head)
+OTHERS: dict[Decompression, Callable[[bytes], bytes]] = {"bzip2": bz2.compress, "xz": lzma.compress}
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_streams_of_other_programs_are_read_in_blocks_that_are_full(method: Decompression) -> None:
+    stream = OTHERS[method](CONTENT[: 2 * MIB]) + OTHERS[method](CONTENT[2 * MIB :])
+
+    blocks = list(blocks_of(Decompressed(io.BytesIO(stream), method)))
+
+    assert sniff(stream[:6]) == method
+    assert b"".join(blocks) == CONTENT
+    assert {len(block) for block in blocks[:-1]} == {BLOCK_BYTES}
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_a_bomb_of_other_programs_is_refused(method: Decompression) -> None:
+    with pytest.raises(CompressionRefused, match="100 times"):
+        unpacked(OTHERS[method](bytes(20 * MIB)), method, harmless=MIB)
+
+
+@pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.parametrize("damage", ["cut", "garbage", "behind"])
+def test_a_damaged_stream_of_other_programs_is_refused(method: Decompression, damage: str) -> None:
+    whole = OTHERS[method](CONTENT[:100_000])
+    stream = {"cut": whole[:-20], "garbage": whole[:10] + b"x" * 200, "behind": whole + b"garbage" * 10}[damage]
+
+    with pytest.raises(CompressionRefused, match="cannot be decompressed"):
+        unpacked(stream, method)
+
+
+def test_a_dictionary_of_xz_that_takes_a_gigabyte_is_refused() -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1024**3}]
+
+    with pytest.raises(CompressionRefused, match="cannot be decompressed"):
+        unpacked(lzma.compress(bytes(100), filters=filters), "xz")
 
 
 @pytest.mark.parametrize("head", [b"", b"\x1f", b"oci-layout", zlib.compress(b"x")])

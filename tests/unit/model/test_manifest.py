@@ -76,6 +76,11 @@ def test_a_document_that_nothing_names_is_taken_by_what_it_holds(document: dict[
     assert parse_manifest(raw(document, mediaType=...)).media_type == media_type
 
 
+def test_layers_that_are_null_are_none_as_in_an_image_from_scratch() -> None:
+    manifest = parse_manifest(raw(IMAGE, layers=None))
+    assert (manifest.layers, len(manifest.blobs)) == ((), 1)
+
+
 def test_a_layer_named_twice_is_one_blob_and_two_layers() -> None:
     manifest = parse_manifest(raw(IMAGE, layers=[LAYERS[0], LAYERS[0]]))
 
@@ -130,6 +135,7 @@ AMBIGUOUS = {
     "an index with no layers": raw(INDEX, layers=[]),
     "an image called an index": raw(IMAGE, mediaType=OCI_INDEX),
     "an index called an image": raw(INDEX, mediaType=DOCKER_MANIFEST),
+    "an index whose layers are null": raw(INDEX, layers=None),
     "neither": raw(IMAGE, config=..., layers=...),
     "no config": raw(IMAGE, config=...),
     "no layers": raw(IMAGE, layers=...),

@@ -43,19 +43,40 @@ def index() -> Manifest:
     [
         ("linux/amd64", Platform(os="linux", architecture="amd64")),
         (" linux/arm/v7 ", Platform(os="linux", architecture="arm", variant="v7")),
+        # Other names of the same, as containerd's platforms package normalizes them.
+        ("linux/x86_64", Platform(os="linux", architecture="amd64")),
+        ("linux/x86-64", Platform(os="linux", architecture="amd64")),
+        ("linux/amd64/v1", Platform(os="linux", architecture="amd64")),
+        ("linux/amd64/v3", Platform(os="linux", architecture="amd64", variant="v3")),
+        ("linux/i386", Platform(os="linux", architecture="386")),
+        ("linux/aarch64", Platform(os="linux", architecture="arm64")),
+        ("linux/arm64/8", Platform(os="linux", architecture="arm64")),
+        ("arm64", Platform(os="linux", architecture="arm64")),
+        ("aarch64", Platform(os="linux", architecture="arm64")),
+        ("linux/arm/7", Platform(os="linux", architecture="arm", variant="v7")),
+        ("linux/armhf", Platform(os="linux", architecture="arm", variant="v7")),
+        ("linux/armel", Platform(os="linux", architecture="arm", variant="v6")),
+        ("Linux/ARM64", Platform(os="linux", architecture="arm64")),
+        ("macos/arm64", Platform(os="darwin", architecture="arm64")),
+        ("windows(10.0.17763)/amd64", Platform(os="windows", architecture="amd64", os_version="10.0.17763")),
     ],
 )
 def test_a_platform_is_read(text: str, platform: Platform) -> None:
     assert parse_platform(text) == platform
 
 
-@pytest.mark.parametrize("text", ["", "linux", "linux/", "/amd64", "linux/arm/v7/x", "linux/a\x1bb"])
+@pytest.mark.parametrize(
+    "text", ["", "linux", "windows", "linux/", "/amd64", "linux/arm/v7/x", "linux/a\x1bb", "linux/a b"]
+)
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(InvalidConfig, match="expected os/architecture"):
         parse_platform(text)
 
 
-@pytest.mark.parametrize(("text", "digest"), [("linux/amd64", AMD), ("linux/arm64", ARM), ("linux/arm/v7", V7)])
+@pytest.mark.parametrize(
+    ("text", "digest"),
+    [("linux/amd64", AMD), ("linux/arm64", ARM), ("linux/arm/v7", V7), ("aarch64", ARM), ("linux/arm64/v8", ARM)],
+)
 def test_one_platform_is_the_image_itself(text: str, digest: Digest) -> None:
     chosen = select(index(), [parse_platform(text)])
     assert isinstance(chosen, Descriptor)

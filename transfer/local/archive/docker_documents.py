@@ -12,6 +12,7 @@ import msgspec
 
 from transfer.compression import Compression
 from transfer.errors import InvalidConfig
+from transfer.local.layout.index import full_name
 from transfer.model.descriptor import DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import DocumentError, convert, load, load_list
@@ -24,24 +25,29 @@ UNCOMPRESSED_LAYERS = frozenset(
 _DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 _DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
-_DOCKER_HUB = "docker.io"
 _MOST_NAMES_SHOWN = 10
 
 
 class SavedImage(msgspec.Struct, frozen=True, rename="pascal"):
-    """One image of manifest.json: names of members, and the tags it was saved under."""
+    """One image of manifest.json: names of members, and the tags it was saved under; Go writes null for none."""
 
     config: str
-    layers: tuple[str, ...]
+    layers: tuple[str, ...] | None = None
     repo_tags: tuple[str, ...] | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
         return self.repo_tags or ()
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The members that hold its layers."""
+        return self.layers or ()
+
 
 class _RootFs(msgspec.Struct, frozen=True):
-    diff_ids: tuple[Digest, ...]
+    # Left out, or null, where there is no layer.
+    diff_ids: tuple[Digest, ...] | None = None
 
 
 class _Config(msgspec.Struct, frozen=True):
@@ -65,7 +71,7 @@ def read_diff_ids(raw: bytes, *, layers: int) -> tuple[Digest, ...]:
     Raises:
         DocumentError: it is malformed, or has another number of them than the image has layers.
     """
-    found = convert(load(raw), _Config).rootfs.diff_ids
+    found = convert(load(raw), _Config).rootfs.diff_ids or ()
     if len(found) != layers or layers > MAX_ENTRIES:
         raise DocumentError(f"it has {len(found)} diff_ids for {layers} layers (at most {MAX_ENTRIES})")
     return found
@@ -89,17 +95,6 @@ def choose_image(images: Sequence[SavedImage], reference: str | None) -> SavedIm
 
 def _is_named(image: SavedImage, reference: str) -> bool:
     return full_name(reference) in map(full_name, image.tags)
-
-
-def full_name(text: str) -> str:
-    """Return a name as docker means it: `app` is `docker.io/library/app:latest`."""
-    host, slash, path = text.partition("/")
-    if not slash or not (set(host) & set(".:") or host == "localhost"):
-        host, path = _DOCKER_HUB, text
-    if host == _DOCKER_HUB and "/" not in path:
-        path = f"library/{path}"
-    text = f"{host}/{path}"
-    return text if ":" in text.rpartition("/")[2] else f"{text}:latest"
 
 
 def _listed(images: Sequence[SavedImage]) -> str:

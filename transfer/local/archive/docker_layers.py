@@ -1,7 +1,7 @@
 """
 The layers of a `docker save` archive as compressed blobs, each compressed once.
 
-A layer that lies compressed in the archive stays as it is. Any other one is compressed into one unnamed temporary
+A layer that lies in the archive as gzip or zstd stays as it is. Any other one is compressed into one unnamed temporary
 file, in which all of them lie behind each other. Either is compared with its diff_id.
 """
 
@@ -90,20 +90,23 @@ class LayerStore:
         method = sniff(head)
         content, packed = diff_id.hasher(), hashlib.sha256()
         opener: Callable[[], BinaryIO]
-        if method is not None:
+        if method in ("gzip", "zstd"):
             whole = Decompressed(_Hashed(file, packed), method)
             for block in self._until_stopped(blocks_of(whole)):
                 content.update(block)
             size, opener = file.tell(), partial(self._archive.open, (name,))
+            compression: Compression = method
         else:
-            size, opener = self._compress(_Hashed(file, content), packed)
+            compression = self._compression
+            plain: Readable = file if method is None else Decompressed(file, method)
+            size, opener = self._compress(_Hashed(plain, content), packed)
         if not diff_id.matches(content):
             raise ContentMismatch(
                 f"{self._archive.label}: {name!r} has digest {diff_id.algorithm}:{content.hexdigest()}, and the "
                 f"image's config says {diff_id}: save the image again",
                 side="source",
             )
-        kind = layer_media_type(method or self._compression, docker_types=self._docker_types)
+        kind = layer_media_type(compression, docker_types=self._docker_types)
         digest = Digest(f"sha256:{packed.hexdigest()}")
         return Layer(Descriptor(media_type=kind, digest=digest, size=size), opener, name)
 

@@ -12,7 +12,7 @@ diff_id as it passes.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -20,14 +20,13 @@ from types import TracebackType
 from typing import IO, BinaryIO, Self
 
 from transfer.compression import Compression
-from transfer.errors import InvalidManifest
+from transfer.errors import ContentMissing, InvalidManifest
 from transfer.local.archive.docker_documents import (
     MANIFEST_FILE,
     UNCOMPRESSED_LAYERS,
     SavedImage,
     choose_image,
     describe_config,
-    full_name,
     layer_media_type,
     make_manifest,
     read_diff_ids,
@@ -35,12 +34,16 @@ from transfer.local.archive.docker_documents import (
 )
 from transfer.local.archive.docker_layers import LayerStore
 from transfer.local.archive.reader import Archive
-from transfer.local.layout.index import INDEX_FILE, choose_entry
-from transfer.local.layout.reader import FileBlobs, FileSource, size_of
+from transfer.local.layout.index import INDEX_FILE, choose_entry, fitting
+from transfer.local.layout.reader import FileBlobs, FileSource, blob_names, size_of
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES, DocumentError
 from transfer.model.manifest import Manifest, parse_manifest
+from transfer.model.platform import is_attestation, shortened
+
+# Of indexes in one index; nobody writes more than one or two.
+_MOST_INDEXES = 64
 
 
 class DockerArchiveSource(FileBlobs):
@@ -173,33 +176,91 @@ class DockerArchiveSource(FileBlobs):
             return self._listed(reference)
 
     def _listed(self, reference: str | None) -> Descriptor:
-        """Return the image by index.json; by manifest.json where that knows it and index.json does not."""
-        entries, how = self._layout.choices(reference), self._archive.how_to_choose
-        found = choose_entry(entries, reference, how)
-        if isinstance(found, str) and reference is not None:
-            named = choose_entry(entries, full_name(reference), how)
-            found = found if isinstance(named, str) else named
+        """
+        Return the image by index.json, as far as manifest.json, which docker itself loads by, does not contradict.
+
+        Where only manifest.json knows the image, it is made from that.
+        """
+        entries = self._layout.choices(reference)
+        found = choose_entry(entries, reference, self._archive.how_to_choose)
         is_saved = self._archive.find(MANIFEST_FILE) is not None
         if isinstance(found, str):
             saved = self._saved(reference) if is_saved else found
             if isinstance(saved, str):
-                raise self._layout.refusal(INDEX_FILE, found)
+                raise self._layout.no_choice(found, fitting(entries, reference))
             return saved.descriptor
-        image = self._to_compress(found) if is_saved and not found.is_index else None
-        return found if image is None else self._made(image).descriptor
+        return self._agreed(found, reference) if is_saved else found
 
-    def _to_compress(self, descriptor: Descriptor) -> SavedImage | None:
-        """Return the image in manifest.json of a manifest whose layers lie uncompressed in the layout."""
-        with self._layout.open_file(descriptor) as file:
-            raw = file.read(MAX_DOCUMENT_BYTES + 1)
-        try:
-            manifest = parse_manifest(raw, descriptor)
-        except InvalidManifest as error:
-            raise InvalidManifest(f"{self.label}: {error}", side="source") from None
-        if manifest.config is None or not any(one.media_type in UNCOMPRESSED_LAYERS for one in manifest.layers):
+    def _agreed(self, found: Descriptor, reference: str | None) -> Descriptor:
+        """Return the image that index.json names, or what manifest.json says instead."""
+        root = self._layout.read_manifest(found)
+        if found.is_index:
+            return self._there(root, reference)
+        image = self._saved_as(root)
+        if image is None:
+            chosen = choose_image(self._images(), reference)
+            # What neither has by that name is an artifact, which manifest.json does not list.
+            return found if isinstance(chosen, str) else self._made(chosen).descriptor
+        return found if self._is_same(root, image) else self._made(image).descriptor
+
+    def _there(self, index: Manifest, reference: str | None) -> Descriptor:
+        """Return what an index leads to in the archive: docker saves the platforms that the machine has."""
+        nested: dict[Digest, Manifest] = {}
+        leaves = {one.digest: one for one in self._leaves(index, nested)}
+        held = {digest: manifest for digest, one in leaves.items() if (manifest := self._whole(one)) is not None}
+        if len(held) == len(leaves) > 0:
+            return index.descriptor
+        images = [digest for digest in held if not is_attestation(leaves[digest])]
+        if not images:
+            chosen = choose_image(self._images(), reference)
+            if isinstance(chosen, str):
+                raise ContentMissing(f"{self.label}: no image of index {index.digest} is in it", side="source")
+            return self._made(chosen).descriptor
+        if len(images) > 1:
+            reduced = shortened(index, lambda entry: entry.digest in held, nested)
+            self._manifests[reduced.digest] = reduced
+            return reduced.descriptor
+        image = self._saved_as(held[images[0]])
+        whole = image is None or self._is_same(held[images[0]], image)
+        return leaves[images[0]] if whole or image is None else self._made(image).descriptor
+
+    def _leaves(self, index: Manifest, nested: dict[Digest, Manifest]) -> Iterator[Descriptor]:
+        """Yield the images of an index and of those below it; fills `nested` with the latter."""
+        for child in index.manifests:
+            if child.digest in nested:
+                continue
+            if child.is_index and len(nested) < _MOST_INDEXES and self._has(child):
+                nested[child.digest] = self._layout.read_manifest(child)
+                yield from self._leaves(nested[child.digest], nested)
+            else:
+                yield child
+
+    def _whole(self, descriptor: Descriptor) -> Manifest | None:
+        """Return an image's manifest if it and all that it names are in the archive."""
+        if not descriptor.is_manifest or descriptor.is_index or not self._has(descriptor):
             return None
-        config = manifest.config.digest.encoded
-        return next((image for image in self._images() if image.config.endswith(config)), None)
+        manifest = self._layout.read_manifest(descriptor)
+        return manifest if all(map(self._has, manifest.blobs)) else None
+
+    def _has(self, descriptor: Descriptor) -> bool:
+        return self._archive.find("/".join(blob_names(descriptor.digest))) is not None
+
+    def _saved_as(self, manifest: Manifest) -> SavedImage | None:
+        """Return the image of manifest.json that has a manifest's configuration."""
+        if manifest.config is None:
+            return None
+        return next((one for one in self._images() if self._config(one)[0].digest == manifest.config.digest), None)
+
+    def _is_same(self, manifest: Manifest, image: SavedImage) -> bool:
+        """Return whether a manifest has the layers that manifest.json names, compressed already."""
+        if len(manifest.layers) != len(image.members):
+            return False
+        if any(layer.media_type in UNCOMPRESSED_LAYERS for layer in manifest.layers):
+            return False
+        return all(
+            layer.is_foreign or not name.startswith("blobs/") or name == "/".join(blob_names(layer.digest))
+            for layer, name in zip(manifest.layers, image.members, strict=True)
+        )
 
     def _saved(self, reference: str | None) -> Manifest | str:
         """Return the image by manifest.json, or why there is not exactly one."""
@@ -221,7 +282,7 @@ class DockerArchiveSource(FileBlobs):
         with self._archive.open((image.config,)) as file:
             raw = file.read(MAX_DOCUMENT_BYTES + 1)
         try:
-            diff_ids = read_diff_ids(raw, layers=len(image.layers))
+            diff_ids = read_diff_ids(raw, layers=len(image.members))
         except DocumentError as error:
             raise self._layout.refusal(repr(image.config), f"cannot be used: {error}") from None
         return describe_config(raw, docker_types=self._docker_types), diff_ids
@@ -230,7 +291,7 @@ class DockerArchiveSource(FileBlobs):
         """Return the manifest of an image, its layers compressed."""
         config, diff_ids = self._config(image)
         self._remember(config.digest, image.config, partial(self._archive.open, (image.config,)))
-        layers = [self._layers.layer(name, diff_id) for name, diff_id in zip(image.layers, diff_ids, strict=True)]
+        layers = [self._layers.layer(name, diff_id) for name, diff_id in zip(image.members, diff_ids, strict=True)]
         for layer in layers:
             self._remember(layer.descriptor.digest, layer.member, layer.open)
         raw = make_manifest(config, [layer.descriptor for layer in layers], docker_types=self._docker_types)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from transfer.errors import InvalidLayout
+from transfer.errors import ContentMissing, InvalidLayout
 from transfer.local.archive.file_slice import file_slice
 from transfer.local.archive.spool import SpoolStopped, open_archive
 from transfer.local.archive.tar import Member, TarIndex, TarRefused, index_tar
@@ -47,7 +47,7 @@ class Archive:
         name = "/".join(names)
         member = self.find(name)
         if member is None:
-            raise InvalidLayout(f"{self.label}: {name} is missing: write the archive again", side="source")
+            raise ContentMissing(f"{self.label}: {name} is missing: write the archive again", side="source")
         with self._lock:
             if self._file is None:
                 raise self._closed()

@@ -1,5 +1,6 @@
 """
-Files below a folder that somebody else filled: opened without following a link and without waiting for a writer.
+Files below a folder that somebody else filled: opened without waiting for a writer and, but for blobs, without
+following a link.
 
 A layout may come from anywhere, so a link in it could name any file of this machine, and a FIFO could hang the
 reader.
@@ -13,16 +14,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from transfer.errors import InvalidLayout, Side
+from transfer.errors import ContentMissing, InvalidLayout, Side
+from transfer.model.digest import Digest
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO must not wait for its writer. It changes nothing for a regular file.
 _FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
+_PIECE = 1024 * 1024
 
-def open_below(root: Path, names: Sequence[str], *, side: Side = "source") -> BinaryIO:
+
+def open_below(root: Path, names: Sequence[str], *, follow: bool = False, side: Side = "source") -> BinaryIO:
     """
-    Open the regular file `names` below `root` for reading; only `root` itself may be a link.
+    Open the regular file `names` below `root` for reading; only `root` itself may be a link, and the file if `follow`.
 
     Raises:
         InvalidLayout: a folder or the file is missing, a link, of another kind, or cannot be read.
@@ -30,13 +34,15 @@ def open_below(root: Path, names: Sequence[str], *, side: Side = "source") -> Bi
     shown = "/".join(names)
     try:
         # The path gives the file its name; what is opened is what the opener returns.
-        file = open(root.joinpath(*names), "rb", opener=lambda _path, _flags: _descend(root, names))  # noqa: SIM115 - Path.open has no opener
+        file = open(root.joinpath(*names), "rb", opener=lambda _path, _flags: _descend(root, names, follow=follow))  # noqa: SIM115 - Path.open has no opener
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR) and not root.is_dir():
             raise InvalidLayout(
                 f"layout {str(root)!r}: no such folder: name the folder of an OCI image layout, not an archive",
                 side=side,
             ) from None
+        if error.errno == errno.ENOENT:
+            raise ContentMissing(f"layout {str(root)!r}: {shown} {_reason(error)}", side=side) from None
         raise refusal(root, shown, _reason(error), side=side) from None
     except ValueError as error:  # A NUL or a lone surrogate in the path.
         raise refusal(root, shown, f"cannot be read: {error}", side=side) from None
@@ -46,19 +52,59 @@ def open_below(root: Path, names: Sequence[str], *, side: Side = "source") -> Bi
     return file
 
 
+def open_blob_below(
+    root: Path, names: Sequence[str], digest: Digest, known: set[tuple[int, int, int, int]]
+) -> BinaryIO:
+    """
+    Open a blob's file, which may be a symbolic link to a regular file, as in layouts of Bazel and Nix.
+
+    What a link leads to is read here, before anybody else sees a byte of it: it must have the digest, so that a link
+    to a file of this machine gives nothing away. Neither `blobs` nor the folders in it may be links.
+
+    Args:
+        known: files that have been read so before; filled here.
+
+    Raises:
+        InvalidLayout: as `open_below`, or the link leads to other content.
+    """
+    file = open_below(root, names, follow=True)
+    try:
+        status = os.fstat(file.fileno())
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in known and root.joinpath(*names).is_symlink():
+            _check_digest(file, digest, root.joinpath(*names))
+            known.add(key)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_digest(file: BinaryIO, digest: Digest, path: Path) -> None:
+    hasher = digest.hasher()
+    while piece := file.read(_PIECE):
+        hasher.update(piece)
+    file.seek(0)
+    if not digest.matches(hasher):
+        raise InvalidLayout(
+            f"{str(path)!r} is a symbolic link to other content than its digest says: write the layout again",
+            side="source",
+        )
+
+
 def refusal(root: Path, shown: str, reason: str, *, side: Side = "source") -> InvalidLayout:
     """Return the error that says of a file of the layout why it cannot be used."""
     return InvalidLayout(f"layout {str(root)!r}: {shown} {reason}", side=side)
 
 
-def _descend(root: Path, names: Sequence[str]) -> int:
+def _descend(root: Path, names: Sequence[str], *, follow: bool) -> int:
     folder = os.open(root, _FOLDER)
     try:
         for name in names[:-1]:
             inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-        return os.open(names[-1], _FILE, dir_fd=folder)
+        return os.open(names[-1], _FILE & ~os.O_NOFOLLOW if follow else _FILE, dir_fd=folder)
     finally:
         os.close(folder)
 

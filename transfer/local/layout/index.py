@@ -24,6 +24,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 # Written by containerd, BuildKit and docker save beside ref.name, which then holds the tag alone.
 _CONTAINERD_NAME = "io.containerd.image.name"
 _MOST_NAMES_SHOWN = 10
+_DOCKER_HUB = "docker.io"
 
 
 class _Layout(msgspec.Struct, frozen=True, rename="camel"):
@@ -107,7 +108,7 @@ def _entry(descriptor: Descriptor, tag: str | None) -> dict[str, Any]:
 
 def choose_entry(entries: Sequence[Descriptor], reference: str | None, how: str) -> Descriptor | str:
     """Return the entry that a reference means, or why there is not exactly one; `how` is the way to name one."""
-    found = _fitting(entries, reference)
+    found = fitting(entries, reference)
     digests = {entry.digest for entry in found}
     if len(digests) == 1:
         chosen = found[0]
@@ -120,12 +121,31 @@ def choose_entry(entries: Sequence[Descriptor], reference: str | None, how: str)
     return f"has no image {reference!r}, only {_listed(entries)}: {how}"
 
 
-def _fitting(entries: Sequence[Descriptor], reference: str | None) -> list[Descriptor]:
+def fitting(entries: Sequence[Descriptor], reference: str | None) -> list[Descriptor]:
+    """Return the entries that a reference means: by digest or whole name, as docker reads a name, or by the tag."""
     if reference is None:
         return list(entries)
+    whole = full_name(reference)
     exact = [entry for entry in entries if reference in (entry.digest, *names_of(entry))]
+    named = [entry for entry in entries if whole in map(full_name, filter(is_full_name, names_of(entry)))]
     ending = [entry for entry in entries if any(name.endswith(f":{reference}") for name in names_of(entry))]
-    return exact or ending
+    return exact or named or ending
+
+
+def is_full_name(text: str) -> bool:
+    """Return whether a name is one of a repository, and not a tag alone."""
+    return ":" in text or "/" in text
+
+
+def full_name(text: str) -> str:
+    """Return a name as docker means it: `app` is `docker.io/library/app:latest`."""
+    host, slash, path = text.partition("/")
+    if not slash or not (set(host) & set(".:") or host == "localhost"):
+        host, path = _DOCKER_HUB, text
+    if host == _DOCKER_HUB and "/" not in path:
+        path = f"library/{path}"
+    text = f"{host}/{path}"
+    return text if ":" in text.rpartition("/")[2] else f"{text}:latest"
 
 
 def names_of(entry: Descriptor) -> tuple[str, ...]:

@@ -12,9 +12,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import BinaryIO, Protocol, TypeVar
 
-from transfer.errors import ContentMismatch, InvalidLayout, InvalidManifest
+from transfer.errors import AmbiguousImage, ContentMismatch, InvalidLayout, InvalidManifest
 from transfer.local.layout.files import FileReader
-from transfer.local.layout.index import INDEX_FILE, LAYOUT_FILE, check_layout, choose_entry, names_of, read_entries
+from transfer.local.layout.index import (
+    INDEX_FILE,
+    LAYOUT_FILE,
+    check_layout,
+    choose_entry,
+    fitting,
+    names_of,
+    read_entries,
+)
 from transfer.local.manifest_links import References
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest, is_digest_tag
@@ -152,7 +160,7 @@ class FileSource(FileBlobs):
         entries = await asyncio.to_thread(self.choices, reference)
         found = choose_entry(entries, reference, self.files.how_to_choose)
         if isinstance(found, str):
-            raise self.refusal(INDEX_FILE, found)
+            raise self.no_choice(found, fitting(entries, reference))
         return found
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
@@ -245,6 +253,12 @@ class FileSource(FileBlobs):
             return read(raw)
         except DocumentError as error:
             raise self.refusal(name, f"cannot be used: {error}") from None
+
+    def no_choice(self, reason: str, candidates: Sequence[Descriptor]) -> InvalidLayout:
+        """Return the error that index.json has none, or several, of what is meant."""
+        if len(candidates) < 2:
+            return self.refusal(INDEX_FILE, reason)
+        return AmbiguousImage(f"{self.label}: {INDEX_FILE} {reason}", candidates=tuple(candidates), side="source")
 
     def refusal(self, shown: str, reason: str) -> InvalidLayout:
         """Return the error that says of a file why it cannot be used."""
