@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.support.quirky import on, quirky
 from tests.support.scripted import Arrived, Step, answer, cut, deaf, drop, early, hasty, scripted, slow
@@ -257,7 +258,7 @@ async def test_bytes_that_must_be_sent_again_are_taken_back(layout: ImageBuilder
 
 
 class Proxy:
-    """A proxy that passes on what CONNECT asks for; notes the heads that came."""
+    """A proxy that knows every host as this machine, and passes on what CONNECT asks for; notes the heads that came."""
 
     def __init__(self) -> None:
         self.heads: list[str] = []
@@ -267,8 +268,8 @@ class Proxy:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.heads.append(head)
-            host, port = head.split()[1].rsplit(":", 1)
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            port = head.split()[1].rsplit(":", 1)[1]
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(port))
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await asyncio.gather(_carry(reader, far_writer), _carry(far_reader, writer))
         writer.close()
@@ -292,18 +293,24 @@ async def proxying(tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_a_registry_with_tls_is_reached_through_a_proxy_that_sees_none_of_it(
-    tls: ssl.SSLContext, scheme: str, monkeypatch: pytest.MonkeyPatch
+    scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trusted = Tls(ca_bundle=str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("registry.test", "127.0.0.1").configure_cert(tls)
     async with scripted(answer(200, CONTENT), tls=tls) as peer, proxying(tls if scheme == "https" else None) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://me:canary-1@127.0.0.1:{proxy.port}")
         monkeypatch.setenv("NO_PROXY", "")
-        assert (await put(peer.url)).status == 200
-        assert await get(peer.url) == CONTENT
+        url = f"https://registry.test:{peer.port}/"
+        assert (await put(url, tls=trusted)).status == 200
+        assert await get(url, tls=trusted) == CONTENT
     assert peer.requests[0].body == CONTENT
     assert all("proxy-authorization" not in request.headers for request in peer.requests)
     assert len(proxy.heads) == 2
     for head in proxy.heads:
-        assert head.startswith(f"CONNECT 127.0.0.1:{peer.port} HTTP/1.1\r\n")
+        assert head.startswith(f"CONNECT registry.test:{peer.port} HTTP/1.1\r\n")
         assert "Proxy-Authorization: Basic bWU6Y2FuYXJ5LTE=\r\n" in head
         assert "\r\nAuthorization" not in head
 

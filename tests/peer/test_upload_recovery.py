@@ -6,7 +6,7 @@ from tests.support.behind_peer import PART, Site, starting
 from tests.support.interposer import Members, refusal
 from tests.support.scripted import Arrived
 from transfer import RegistryError, UploadLost
-from transfer.events import BlobProgress, BlobStarted, Event, Notice
+from transfer.events import BlobProgress, BlobStarted, Event, Notice, Retrying
 from transfer.testing.images import ImageBuilder
 
 SIZE = 4 * PART + 7
@@ -65,6 +65,32 @@ async def test_an_upload_lost_in_mid_push_starts_that_layer_over_and_no_other(si
     assert sorted(site.parts()) == sorted([*ALL_PARTS[:2], *ALL_PARTS, *ALL_PARTS[:2]])
     assert [blob.sent for blob in result.blobs[1:]] == [SIZE + 2 * PART, 2 * PART]
     await site.assert_whole(image)
+
+
+# Another byte of base64 belies the signature, and one that is none the encoding.
+@pytest.mark.parametrize("character", [b"\x00", b"!", b'"'])
+async def test_a_part_that_was_damaged_on_its_way_is_sent_once_more(
+    site: Site, layout: ImageBuilder, character: bytes
+) -> None:
+    image, events = layout.image([SIZE]), list[Event]()
+    await site.add_config(image)
+    site.between.on("UploadLayerPart", site.between.damaging(character), when=starting(2 * PART))
+    result = await site.push(image, observer=events.append)
+    assert result.blobs[1].sent == SIZE
+    (again,) = (event for event in events if isinstance(event, Retrying))
+    assert "damaged on its way" in again.reason
+    await site.assert_whole(image)
+
+
+async def test_a_part_that_is_damaged_each_time_is_refused_in_the_registry_s_words(
+    site: Site, layout: ImageBuilder
+) -> None:
+    image = layout.image([SIZE])
+    await site.add_config(image)
+    site.between.on("UploadLayerPart", site.between.damaging(b"!"), when=starting(2 * PART), for_ever=True)
+    with pytest.raises(RegistryError, match="UploadLayerPart"):
+        await site.push(image)
+    assert await site.tags() == {}
 
 
 async def test_an_upload_that_is_lost_each_time_ends_in_that_error(site: Site, layout: ImageBuilder) -> None:

@@ -107,6 +107,16 @@ class Interposer(Peer):
         writer.close()
         request.writer.transport.abort()
 
+    def damaging(self, character: bytes) -> Step:
+        """Pass the request on with another character in the middle of its body."""
+
+        async def step(request: Arrived) -> None:
+            middle = len(request.body) // 2
+            request.body[middle : middle + 1] = character
+            await self.forward(request)
+
+        return step
+
     def held(self) -> Hold:
         """Wait for a test to release the request, then pass it on."""
         return Hold(_nothing, self.forward)

@@ -15,7 +15,7 @@ from transfer.concurrency.retry import retryable
 from transfer.concurrency.tasks import gather
 from transfer.engine.graph import Graph, read_graph
 from transfer.engine.protocols import Source
-from transfer.errors import InvalidManifest, NotFound, RegistryError
+from transfer.errors import InvalidLayout, InvalidManifest, NotFound, RegistryError
 from transfer.events import Notice, Observer
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
@@ -68,9 +68,24 @@ async def inspect(source: Source, root: Descriptor, *, referrers: bool) -> Inspe
     if not referrers:
         return Inspected(graph, None)
     try:
-        return Inspected(graph, tuple(await source.referrers(root)))
+        listed = await source.referrers(root)
     except (RegistryError, InvalidManifest):
         return Inspected(graph, None)
+    certain = await gather(_is_referrer(source, one, root.digest) for one in listed)
+    return Inspected(graph, tuple(one for one, sure in zip(listed, certain, strict=True) if sure))
+
+
+async def _is_referrer(source: Source, listed: Descriptor, subject: Digest) -> bool:
+    """Return whether a listed manifest names the subject; one without a type of artifact is likelier an image."""
+    if listed.artifact_type is not None:
+        return True
+    if not listed.is_manifest:
+        return False
+    try:
+        manifest = await source.manifest(listed)
+    except (RegistryError, InvalidManifest, InvalidLayout):
+        return False
+    return manifest.subject is not None and manifest.subject.digest == subject
 
 
 async def attached(source: Source, image: Graph, *, notify: Observer) -> list[Attached]:

@@ -23,6 +23,14 @@ _NO_REPOSITORY = frozenset({"RepositoryNotFoundException", "NAME_UNKNOWN"})
 # No registry means more than a day.
 _LONGEST_WAIT = 86_400.0
 
+_ADDRESS_WITH_USER = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://)[^\s/@?#]{1,1000}@")
+_ADDRESS_WITH_QUERY = re.compile(r"(?i)\b(https?://[^\s?#\"'<>]+)\?[^\s\"'<>]+")
+_SIGNED_PARAMETER = re.compile(
+    r"(?i)\b(X-(?:Amz|Goog)-(?:Signature|Credential|Security-Token)|AWSAccessKeyId|(?:access_|refresh_)?token|sig|signature)"
+    r"(?:=|%3D)[^\s&\"'<>]+"
+)
+_CREDENTIALS = re.compile(r"(?i)\b(Bearer|Basic) (?=[^\s]*[0-9])[A-Za-z0-9+/_.~=-]{20,}")
+
 
 class HttpRequest(msgspec.Struct, frozen=True):
     """
@@ -96,8 +104,16 @@ def is_repository_missing(error: Exception) -> bool:
 
 
 def printable(text: str) -> str:
-    """On one line, and without what moves a terminal's cursor."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """
+    Return what somebody else says as it may be shown: on one line, without what moves a terminal's cursor or is secret.
+
+    The query of an address may be a signature, and its user a password.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = _ADDRESS_WITH_USER.sub(r"\1", text)
+    text = _ADDRESS_WITH_QUERY.sub(r"\1?…", text)
+    text = _SIGNED_PARAMETER.sub(r"\1=…", text)
+    return _CREDENTIALS.sub(r"\1 …", text)
 
 
 def is_exact_range(headers: Mapping[str, str], first: int, end: int, size: int) -> bool:

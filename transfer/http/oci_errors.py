@@ -1,9 +1,9 @@
 """
 Errors of the OCI Distribution API: from a response to one of this project's exceptions.
 
-Pure. Codes are matched, never messages. Sources: OCI distribution-spec 1.1, "Error Codes"; what ECR (400 TAG_INVALID)
-and Harbor (412 PRECONDITION) say of a tag that does not move, for which the specification has no code. Does not
-decide what is tried again.
+Pure. Codes are matched and, of a refusal, what its message says besides. Sources: OCI distribution-spec 1.1, "Error
+Codes"; what ECR (400 TAG_INVALID) and Harbor (412 PRECONDITION) say of a tag that does not move, for which the
+specification has no code. Does not decide what is tried again.
 """
 
 import re
@@ -40,6 +40,21 @@ _STATUSES: dict[int, tuple[type[RegistryError], str]] = {
     404: (NotFound, ""),
     429: (RateLimited, _RATE_ADVICE),
 }
+# Why registries refuse what the credentials allow: 403 and DENIED are said of storage that is full (Harbor, Quay, ACR)
+# and of policies (Harbor, Artifactory), for which the specification has no code.
+_PERMISSION = re.compile(
+    r"(?i)permission|not authori[sz]ed|unauthori[sz]ed|authenticat|access to the resource is denied"
+)
+_REASONS = (
+    (
+        re.compile(r"(?i)quota|storage (?:limit|resource|is full)|upper limit|out of (?:disk )?space|limit exceeded"),
+        "delete what is not needed, or ask for a larger quota",
+    ),
+    (
+        re.compile(r"(?i)polic(?:y|ies)|vulnerab|not scanned|not signed|immutable|read[- ]only|maintenance|quarantine"),
+        "the registry's rules forbid it: ask those who keep it",
+    ),
+)
 _LONGEST_MESSAGE = 1000
 _LONGEST_TITLE = 120
 
@@ -62,7 +77,7 @@ def error_of(what: str, reply: HttpResponse, *, now: float | None = None) -> Reg
         now: the time that a Retry-After date is measured from, in seconds since the epoch.
     """
     parsed = _read(reply.body)
-    kind, advice = _meaning(parsed.code, reply.status)
+    kind, advice = _meaning(parsed, reply.status)
     message = parsed.message or _unreadable(reply, parsed.code)
     return kind(
         f"{what}: {message}; {advice}" if advice else f"{what}: {message}",
@@ -79,12 +94,16 @@ def is_expired(reply: HttpResponse) -> bool:
     return reply.status == 403 and parsed.code == "DENIED" and "token has expired" in parsed.message
 
 
-def _meaning(code: str, status: int) -> tuple[type[RegistryError], str]:
+def _meaning(parsed: _ErrorBody, status: int) -> tuple[type[RegistryError], str]:
+    code = parsed.code
     if status >= 500:
         return RateLimited if code == "TOOMANYREQUESTS" else RegistryError, "try again later"
     if code == "PRECONDITION" and status != 412:
         return RegistryError, ""
     known = _CODES.get(code) or _STATUSES.get(status)
+    if known is not None and known[0] is Unauthorized and status != 401 and not _PERMISSION.search(parsed.message):
+        reason = next((advice for words, advice in _REASONS if words.search(parsed.message)), None)
+        known = known if reason is None else (RegistryError, reason)
     if known is not None:
         return known
     return RegistryError, "" if code else "check that this is a registry's address"

@@ -54,6 +54,73 @@ def test_a_code_becomes_a_kind(status: int, code: str, kind: type[RegistryError]
     assert error.details["detail"] == {"Tag": "v1"}
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind", "advice"),
+    [
+        # Harbor, Quay and Artifactory.
+        (
+            403,
+            "DENIED",
+            "adding 10 MiB of storage resource will exceed the configured upper limit",
+            RegistryError,
+            "quota",
+        ),
+        (403, "DENIED", "Quota has been exceeded on namespace", RegistryError, "larger quota"),
+        (403, "", "storage limit of the project is reached", RegistryError, "larger quota"),
+        (
+            403,
+            "DENIED",
+            "the image cannot be pushed due to configured policy in 'Prevent images'",
+            RegistryError,
+            "rules",
+        ),
+        (403, "PROJECTPOLICYVIOLATION", 'current image with "High" vulnerabilities is blocked', RegistryError, "rules"),
+        (403, "DENIED", "The repository is read-only during maintenance", RegistryError, "rules"),
+        # A permission, whatever else is said.
+        (403, "DENIED", "requested access to the resource is denied", Unauthorized, "check the credentials"),
+        (
+            403,
+            "DENIED",
+            "is not authorized to perform: ecr:PutImage because no policy allows it",
+            Unauthorized,
+            "check",
+        ),
+        (403, "DENIED", "Permission 'quota.view' denied on resource", Unauthorized, "check the credentials"),
+        (403, "DENIED", "permission_denied: write_package", Unauthorized, "check the credentials"),
+        (401, "UNAUTHORIZED", "authentication is required by policy", Unauthorized, "check the credentials"),
+        (401, "UNAUTHORIZED", "quota", Unauthorized, "check the credentials"),
+    ],
+)
+def test_a_refusal_for_another_reason_than_the_credentials_says_so(
+    status: int, code: str, message: str, kind: type[RegistryError], advice: str
+) -> None:
+    error = refused(status, code, message)
+    assert type(error) is kind
+    assert message in str(error)
+    assert advice in str(error).partition(message)[2]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "GET https://s3.example/b?X-Amz-Credential=canary%2F1&X-Amz-Signature=canary failed",
+            "GET https://s3.example/b?… failed",
+        ),
+        ("see <https://s3.example/b?X-Amz-Signature=canary>", "see <https://s3.example/b?…>"),
+        ("at /b?X-Amz-Signature=canary&X-Amz-Date=2", "at /b?X-Amz-Signature=…&X-Amz-Date=2"),
+        ("at X-Goog-Signature%3Dcanary", "at X-Goog-Signature=…"),
+        ("https://user:canary@host.example/x is down", "https://host.example/x is down"),
+        ("sent Authorization: Bearer canary.canary.canary.7", "sent Authorization: Bearer …"),
+        ("sent Basic Y2FuYXJ5OmNhbmFyeTpjYW5hcnk3", "sent Basic …"),
+        ("see https://docs.example/errors#denied", "see https://docs.example/errors#denied"),
+        ("is it there? ask http://host.example", "is it there? ask http://host.example"),
+    ],
+)
+def test_what_a_registry_says_is_shown_without_secrets(said: str, shown: str) -> None:
+    assert str(refused(400, "UNKNOWN", said)) == f"{WHAT}: {shown}"
+
+
 def test_words_about_immutable_tags_mean_nothing_without_the_code() -> None:
     assert type(refused(400, "MANIFEST_INVALID", "tag is immutable")) is RegistryError
 

@@ -221,8 +221,8 @@ TOP = MAPPING % "referrers: true"
             ],
         ),
         (
-            MAPPING % "platforms: [arm64]",
-            [("1: mappings[0].platforms[0]: platform 'arm64': expected os/architecture[/variant], as in linux/arm64")],
+            MAPPING % "platforms: [ios]",
+            [("1: mappings[0].platforms[0]: platform 'ios': expected os/architecture[/variant], as in linux/arm64")],
         ),
         (
             MAPPING % "prune: {limit: 0, protect: /(/}, backup: '{tag}'",

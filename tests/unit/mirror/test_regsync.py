@@ -275,7 +275,7 @@ sync:
         ("source: 'ocidir://x'", "source: source 'ocidir://x': "),
         ("tags: {allow: ['(']}", "tags.allow[0]: '(' is not a regular expression: missing ) at position 1"),
         ("tagSets: [{semverRange: [x.y]}]", "tagSets[0].semverRange[0]: 'x.y' is not a version"),
-        ("platform: arm", "platform: platform 'arm': expected os/architecture[/variant]"),
+        ("platform: linux", "platform: platform 'linux': expected os/architecture[/variant]"),
         ("hooks: {}", "hooks: it cannot be taken over: commands are not run"),
         ("referrerTarget: x", "referrerTarget: it cannot be taken over: referrers go where their image goes"),
         ("backup: 'old/app:{{.Ref.Tag}}'", "backup: a backup is a tag in the same repository, without ':' and '/'"),

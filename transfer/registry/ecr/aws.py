@@ -73,6 +73,7 @@ class AwsSession:
         model: botocore's model of the API.
         paginators: botocore's paginator models, by operation.
         credentials_source: botocore's word for how it found the credentials, as in `env`.
+        accepted: whether a signature of these credentials has been accepted.
     """
 
     def __init__(self, session: botocore.session.Session, credentials: Credentials, client: BaseClient) -> None:
@@ -83,6 +84,7 @@ class AwsSession:
         self.paginators: Mapping[str, Any] = _MORE_PAGINATORS | paginators["pagination"]
         self._ca_bundle: str | None = session.get_config_variable("ca_bundle")
         self.credentials_source = str(credentials.method)
+        self.accepted = False
         self._credentials = credentials
         self._frozen: ReadOnlyCredentials = credentials.get_frozen_credentials()
 

@@ -16,7 +16,7 @@ from transfer.concurrency.limiters import BandwidthLimiter
 from transfer.concurrency.limits import Limits, RegistryLimits
 from transfer.concurrency.retry import Retrier
 from transfer.config import UNPACED, Pace, TransferConfig
-from transfer.errors import InvalidConfig
+from transfer.errors import ConnectionFailed, InvalidConfig, RegistryError
 from transfer.events import Observer, Requested
 from transfer.http.bodies import RequestBody
 from transfer.http.messages import HttpRequest, origin
@@ -26,6 +26,7 @@ from transfer.http.transport import Transport
 from transfer.registry.ecr.aws import AwsSession
 from transfer.registry.ecr.aws_json import AwsJsonProtocol, Items, Pages
 from transfer.registry.ecr.credentials import AwsCredentials
+from transfer.registry.ecr.errors import is_damage
 from transfer.registry.ecr.upload_decisions import QUOTAS
 
 if TYPE_CHECKING:
@@ -233,14 +234,25 @@ class EcrClient:
             progress=progress,
         )
 
+        damaged = False
+
         async def once() -> dict[str, Any]:
+            nonlocal damaged
             if progress is not None:
                 progress(0)
             if self._observe is not None:
                 self._observe(Requested(operation))
             async with limits.slot(operation, rate=QUOTAS.get(operation)):
                 reply = await self._transport.send(await self._session.sign(request), what=what)
-                return self._protocol.decode(operation, reply, what=what)
+                try:
+                    decoded = self._protocol.decode(operation, reply, what=what)
+                except RegistryError as error:
+                    if damaged or not self._session.accepted or not is_damage(error):
+                        raise
+                    damaged = True
+                    raise ConnectionFailed(f"{error}; the request seems to have been damaged on its way") from error
+                self._session.accepted = True
+                return decoded
 
         answer = await self._retrier.run(what, once, on_retry=self._observe)
         # What the answer holds is the model's word, which the type of each call repeats.

@@ -80,6 +80,8 @@ _MEANINGS: dict[str, tuple[type[RegistryError], str]] = {
     ),
 }
 
+# Of a request that was signed with a key that is good.
+_DAMAGE = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch", "SerializationException"})
 _LONGEST_MESSAGE = 1000
 
 
@@ -105,6 +107,11 @@ def error_of(what: str, reply: HttpResponse, *, now: float | None = None) -> Reg
             name: value for name, value in (members or {}).items() if name not in {"__type", "message", "Message"}
         },
     )
+
+
+def is_damage(error: RegistryError) -> bool:
+    """Return whether a refusal is what a request meets whose bytes were changed on their way, over plain HTTP."""
+    return error.code in _DAMAGE
 
 
 def _members(body: bytes) -> dict[str, Any] | None:

@@ -239,6 +239,9 @@ class DistributionClient(RegistryClient):
             fetched = await self.get_manifest(repository, digest.as_tag)
         except NotFound:
             return []
+        if Digest.of(fetched.raw, digest.algorithm) == digest:
+            # GitLab takes the tag for the digest that it is made of, and answers with the image itself.
+            return []
         return read_referrers(fetched.raw, what=f"GET referrers of {self._calls.name(repository)}@{digest}")
 
     async def _listed_referrers(self, repository: str, digest: Digest) -> list[Descriptor] | None:
