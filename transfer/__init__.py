@@ -23,13 +23,14 @@ from transfer.errors import (
 )
 
 if TYPE_CHECKING:
-    from transfer.api import Engine, copy_image, pull_image, push_image
+    from transfer.api import Engine
     from transfer.auth.login_status import LoginStatus
     from transfer.config import TransferConfig
     from transfer.endpoints.registry_access import RegistryAccess
     from transfer.engine.referrers import Inspected
     from transfer.engine.result import BlobResult, Preview, PushResult
     from transfer.events import Event, Observer
+    from transfer.functions import copy_image, pull_image, push_image
     from transfer.job import CopyOptions, Destination, Job, Outcome
     from transfer.model.digest import Digest
     from transfer.model.reference import Reference
@@ -109,10 +110,10 @@ _MODULES = {
     "Server": "transfer.server",
     "StateStore": "transfer.state.journal",
     "TransferConfig": "transfer.config",
-    "copy_image": "transfer.api",
+    "copy_image": "transfer.functions",
     "open_ecr": "transfer.registry.ecr.client",
-    "pull_image": "transfer.api",
-    "push_image": "transfer.api",
+    "pull_image": "transfer.functions",
+    "push_image": "transfer.functions",
 }
 
 

@@ -1,14 +1,15 @@
 """
-The Python API: `push_image`, `copy_image`, `pull_image`, and the `Engine` that shares connections between calls.
+The Python API: the `Engine`, which shares connections between calls; `functions` has the calls that need no more.
 
 Of the environment it reads only what botocore, docker's and podman's configuration and the platform's folders say.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from transfer.auth.login_status import LoginStatus
 from transfer.concurrency.limits import Limits
@@ -37,89 +38,9 @@ from transfer.state.sqlite_journal import SqliteJournal, default_state_path
 if TYPE_CHECKING:
     import boto3
 
-__all__ = ["CopyOptions", "Destination", "Engine", "Job", "Outcome", "copy_image", "pull_image", "push_image"]
+T = TypeVar("T")
 
-
-async def push_image(
-    source: str,
-    target: str,
-    *,
-    config: TransferConfig | None = None,
-    credentials: AwsCredentials | None = None,
-    session: "boto3.Session | None" = None,
-    **options: Unpack[CopyOptions],
-) -> PushResult:
-    """
-    Push one image into a registry, or continue a push that was stopped, inside its layers.
-
-        result = await push_image("oci:build/image:v1", "123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1")
-        print(result.reference, result.uploaded.count, result.uploaded.size)
-
-    Args:
-        source: `oci:DIR[:TAG]` or `oci:DIR@DIGEST`, an OCI image layout; `oci-archive:PATH[:TAG]`, one in a tar;
-            `docker-archive:PATH[:NAME]`, what `docker save` writes; `-`, the same from the standard input; or an image
-            of a registry, written as a target.
-        target: `REGISTRY/REPOSITORY[:TAG]`, or `REGISTRY/REPOSITORY@DIGEST` to push without a tag. The tag is `latest`
-            where neither is given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com/…` is reached by the ECR API, and so is any
-            other host written as `ecr://HOST/REPOSITORY:TAG`. `oci:DIR[:TAG]` and `oci-archive:PATH[:TAG]` are
-            targets too.
-        config: limits, timeouts, retry and the path of the journal.
-        credentials: used instead of what the AWS credential chain finds.
-        session: a `boto3.Session` that has the AWS credentials; they are refreshed as boto3 does.
-        **options: see `CopyOptions`, as in `platforms=["linux/arm64"]` or `create_repository=True`.
-
-    Returns:
-        The digest and reference that were pushed, and what became of each blob, in counts and bytes.
-
-    Raises:
-        InvalidReference: the source or target is not written as one, or both are the same image.
-        InvalidConfig: an option, the configuration or the credentials file is wrong.
-        CredentialsMissing, Unauthorized: no credentials were found, or they were refused.
-        NotFound: the source, or the target's repository, does not exist.
-        TagImmutable: the tag holds another image and cannot be moved.
-        TransferError: every other failure, see `transfer.errors`. The target's tag is unchanged then.
-    """
-    return await copy_image(source, target, config=config, credentials=credentials, session=session, **options)
-
-
-async def copy_image(
-    source: str,
-    target: str,
-    *,
-    config: TransferConfig | None = None,
-    credentials: AwsCredentials | None = None,
-    session: "boto3.Session | None" = None,
-    **options: Unpack[CopyOptions],
-) -> PushResult:
-    """
-    Copy one image between any source and any target.
-
-        await copy_image("alpine:3", "123456789012.dkr.ecr.us-east-1.amazonaws.com/alpine:3", create_repository=True)
-
-    Arguments, result and errors are those of `push_image`.
-    """
-    async with Engine(config, credentials=credentials, session=session) as engine:
-        return await engine.copy(source, target, **options)
-
-
-async def pull_image(
-    source: str,
-    target: str,
-    *,
-    config: TransferConfig | None = None,
-    credentials: AwsCredentials | None = None,
-    session: "boto3.Session | None" = None,
-    **options: Unpack[CopyOptions],
-) -> PushResult:
-    """
-    Pull one image into a layout or archive on this machine.
-
-        await pull_image("registry.example/app:v1", "oci:images:v1")
-
-    Arguments, result and errors are those of `push_image`; a target in a registry is InvalidReference.
-    """
-    async with Engine(config, credentials=credentials, session=session) as engine:
-        return await engine.pull(source, target, **options)
+__all__ = ["CopyOptions", "Destination", "Engine", "Job", "Outcome"]
 
 
 class Engine:
@@ -143,7 +64,8 @@ class Engine:
     Attributes:
         limits: the slots, bytes and rates in force; `limits.idle` tells whether nothing moves.
 
-    Every method that moves or reads something raises TransferError, as `push_image` does.
+    Every method that moves or reads something raises TransferError, as `push_image` does. Leaving the engine cancels
+    what is still at work, and waits for its end.
     """
 
     def __init__(
@@ -164,6 +86,7 @@ class Engine:
         self._exit = AsyncExitStack()
         self._opened: Endpoints | None = None
         self._notices: list[str] = []
+        self._running: set[asyncio.Task[Any]] = set()
         self._given_state = state
         self._given_transport = transport
         self._state: StateStore = NoState()
@@ -192,13 +115,30 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._opened = None
-        await self._exit.aclose()
+        try:
+            if running := [task for task in self._running if task.cancel()]:
+                await asyncio.wait(running)
+        finally:
+            await self._exit.aclose()
 
     @property
     def _endpoints(self) -> Endpoints:
         if self._opened is None:
             raise RuntimeError("use the engine in 'async with Engine() as engine'")
         return self._opened
+
+    async def _ended_with(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something in a task of the engine's own, which leaving the engine ends and awaits."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self._opened is not None or (caller is not None and caller.cancelling()):
+                raise
+            raise TransferError("the engine was closed before this ended: await it inside of 'async with'") from None
 
     async def push(self, source: str, target: str, **options: Unpack[CopyOptions]) -> PushResult:
         """Push one image; see `push_image`."""
@@ -240,7 +180,7 @@ class Engine:
             TransferError: the source cannot be read, or the job contradicts itself; nothing was sent.
         """
         try:
-            return await self._job_run(job, observer).run()
+            return await self._ended_with(self._job_run(job, observer).run())
         finally:
             while self._notices:
                 notice = Notice(self._notices.pop())
@@ -257,7 +197,7 @@ class Engine:
         Raises:
             TransferError: the source cannot be read, the job contradicts itself, or a target is not in a registry.
         """
-        return await self._job_run(job, None).preview(PlannedContent())
+        return await self._ended_with(self._job_run(job, None).preview(PlannedContent()))
 
     def _job_run(self, job: Job, observer: Observer | None) -> JobRun:
         return JobRun(job, endpoints=self._endpoints, sharing=self._blobs, memory=self._state, observer=observer)
@@ -274,8 +214,13 @@ class Engine:
             referrers: ask for referrers too; a registry that cannot list them is no error.
         """
         location = locate_source(source)
-        async with self._endpoints.source(location, CountingObserver(None), access) as opened:
-            return await inspect(opened, await opened.resolve(location.choice), referrers=referrers)
+        opened = self._endpoints.source(location, CountingObserver(None), access)
+
+        async def read() -> Inspected:
+            async with opened as found:
+                return await inspect(found, await found.resolve(location.choice), referrers=referrers)
+
+        return await self._ended_with(read())
 
     async def repositories(self, registry: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> AsyncIterator[str]:
         """Yield the name of every repository of a registry, where it lists them; many hosted ones do not."""
@@ -306,7 +251,8 @@ class Engine:
             By tag the digest, or the error that hides it; missing tags are left out.
         """
         location = locate_repository(repository)
-        return await (await self._endpoints.repository(location, access, before_push=before_push)).digests(tags)
+        opened = await self._endpoints.repository(location, access, before_push=before_push)
+        return await self._ended_with(opened.digests(tags))
 
     async def referrers(
         self,
@@ -318,7 +264,8 @@ class Engine:
     ) -> frozenset[Digest]:
         """Return the digests of what refers to an image; `before_push` as of `digests`."""
         location = locate_repository(repository)
-        return await (await self._endpoints.repository(location, access, before_push=before_push)).referrers(digest)
+        opened = await self._endpoints.repository(location, access, before_push=before_push)
+        return await self._ended_with(opened.referrers(digest))
 
     async def check_login(self, location: str, *, access: RegistryAccess = DEFAULT_ACCESS) -> LoginStatus:
         """
@@ -328,7 +275,7 @@ class Engine:
             InvalidReference: it is neither of these.
             InvalidConfig: a setting or a credentials file cannot be read.
         """
-        return await self._endpoints.check_login(locate_login(location), access)
+        return await self._ended_with(self._endpoints.check_login(locate_login(location), access))
 
     def pull_quotas(self) -> dict[str, RateLimitHeaders]:
         """Return what registries, Docker Hub above all, have reported of how much may be pulled, by their name."""
@@ -343,4 +290,5 @@ class Engine:
             NotFound: there is no such image.
         """
         location = locate_image(reference)
-        await (await self._endpoints.repository(location, access)).delete(location.choice or "")
+        opened = await self._endpoints.repository(location, access)
+        await self._ended_with(opened.delete(location.choice or ""))

@@ -11,6 +11,7 @@ import pytest_asyncio
 from tests.support.distribution_ends import Registry, opened
 from tests.support.quirky import QuirkyRegistry, on, refuse
 from tests.support.scripted import answer, stall
+from transfer.engine.referrers import inspect
 from transfer.errors import InvalidManifest, TagImmutable
 from transfer.http.settings import RegistrySettings
 from transfer.model.descriptor import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Descriptor
@@ -68,6 +69,31 @@ async def test_a_referrer_is_listed_under_the_tag_of_its_subject(peer: QuirkyReg
         }
     ]
     assert await registry.source("app").referrers(SUBJECT) == [as_referrer(one)]
+
+
+async def test_a_registry_that_answers_with_the_image_itself_lists_no_referrer(
+    peer: QuirkyRegistry, registry: Registry
+) -> None:
+    # GitLab takes `sha256-<hex>` for the digest.
+    index = parse_manifest(encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [SUBJECT]}))
+    peer.manifests[index.digest] = peer.manifests[index.digest.as_tag] = index.raw
+
+    assert await registry.source("app").referrers(index.descriptor) == []
+    assert await registry.source("app").resolve(index.digest) == index.descriptor
+
+
+async def test_what_does_not_name_the_subject_is_not_its_referrer(peer: QuirkyRegistry, registry: Registry) -> None:
+    subject = parse_manifest(encode({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}))
+    named = Descriptor(media_type=OCI_INDEX, digest=subject.digest, size=len(subject.raw))
+    one, other = referrer(1, subject=named), referrer(2)
+    entries = [Descriptor(media_type=OCI_MANIFEST, digest=two.digest, size=len(two.raw)) for two in (one, other)]
+    listing = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, SUBJECT]}
+    peer.manifests |= {two.digest: two.raw for two in (subject, one, other)}
+    peer.manifests[subject.digest.as_tag] = encode(listing)
+
+    found = await inspect(registry.source("app"), subject.descriptor, referrers=True)
+
+    assert found.referrers == (entries[0],)
 
 
 async def test_many_at_once_are_all_listed(peer: QuirkyRegistry, registry: Registry) -> None:

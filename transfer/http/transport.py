@@ -219,7 +219,9 @@ class Transport:
         if isinstance(request.body, BlobBody):
             raise TypeError("a part of a blob is sent by a worker thread")
         around = await self._surroundings(request)
-        session = self._sessions[request.public_only and around.proxy is None]
+        session = self._sessions.get(request.public_only and around.proxy is None)
+        if session is None:
+            raise ConnectionFailed(f"{what}: the transport was closed meanwhile", permanent=True)
         headers, upload = dict(request.headers), None
         if request.body is not None:
             headers["Content-Length"] = str(request.body.length)

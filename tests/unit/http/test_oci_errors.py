@@ -101,7 +101,7 @@ def test_a_refusal_for_another_reason_than_the_credentials_says_so(
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("reported", "shown"),
     [
         (
             "GET https://s3.example/b?X-Amz-Credential=canary%2F1&X-Amz-Signature=canary failed",
@@ -117,8 +117,8 @@ def test_a_refusal_for_another_reason_than_the_credentials_says_so(
         ("is it there? ask http://host.example", "is it there? ask http://host.example"),
     ],
 )
-def test_what_a_registry_says_is_shown_without_secrets(said: str, shown: str) -> None:
-    assert str(refused(400, "UNKNOWN", said)) == f"{WHAT}: {shown}"
+def test_what_a_registry_says_is_shown_without_secrets(reported: str, shown: str) -> None:
+    assert str(refused(400, "UNKNOWN", reported)) == f"{WHAT}: {shown}"
 
 
 def test_words_about_immutable_tags_mean_nothing_without_the_code() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.documented import REGSYNC
-from transfer.mirror.config.foreign.gotemplate import TemplatePart, parse
+from transfer.mirror.config.foreign.gotemplate import TemplatePart, evaluate, parse
 from transfer.mirror.config.load import ConfigReport, check_config, load_config, write_own
 from transfer.mirror.config.settings import MirrorConfig, MirrorRule, RegistryConfig
 from transfer.mirror.select.filters import RepositoryFilter, TagFilter
@@ -285,7 +285,11 @@ sync:
         ("target: 'm.example/{{file \"none\"}}'", "target: the file 'none' cannot be read"),
         (
             "target: 'm.example/{{ index (split .Sync.Source \"/\") 1 }}'",
-            'target: the template {{index (split .Sync.Source "/") 1}} is not supported: only {{env "X"}}, ',
+            'target: the template {{index (split .Sync.Source "/") 1}}: index cannot be applied: the list has 1',
+        ),
+        (
+            "target: 'm.example/{{ .Sync.Source | title }}'",
+            "target: the template {{.Sync.Source | title}} is not supported: only fields and the functions contains, ",
         ),
     ],
 )
@@ -354,7 +358,55 @@ def test_a_template_is_text_variables_files_and_fields(template: str, parts: lis
     assert parse(template) == parts
 
 
-@pytest.mark.parametrize("template", ["{{", '{{env "a}}', "{{env}}", "{{.Ref.Tag | upper}}", "{{if .Ref}}x{{end}}"])
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        # As regclient's own tests have them.
+        ('{{index (split .Sync.Source "gcr.io/") 1}}', "project/app"),
+        ('{{ replace .Sync.Source "gcr.io/" "m.example/" }}', "m.example/project/app"),
+        ('{{ trimPrefix .Sync.Source "gcr.io/" }}', "project/app"),
+        ('{{ join (split .Sync.Source "/") "-" }}', "gcr.io-project-app"),
+        ('{{ (index (split .Sync.Source "/") 2) | upper }}', "APP"),
+        ("{{.Sync.Source | upper | lower}}", "gcr.io/project/app"),
+        ('{{ printf "%s-%d" .Sync.Source 2 }}', "gcr.io/project/app-2"),
+        ('{{ trimSuffix (trimPrefix .Sync.Source "gcr.io") "/app" }}', "/project"),
+        ('{{ default "x" (env "EMPTY") }}', "x"),
+        ('{{ replace .Sync.Source "p" "" 1 }}', "gcr.io/roject/app"),
+        ('{{ len (split .Sync.Source "/") }}', "3"),
+        ("{{ split .Sync.Source `/` }}", "[gcr.io project app]"),
+    ],
+)
+def test_functions_are_computed_as_regclient_does(template: str, value: str) -> None:
+    known = {".Sync.Source": "gcr.io/project/app", "EMPTY": ""}
+    (part,) = parse(template)
+    assert part.pipeline is not None
+    assert evaluate(part.pipeline, lambda _, name: known[name]) == value
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{{ index (split .A "/") 9 }}',
+        '{{ index (split .A "/") -1 }}',
+        "{{ index .A 0 }}",
+        "{{ upper (split .A `/`) }}",
+        "{{ join .A 1 }}",
+        '{{ printf "%s %s" .A }}',
+    ],
+)
+def test_a_function_that_cannot_be_applied_is_named(template: str) -> None:
+    (part,) = parse(template)
+    with pytest.raises(ValueError, match="cannot be applied"):
+        evaluate(part.pipeline or (), lambda *_: "a")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *("{{", '{{env "a}}', "{{env}}", "{{.Ref.Tag | title}}", "{{if .Ref}}x{{end}}", "{{}}", "{{.A .B}}", "{{(.A}}"),
+        *("{{.A)}}", "{{.A | .B}}", "{{upper}}", "{{split .A}}", "{{.a}}", "{{" + "(" * 30 + ".A" + ")" * 30 + "}}"),
+    ],
+)
 def test_what_a_template_cannot_say_here_is_named(template: str) -> None:
     with pytest.raises(ValueError, match=r"is not supported|is not closed"):
         parse(template)

@@ -116,7 +116,7 @@ class RegsyncReader:
         for part in parts:
             if part.kind == "env" and part.value not in self._environment:
                 self._draft.wrong(path, f"the environment has no variable {part.value!r}")
-            elif part.kind in {"file", "field"}:
+            elif part.kind not in {"env", "text"}:
                 self._draft.wrong(path, "a file can only be a whole password, not a user")
         return "".join(f"${{{part.value}}}" if part.kind == "env" else escape(part.value) for part in parts)
 
@@ -228,21 +228,35 @@ class RegsyncReader:
             return []
 
     def _value(self, part: gotemplate.TemplatePart, path: Path, fields: Environment[str, str]) -> str:
+        def look_up(kind: gotemplate.Kind, name: str) -> str:
+            return self._look_up(kind, name, path, fields)
+
+        match part.kind:
+            case "text":
+                return part.value
+            case "env" | "file" | "field":
+                return look_up(part.kind, part.value)
+            case "call":
+                try:
+                    return gotemplate.evaluate(part.pipeline or (), look_up)
+                except ValueError as error:
+                    self._draft.wrong(path, f"the template {{{{{part.value}}}}}: {error}")
+                    return "unknown"
+
+    def _look_up(self, kind: gotemplate.Kind, name: str, path: Path, fields: Environment[str, str]) -> str:
         try:
-            match part.kind:
-                case "text":
-                    return part.value
+            match kind:
                 case "env":
-                    return self._environment[part.value]
+                    return self._environment[name]
                 case "file":
-                    return (self._folder / part.value).read_text(encoding="utf-8").strip()
+                    return (self._folder / name).read_text(encoding="utf-8").strip()
                 case "field":
-                    return fields[part.value]
+                    return fields[name]
         except KeyError:
-            kind = "environment" if part.kind == "env" else "template"
-            self._draft.wrong(path, f"the {kind} has no {part.value!r}")
+            place = "environment" if kind == "env" else "template"
+            self._draft.wrong(path, f"the {place} has no {name!r}")
         except (OSError, ValueError) as error:
-            self._draft.wrong(path, f"the file {part.value!r} cannot be read: {error}")
+            self._draft.wrong(path, f"the file {name!r} cannot be read: {error}")
         return "unknown"
 
 
