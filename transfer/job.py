@@ -17,7 +17,15 @@ from msgspec.structs import replace
 
 from transfer.concurrency.tasks import Barrier, gather
 from transfer.endpoints.endpoints import Endpoints
-from transfer.endpoints.locations import RemoteLocation, check_apart, locate_source, locate_target, mount_source
+from transfer.endpoints.locations import (
+    RemoteLocation,
+    check_apart,
+    holds_single_images,
+    locate_source,
+    locate_target,
+    mount_source,
+    named_after,
+)
 from transfer.endpoints.provider import EcrProtocol, TargetPlan
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import Copied, CountingObserver, ImageCopy, Pending
@@ -33,7 +41,7 @@ from transfer.http.messages import is_repository_missing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, index_of
-from transfer.model.platform import parse_platform
+from transfer.model.platform import host_platform, parse_platform
 from transfer.model.reference import Reference
 from transfer.registry.ecr.create_repository import RepositorySettings, calls_to_create
 from transfer.state.journal import Memory
@@ -179,6 +187,8 @@ class JobRun:
             check_apart(self._source_location, location)
         if len(set(located)) < len(located):
             raise InvalidConfig("a target is named twice: name each once")
+        if not self._platforms and any(map(holds_single_images, located)):
+            self._platforms = [host_platform()]
         if self._platforms and any(location.named[1] for location in located):
             raise InvalidConfig("a target by digest and a choice of platforms exclude each other: name a tag")
 
@@ -342,7 +352,8 @@ class JobRun:
 
 
 def _plan_targets(job: Job) -> list[TargetPlan]:
-    located = [locate_target(target.reference) for target in job.targets]
+    source = locate_source(job.source)
+    located = [named_after(source, locate_target(target.reference)) for target in job.targets]
     among = len({location.origin for location in located})
     return [
         TargetPlan(

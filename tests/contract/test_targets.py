@@ -20,7 +20,7 @@ from transfer.errors import BlobUnknown, ContentMismatch, TagImmutable
 from transfer.events import BlobProgress, BlobStarted, Event
 from transfer.http.transport import Transport
 from transfer.local.archive.oci_source import OciArchiveSource
-from transfer.local.archive.oci_target import OciArchiveTarget
+from transfer.local.archive.target import OciArchiveTarget
 from transfer.local.layout.reader import blob_names
 from transfer.local.layout.source import LayoutSource
 from transfer.local.layout.target import LayoutTarget

@@ -63,7 +63,9 @@ def layer_missing(layout: ImageBuilder, image: BuiltImage) -> None:
 
 def layer_that_links_out(layout: ImageBuilder, image: BuiltImage) -> None:
     blob = image.file(image.blobs[-1])
-    outside = blob.rename(image.path.parent / "outside")
+    outside = image.path.parent / "outside"
+    outside.write_bytes(b"x" * blob.stat().st_size)
+    blob.unlink()
     blob.symlink_to(outside)
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 from tests.support.copying import copy_image
 from transfer.engine.copy import Copied
 from transfer.engine.protocols import Target
-from transfer.local.archive.oci_target import OciArchiveTarget
+from transfer.local.archive.target import OciArchiveTarget
 from transfer.local.layout.source import LayoutSource
 from transfer.local.layout.target import LayoutTarget
 from transfer.model.descriptor import Descriptor

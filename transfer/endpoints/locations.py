@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from transfer.errors import InvalidReference, Side
+from transfer.local.layout.index import full_name
 from transfer.local.reference import LocalReference, parse_local_reference
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference, parse_reference
@@ -110,12 +111,40 @@ def locate_target(text: str | Reference) -> ImageLocation:
     local = parse_local_reference(text, side="target")
     if local is None:
         return _or_latest(_remote(text, "target"))
-    if local.kind == "docker-archive" or local.path is None:
-        raise InvalidReference(
-            f"target {text!r}: it can only be read from; write an OCI archive, as in oci-archive:PATH:TAG",
-            side="target",
-        )
+    if local.kind == "docker-archive" and local.choice is not None:
+        return replace(local, choice=_image_name(text, local.choice))
     return local
+
+
+def _image_name(text: str, name: str) -> str:
+    """
+    Return the name that an image has in a docker archive, with its tag.
+
+    Raises:
+        InvalidReference: it is not a name as docker knows it.
+    """
+    try:
+        found = parse_reference(full_name(name))
+    except InvalidReference as error:
+        raise InvalidReference(f"target {text!r}: {error}", side="target") from None
+    if found.digest is not None or found.tag is None:
+        raise InvalidReference(f"target {text!r}: an image in a docker archive has a name, as in app:v1", side="target")
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def holds_single_images(location: ImageLocation) -> bool:
+    """Return whether a target takes an image for one platform, and no index."""
+    return isinstance(location, LocalReference) and location.kind == "docker-archive"
+
+
+def named_after(source: ImageLocation, target: ImageLocation) -> ImageLocation:
+    """Return a target where an image is known by a name, with that of the source if it has none of its own."""
+    if not isinstance(target, LocalReference) or target.kind != "docker-archive" or target.choice is not None:
+        return target
+    if isinstance(source, RemoteLocation) and source.reference.tag is not None:
+        reference = source.reference
+        return replace(target, choice=f"{reference.registry}/{reference.repository}:{reference.tag}")
+    return target
 
 
 def check_pull_target(text: str) -> None:

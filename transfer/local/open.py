@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from transfer.engine.protocols import Source, Target
-from transfer.errors import InvalidReference
 from transfer.local.layout.source import LayoutSource
 from transfer.local.reference import LocalReference
 
@@ -34,16 +33,21 @@ async def open_local_target(reference: LocalReference) -> AsyncIterator[Target]:
     Open a layout or archive to write to.
 
     Raises:
-        InvalidReference: the reference is the standard input.
+        InvalidLayout: it cannot be written, or the standard output is a terminal.
     """
-    if reference.path is None:
-        raise InvalidReference("the standard input cannot be written to", side="target")
-    if reference.kind == "oci":
+    if reference.kind == "oci" and reference.path is not None:
         from transfer.local.layout.target import LayoutTarget
 
         yield LayoutTarget(reference.path)
         return
-    from transfer.local.archive.oci_target import OciArchiveTarget
+    from transfer.local.archive.catalogue import DockerCatalogue, OciCatalogue
+    from transfer.local.archive.stream_target import StreamTarget
+    from transfer.local.archive.target import DockerArchiveTarget, OciArchiveTarget
 
-    async with OciArchiveTarget(reference.path) as archive:
+    is_docker = reference.kind == "docker-archive"
+    if reference.path is None:
+        async with StreamTarget(sys.stdout.buffer, DockerCatalogue() if is_docker else OciCatalogue()) as stream:
+            yield stream
+        return
+    async with (DockerArchiveTarget if is_docker else OciArchiveTarget)(reference.path) as archive:
         yield archive

@@ -19,6 +19,7 @@ LocalKind = Literal["oci", "oci-archive", "docker-archive"]
 _LAYOUTS = ("ocidir://", "oci:")
 _ARCHIVES: dict[str, LocalKind] = {"oci-archive:": "oci-archive", "docker-archive:": "docker-archive"}
 _PIPE = "-"
+_DIGESTS = ("sha256:", "sha512:")
 
 
 class LocalReference(msgspec.Struct, frozen=True):
@@ -27,7 +28,7 @@ class LocalReference(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: what lies there; `docker-archive` takes an OCI archive too, where the archive itself says so.
-        path: where; None for the standard input.
+        path: where; None for the standard input, or as a target the standard output.
         choice: which of the images: a tag, a digest, or a name and tag.
     """
 
@@ -48,7 +49,7 @@ class LocalReference(msgspec.Struct, frozen=True):
     @property
     def named(self) -> tuple[str | None, Digest | None]:
         """The tag to write, and the digest that the image must have."""
-        if self.choice and ":" in self.choice:
+        if self.choice and self.choice.startswith(_DIGESTS):
             return None, Digest(self.choice)
         return self.choice, None
 

@@ -6,7 +6,9 @@ that ties an attestation to its image is BuildKit's. Pure.
 """
 
 import json
+import platform
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -64,17 +66,22 @@ def parse_platform(text: str) -> Platform:
     )
 
 
-def normalized(platform: Platform) -> Platform:
+def host_platform() -> Platform:
+    """Return the platform of containers on this machine: Linux, unless this is Windows, and its architecture."""
+    name = "windows" if sys.platform == "win32" else "linux"
+    return normalized(Platform(os=name, architecture=platform.machine() or "amd64"))
+
+
+def normalized(given: Platform) -> Platform:
     """Return a platform by the names that most registries use for it; source: containerd, platforms/database.go."""
-    name, implied = platform.architecture.lower(), None
-    name, implied = _ARCHITECTURE.get(name, (name, None))
-    variant = (platform.variant or "").lower() or implied
+    name, implied = _ARCHITECTURE.get(given.architecture.lower(), (given.architecture.lower(), None))
+    variant = (given.variant or "").lower() or implied
     if variant is not None and variant.isdecimal():
         variant = f"v{variant}"
     if (name, variant) in _PLAIN_VARIANTS:
         variant = None
-    os = platform.os.lower()
-    return msgspec.structs.replace(platform, os=_OS.get(os, os), architecture=name, variant=variant)
+    os = given.os.lower()
+    return msgspec.structs.replace(given, os=_OS.get(os, os), architecture=name, variant=variant)
 
 
 def select(
@@ -98,11 +105,11 @@ def select(
     """
     found = [(child, child.platform or configured.get(child.digest)) for child, _ in _flat(index, nested)]
     chosen: dict[Digest, Descriptor] = {}
-    for platform in wanted:
-        matching = [child for child, own in found if own and _matches(own, platform)]
+    for one in wanted:
+        matching = [child for child, own in found if own and _matches(own, one)]
         if not matching:
             has = ", ".join(dict.fromkeys(str(own) for _, own in found if own))
-            raise InvalidManifest(f"index {index.digest}: it has no image for {platform}, only for {has or 'none'}")
+            raise InvalidManifest(f"index {index.digest}: it has no image for {one}, only for {has or 'none'}")
         chosen |= {child.digest: child for child in matching}
     if len(wanted) == 1 and len(chosen) == 1:
         return next(iter(chosen.values()))

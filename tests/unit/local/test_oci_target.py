@@ -11,8 +11,8 @@ from tests.support.archives import tar_of_files, tar_of_folder
 from transfer.engine.protocols import BlobContext
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidLayout
 from transfer.local.archive.oci_source import OciArchiveSource
-from transfer.local.archive.oci_target import OciArchiveTarget
 from transfer.local.archive.tar import index_tar
+from transfer.local.archive.target import OciArchiveTarget
 from transfer.local.layout.source import LayoutSource
 from transfer.testing.images import BuiltImage, ImageBuilder
 

@@ -67,13 +67,17 @@ def pull(options: CopyCommandOptions, *, source: str, target: str) -> int:
 
     SOURCE is written as for transfer copy. TARGET is an OCI image layout, oci:DIR or oci:DIR:TAG, or an
     archive of one, oci-archive:FILE.tar:TAG. Images that it holds are kept, and layers that it
-    has are not fetched again.
+    has are not fetched again. docker-archive:FILE.tar:NAME:TAG is what docker load, podman load
+    and kind load take; '-' is the same on the standard output. Of an index, a docker archive
+    takes the image for this machine unless --platform names another.
 
     \b
     Examples:
       transfer pull alpine:3 oci:images:alpine
       transfer pull "$REGISTRY/app:v1" oci:images:app --platform linux/arm64
+      transfer pull alpine:3 - | docker load
+      transfer pull "$REGISTRY/app:v1" docker-archive:app.tar:app:v1
     """
-    if not target.startswith(("oci:", "ocidir://", "oci-archive:")):
+    if target != "-" and not target.startswith(("oci:", "ocidir://", "oci-archive:", "docker-archive:")):
         raise click.UsageError(f"TARGET {target!r}: expected a layout or an archive, as in oci:DIR:TAG")
     return move(source, [target], options)

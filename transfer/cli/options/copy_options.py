@@ -107,6 +107,8 @@ def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
 
 def move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> int:
     """Copy an image, print its references or the whole results, and return the exit code."""
+    # Where an archive goes to the standard output, nothing else does.
+    aside = any(map(_is_stdout, targets))
     outcomes = _moved(source, targets, options)
     if len(targets) == 1 and isinstance(outcomes[0], TransferError):
         raise outcomes[0]
@@ -114,12 +116,19 @@ def move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> in
         _tell(target if len(targets) > 1 else None, outcome, options.form)
     if options.as_json:
         documents = [outcome_document(target, one) for target, one in zip(targets, outcomes, strict=True)]
-        click.echo(json_text(documents if len(targets) > 1 else documents[0]))
+        click.echo(json_text(documents if len(targets) > 1 else documents[0]), err=aside)
     else:
         for outcome in outcomes:
             if isinstance(outcome, PushResult):
-                click.echo(outcome.reference)
+                click.echo(outcome.reference, err=aside)
     return max(exit_code(one) if isinstance(one, TransferError) else DONE for one in outcomes)
+
+
+def _is_stdout(target: str) -> bool:
+    from transfer.local.reference import parse_local_reference
+
+    local = parse_local_reference(target, side="target")
+    return local is not None and local.path is None
 
 
 def _moved(source: str, targets: Sequence[str], options: CopyCommandOptions) -> list["Outcome"]:

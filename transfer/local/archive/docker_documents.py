@@ -22,7 +22,7 @@ MANIFEST_FILE = "manifest.json"
 UNCOMPRESSED_LAYERS = frozenset(
     {"application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"}
 )
-_DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 _DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 _MOST_NAMES_SHOWN = 10
@@ -132,5 +132,5 @@ def make_manifest(config: Descriptor, layers: Sequence[Descriptor], *, docker_ty
 
 def describe_config(raw: bytes, *, docker_types: bool) -> Descriptor:
     """Descriptor of an image's config."""
-    kind = _DOCKER_CONFIG if docker_types else OCI_CONFIG
+    kind = DOCKER_CONFIG if docker_types else OCI_CONFIG
     return Descriptor(media_type=kind, digest=Digest.of(raw), size=len(raw))

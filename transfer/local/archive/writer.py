@@ -1,5 +1,5 @@
 """
-An OCI archive that is being written: what it holds, its index, and its file from the first byte to the last.
+An archive that is being written: what it holds, the list of its images, and its file from first to last byte.
 
 Blocks.
 """
@@ -11,18 +11,10 @@ from pathlib import Path
 
 from transfer.compression import MAGIC_BYTES, CompressionRefused, sniff
 from transfer.errors import InvalidLayout
+from transfer.local.archive.catalogue import Catalogue
 from transfer.local.archive.file_slice import file_slice
 from transfer.local.archive.tar import TarIndex, TarRefused, index_tar
 from transfer.local.archive.tar_append import TarAppender
-from transfer.local.layout.index import (
-    EMPTY_INDEX,
-    INDEX_FILE,
-    LAYOUT_DOCUMENT,
-    LAYOUT_FILE,
-    check_layout,
-    read_entries,
-    with_manifest,
-)
 from transfer.local.layout.reader import blob_names
 from transfer.local.verified_write import require_content
 from transfer.model.descriptor import Descriptor
@@ -33,20 +25,21 @@ from transfer.model.manifest import Manifest
 
 class ArchiveWriter:
     """
-    One archive.
+    One archive, of the kind that `catalogue` says.
 
     Raises (all its methods):
-        InvalidLayout: what lies at the path is no OCI archive that can be appended to.
+        InvalidLayout: what lies at the path is no archive of that kind that can be appended to.
         OSError: the file system refuses.
     """
 
-    def __init__(self, path: Path, label: str) -> None:
+    def __init__(self, path: Path, label: str, catalogue: Catalogue) -> None:
         self._path = path
+        self._catalogue = catalogue
         self._label = label
         self._lock = threading.RLock()
         self._draft: Path | None = None
         self._appender: TarAppender | None = None
-        self._index = EMPTY_INDEX
+        self._index = catalogue.empty
         self._changed = False
 
     @property
@@ -64,8 +57,9 @@ class ArchiveWriter:
                 return
             draft = self._path.with_name(f".{self._path.name}.part")
             file = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-            self._draft, self._appender = draft, TarAppender(file, TarIndex(), INDEX_FILE)
-            self._appender.add(LAYOUT_FILE, LAYOUT_DOCUMENT)
+            self._draft, self._appender = draft, TarAppender(file, TarIndex(), self._catalogue.file)
+            for name, content in self._catalogue.others.items():
+                self._appender.add(name, content)
 
     def holds(self, descriptor: Descriptor) -> bool:
         """Return whether the blob is there, in its size."""
@@ -74,7 +68,7 @@ class ArchiveWriter:
 
     def tagged(self, tag: str) -> Digest | None:
         """Return the digest under a tag."""
-        return next((entry.digest for entry in read_entries(self._index) if entry.name == tag), None)
+        return self._catalogue.tagged(self._index, tag)
 
     def put(self, manifest: Manifest, tag: str | None) -> None:
         """
@@ -85,12 +79,12 @@ class ArchiveWriter:
         """
         with self._lock:
             require_content(manifest, self.holds, self._label)
-            if not self.holds(manifest.descriptor):
-                self.appender.add("/".join(blob_names(manifest.digest)), manifest.raw)
             try:
-                index = with_manifest(self._index, manifest, tag)
+                index = self._catalogue.with_image(self._index, manifest, tag)
+                if not self.holds(manifest.descriptor):
+                    self.appender.add("/".join(blob_names(manifest.digest)), manifest.raw)
             except DocumentError as error:
-                reason = f"{INDEX_FILE} cannot take another image: {error}"
+                reason = f"{self._catalogue.file} cannot take another image: {error}"
                 raise InvalidLayout(f"{self._label}: {reason}", side="target") from None
             self._changed = self._changed or index != self._index
             self._index = index
@@ -130,10 +124,11 @@ class ArchiveWriter:
         file = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             index = self._checked(file)
-            return TarAppender(file, index, INDEX_FILE)
+            return TarAppender(file, index, self._catalogue.file)
         except (TarRefused, CompressionRefused, DocumentError) as error:
             os.close(file)
-            reason = f"it cannot be appended to: {error}; name another file, or an OCI archive that is not compressed"
+            advice = "name another file, or an archive of this kind that is not compressed"
+            reason = f"it cannot be appended to: {error}; {advice}"
             raise InvalidLayout(f"{self._label}: {reason}", side="target") from None
         except BaseException:
             os.close(file)
@@ -145,15 +140,10 @@ class ArchiveWriter:
             if sniff(whole.read(MAGIC_BYTES)) is not None:
                 raise CompressionRefused("it is compressed")
             index = index_tar(whole)
-        for name in (LAYOUT_FILE, INDEX_FILE):
-            if name not in index.members:
-                raise TarRefused(f"it has no {name}")
-        check_layout(_read(file, index, LAYOUT_FILE))
-        self._index = _read(file, index, INDEX_FILE)
-        read_entries(self._index)
+        self._index = self._catalogue.check(lambda name: _read(file, index, name))
         return index
 
 
-def _read(file: int, index: TarIndex, name: str) -> bytes:
-    member = index.members[name]
-    return os.pread(file, min(member.size, MAX_DOCUMENT_BYTES + 1), member.start)
+def _read(file: int, index: TarIndex, name: str) -> bytes | None:
+    member = index.members.get(name)
+    return None if member is None else os.pread(file, min(member.size, MAX_DOCUMENT_BYTES + 1), member.start)

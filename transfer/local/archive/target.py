@@ -1,5 +1,5 @@
 """
-An OCI layout in a tar as a Target: many images in one archive, each blob once, later ones appended.
+An archive as a Target, an OCI layout in a tar or a docker archive: many images, each blob once, later ones appended.
 
 The archive belongs to one writer at a time, by a lock beside it (`.NAME.lock`). A new one is made under another name
 (`.NAME.part`) and appears with its first image; an existing one is valid for every reader at every moment (see
@@ -18,6 +18,7 @@ from typing import Self
 import filelock
 
 from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
+from transfer.local.archive.catalogue import Catalogue, DockerCatalogue, OciCatalogue
 from transfer.local.archive.tar_append import Space, TarAppender
 from transfer.local.archive.writer import ArchiveWriter
 from transfer.local.layout.reader import PIECE_BYTES, blob_names
@@ -30,7 +31,7 @@ from transfer.model.manifest import Manifest, parse_manifest
 _LOCK_SECONDS = 600.0
 
 
-class OciArchiveTarget:
+class ArchiveTarget:
     """
     One archive.
 
@@ -41,21 +42,21 @@ class OciArchiveTarget:
     `side="target"`.
 
     Raises (on entering):
-        InvalidLayout: the file is no OCI archive, or is compressed, or cannot be written, or stays locked.
+        InvalidLayout: the file is no archive of that kind, or is compressed, or cannot be written, or stays locked.
     """
 
     held_bytes = PIECE_BYTES
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, catalogue: Catalogue) -> None:
         place = Path(os.path.realpath(path))
         self.path = path
         self.key = self.registry = f"archive {place}"
         self._label = f"archive {str(path)!r}"
-        self._writer = ArchiveWriter(place, self._label)
+        self._writer = ArchiveWriter(place, self._label, catalogue)
         self._lock = filelock.AsyncFileLock(place.with_name(f".{place.name}.lock"), timeout=_LOCK_SECONDS)
 
     def __repr__(self) -> str:
-        return f"OciArchiveTarget({str(self.path)!r})"
+        return f"{type(self).__name__}({str(self.path)!r})"
 
     async def __aenter__(self) -> Self:
         with writing(self._label, "the file"):
@@ -142,6 +143,20 @@ class OciArchiveTarget:
 
     async def list_referrer(self, manifest: Manifest) -> None:
         """Nothing to do: what refers to an image is found by reading what the index leads to."""
+
+
+class OciArchiveTarget(ArchiveTarget):
+    """An OCI layout in a tar."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, OciCatalogue())
+
+
+class DockerArchiveTarget(ArchiveTarget):
+    """What `docker load` takes, its tags being names such as `app:v1`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, DockerCatalogue())
 
 
 class _MemberSink:
