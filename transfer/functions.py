@@ -29,12 +29,12 @@ async def push_image(
 
     Args:
         source: `oci:DIR[:TAG]` or `oci:DIR@DIGEST`, an OCI image layout; `oci-archive:PATH[:TAG]`, one in a tar;
-            `docker-archive:PATH[:NAME]`, what `docker save` writes; `-`, the same from the standard input; or an image
-            of a registry, written as a target.
+            `docker-archive:PATH[:NAME]`, what `docker save` writes; `-`, the same from the standard input;
+            `docker-daemon:NAME`, an image of docker or podman; or an image of a registry, written as a target.
         target: `REGISTRY/REPOSITORY[:TAG]`, or `REGISTRY/REPOSITORY@DIGEST` to push without a tag. The tag is `latest`
             where neither is given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com/…` is reached by the ECR API, and so is any
-            other host written as `ecr://HOST/REPOSITORY:TAG`. `oci:DIR[:TAG]` and `oci-archive:PATH[:TAG]` are
-            targets too.
+            other host written as `ecr://HOST/REPOSITORY:TAG`. `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`,
+            `docker-archive:PATH[:NAME]`, `docker-daemon:NAME` and `-`, the standard output, are targets too.
         config: limits, timeouts, retry and the path of the journal.
         credentials: used instead of what the AWS credential chain finds.
         session: a `boto3.Session` that has the AWS credentials; they are refreshed as boto3 does.

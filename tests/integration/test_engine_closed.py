@@ -1,4 +1,4 @@
-"""An engine that is left while its copies are at work: they are ended, and whoever waits for one is told."""
+"""An engine that is left while its copies are at work: they are ended, and whoever waits for one gets an error."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -61,7 +61,36 @@ class EcrLocation(RemoteLocation, frozen=True):
         return f"{_ECR_SCHEME if self.host.address is not None else ''}{self.reference.at(digest)}"
 
 
-ImageLocation = LocalReference | RemoteLocation
+class DaemonLocation(msgspec.Struct, frozen=True):
+    """An image of the docker or podman daemon, by `name`: with a tag, or its ID."""
+
+    name: str
+
+    @property
+    def choice(self) -> None:
+        """Nothing: the daemon is asked for this one image."""
+
+    @property
+    def origin(self) -> str:
+        """The daemon and the image."""
+        return f"{_DAEMON}{self.name}"
+
+    @property
+    def image(self) -> "DaemonLocation":
+        """The image itself."""
+        return self
+
+    @property
+    def named(self) -> tuple[str | None, Digest | None]:
+        """The name to write."""
+        return self.name, None
+
+    def spelled(self, digest: Digest) -> str:  # noqa: ARG002 - a daemon knows images by their names
+        """Return the reference."""
+        return self.origin
+
+
+ImageLocation = LocalReference | RemoteLocation | DaemonLocation
 
 
 def _ecr(reference: Reference, *, by_api: bool) -> RemoteLocation | None:
@@ -79,10 +108,12 @@ def _oci(reference: Reference, *, by_api: bool) -> RemoteLocation | None:
 _KINDS = (_ecr, _oci)
 
 # Words of other tools before a ':' that would else be taken for the name of an image on Docker Hub.
-_FOREIGN_KINDS = frozenset({"containers-storage", "dir", "docker-daemon", "ecr", "ostree", "sif", "tarball"})
+_FOREIGN_KINDS = frozenset({"containers-storage", "dir", "ecr", "ostree", "sif", "tarball"})
 # The prefix of a host that is reached by the ECR API though it is not one of AWS's.
 _ECR_SCHEME = "ecr://"
 # A host that resembles ECR's without being one is a mistake, or an attempt to obtain credentials.
+_DAEMON = "docker-daemon:"
+_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
 _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
 
@@ -95,6 +126,8 @@ def locate_source(text: str | Reference) -> ImageLocation:
     """
     if isinstance(text, Reference):
         return _or_latest(locate(text, "source"))
+    if text.startswith(_DAEMON):
+        return _daemon(text, "source")
     local = parse_local_reference(text, side="source")
     return local or _or_latest(_remote(text, "source", short_names=True))
 
@@ -108,6 +141,8 @@ def locate_target(text: str | Reference) -> ImageLocation:
     """
     if isinstance(text, Reference):
         return _or_latest(locate(text, "target"))
+    if text.startswith(_DAEMON):
+        return _daemon(text, "target")
     local = parse_local_reference(text, side="target")
     if local is None:
         return _or_latest(_remote(text, "target"))
@@ -116,9 +151,16 @@ def locate_target(text: str | Reference) -> ImageLocation:
     return local
 
 
-def _image_name(text: str, name: str) -> str:
+def _daemon(text: str, side: Side) -> DaemonLocation:
+    name = text.removeprefix(_DAEMON)
+    if side == "source" and _IMAGE_ID.fullmatch(name):
+        return DaemonLocation(name)
+    return DaemonLocation(_image_name(text, name, side))
+
+
+def _image_name(text: str, name: str, side: Side = "target") -> str:
     """
-    Return the name that an image has in a docker archive, with its tag.
+    Return the name that an image has in docker, with its tag.
 
     Raises:
         InvalidReference: it is not a name as docker knows it.
@@ -126,15 +168,17 @@ def _image_name(text: str, name: str) -> str:
     try:
         found = parse_reference(full_name(name))
     except InvalidReference as error:
-        raise InvalidReference(f"target {text!r}: {error}", side="target") from None
+        raise InvalidReference(f"{side} {text!r}: {error}", side=side) from None
     if found.digest is not None or found.tag is None:
-        raise InvalidReference(f"target {text!r}: an image in a docker archive has a name, as in app:v1", side="target")
+        raise InvalidReference(f"{side} {text!r}: docker knows an image by its name, as in app:v1", side=side)
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def holds_single_images(location: ImageLocation) -> bool:
     """Return whether a target takes an image for one platform, and no index."""
-    return isinstance(location, LocalReference) and location.kind == "docker-archive"
+    return isinstance(location, DaemonLocation) or (
+        isinstance(location, LocalReference) and location.kind == "docker-archive"
+    )
 
 
 def named_after(source: ImageLocation, target: ImageLocation) -> ImageLocation:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from transfer.endpoints.locations import (
+    DaemonLocation,
     EcrLocation,
     ImageLocation,
     RegistryLocation,
@@ -69,7 +70,9 @@ def test_a_source_is_read(text: str, place: ImageLocation) -> None:
         "",
         "./build",
         "/abs/build",
-        "docker-daemon:app",
+        "containers-storage:app",
+        "docker-daemon:",
+        "docker-daemon:App",
         "dir:build",
         "oci-archive:",
         "docker-archive::x",
@@ -97,6 +100,12 @@ def test_what_is_no_source_is_refused(text: str) -> None:
         ("localhost:5000/app:v1", RegistryLocation(Reference("localhost:5000", "app", "v1"))),
         ("oci:build:v1", LocalReference("oci", Path("build"), "v1")),
         ("oci-archive:app.tar:v1", LocalReference("oci-archive", Path("app.tar"), "v1")),
+        ("-", LocalReference("docker-archive", None)),
+        ("docker-archive:x.tar", LocalReference("docker-archive", Path("x.tar"))),
+        ("docker-archive:x.tar:app", LocalReference("docker-archive", Path("x.tar"), "app:latest")),
+        ("docker-archive:x.tar:host:5000/app:v1", LocalReference("docker-archive", Path("x.tar"), "host:5000/app:v1")),
+        ("docker-daemon:app", DaemonLocation("app:latest")),
+        ("docker-daemon:host:5000/app:v1", DaemonLocation("host:5000/app:v1")),
     ],
 )
 def test_a_target_is_read(text: str, place: ImageLocation) -> None:
@@ -105,7 +114,7 @@ def test_a_target_is_read(text: str, place: ImageLocation) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "app:v1", "./build", f"{REGISTRY}/App", f"{REGISTRY}.evil.example/app", "docker-archive:x.tar", "oci:"],
+    ["", "app:v1", "./build", f"{REGISTRY}/App", f"{REGISTRY}.evil.example/app", "docker-archive:x.tar:App", "oci:"],
 )
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(InvalidReference) as caught:

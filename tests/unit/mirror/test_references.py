@@ -35,7 +35,8 @@ def test_a_source_is_an_image_a_repository_or_a_pattern(text: str, means: Source
         ("ghcr.io/Team", "is not a repository name"),
         (f"ghcr.io/{'*' * 256}", "at most 255 characters"),
         ("", "must start with a registry host|is not a repository name"),
-        ("docker-daemon:app", "expected an image of a registry"),
+        ("docker-daemon:app", "reads from a registry"),
+        ("containers-storage:app", "expected an image of a registry"),
         ("1.dkr.ecr.x/app", "is not an ECR registry"),
     ],
 )

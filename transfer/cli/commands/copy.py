@@ -14,9 +14,10 @@ def copy(options: CopyCommandOptions, *, source: str, target: str, more: tuple[s
     """Copy an image from a source to one or more targets.
 
     SOURCE is an image of a registry (REGISTRY/REPOSITORY:TAG or @DIGEST; alpine is
-    docker.io/library/alpine:latest), an OCI image layout (oci:DIR:TAG), or an archive
-    (oci-archive:PATH, docker-archive:PATH, - for a pipe). TARGET is REGISTRY/REPOSITORY:TAG, with
-    latest as the default tag, or oci:DIR:TAG. ECR's hosts are reached by the ECR API; write
+    docker.io/library/alpine:latest), an OCI image layout (oci:DIR:TAG), an archive
+    (oci-archive:PATH, docker-archive:PATH, - for a pipe), or an image of docker or podman
+    (docker-daemon:NAME:TAG). TARGET is REGISTRY/REPOSITORY:TAG, with latest as the default tag, or
+    one of the others. ECR's hosts are reached by the ECR API; write
     ecr://HOST/REPOSITORY:TAG to use it at any other host.
 
     Layers that the target has are not sent; those of other repositories of its registry are mounted.
@@ -68,8 +69,9 @@ def pull(options: CopyCommandOptions, *, source: str, target: str) -> int:
     SOURCE is written as for transfer copy. TARGET is an OCI image layout, oci:DIR or oci:DIR:TAG, or an
     archive of one, oci-archive:FILE.tar:TAG. Images that it holds are kept, and layers that it
     has are not fetched again. docker-archive:FILE.tar:NAME:TAG is what docker load, podman load
-    and kind load take; '-' is the same on the standard output. Of an index, a docker archive
-    takes the image for this machine unless --platform names another.
+    and kind load take; '-' is the same on the standard output; docker-daemon:NAME:TAG has the
+    daemon of docker or podman load it. Of an index, these three take the image for this machine
+    unless --platform names another.
 
     \b
     Examples:
@@ -78,6 +80,8 @@ def pull(options: CopyCommandOptions, *, source: str, target: str) -> int:
       transfer pull alpine:3 - | docker load
       transfer pull "$REGISTRY/app:v1" docker-archive:app.tar:app:v1
     """
-    if target != "-" and not target.startswith(("oci:", "ocidir://", "oci-archive:", "docker-archive:")):
+    if target != "-" and not target.startswith(
+        ("oci:", "ocidir://", "oci-archive:", "docker-archive:", "docker-daemon:")
+    ):
         raise click.UsageError(f"TARGET {target!r}: expected a layout or an archive, as in oci:DIR:TAG")
     return move(source, [target], options)

@@ -56,17 +56,26 @@ class DockerArchiveSource(FileBlobs):
         archive: a file (plain, gzip'ed or zstd'ed), a FIFO, or a stream such as the standard input.
         compression: of layers that lie uncompressed in it.
         docker_types: make Docker's v2s2 manifests instead of OCI's.
+        label: what the archive is called in messages.
 
     Raises:
         InvalidConfig: Docker's media types have no name for zstd.
     """
 
     def __init__(
-        self, archive: Path | IO[bytes], *, compression: Compression = "gzip", docker_types: bool = False
+        self,
+        archive: Path | IO[bytes],
+        *,
+        compression: Compression = "gzip",
+        docker_types: bool = False,
+        label: str | None = None,
     ) -> None:
         layer_media_type(compression, docker_types=docker_types)
         self._archive = Archive(
-            archive, links=True, how_to_choose="choose with docker-archive:PATH:NAME:TAG or by the image ID"
+            archive,
+            links=True,
+            how_to_choose="choose with docker-archive:PATH:NAME:TAG or by the image ID",
+            label=label,
         )
         self._layout = FileSource(self._archive)
         self._docker_types = docker_types

@@ -25,14 +25,15 @@ class Archive:
         archive: a file, or a stream such as the standard input.
         links: take symbolic links between its members.
         how_to_choose: how one of several images is named, for messages.
+        label: what it is called in messages, instead of by its path.
 
     Raises (all its methods):
         InvalidLayout: the archive cannot be used, or a member is missing; `side="source"`.
     """
 
-    def __init__(self, archive: Path | IO[bytes], *, links: bool, how_to_choose: str) -> None:
-        self._path = str(archive) if isinstance(archive, Path) else "-"
-        self.label = f"archive {self._path!r}"
+    def __init__(self, archive: Path | IO[bytes], *, links: bool, how_to_choose: str, label: str | None = None) -> None:
+        self._path = str(archive) if isinstance(archive, Path) else label or "-"
+        self.label = label or f"archive {self._path!r}"
         self.how_to_choose = how_to_choose
         self._archive = archive
         self._links = links

@@ -28,13 +28,13 @@ class StreamTarget:
 
     Args:
         stream: a pipe or file that is open for writing, which stays open.
+        label: what it is called in messages.
     """
 
     held_bytes = PIECE_BYTES
 
-    def __init__(self, stream: BinaryIO, catalogue: Catalogue) -> None:
-        self.key = self.registry = "archive -"
-        self._label = "archive '-'"
+    def __init__(self, stream: BinaryIO, catalogue: Catalogue, *, label: str = "archive '-'") -> None:
+        self.key = self.registry = self._label = label
         self._stream = stream
         self._catalogue = catalogue
         self._turn = asyncio.Lock()
@@ -143,7 +143,10 @@ class StreamTarget:
         self._whole = True
 
     def _write(self, data: bytes | memoryview) -> None:
-        self._stream.write(data)
+        view = memoryview(data)
+        while view:
+            # A stream without a buffer takes as much as it can.
+            view = view[self._stream.write(view) :]
         self._stream.flush()
 
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from transfer.endpoints.locations import locate_source, locate_target
+from transfer.endpoints.locations import RemoteLocation, locate_source, locate_target
 from transfer.errors import InvalidConfig, InvalidReference
-from transfer.local.reference import LocalReference
 from transfer.mirror.select.patterns import path_glob
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference, parse_reference
@@ -84,7 +83,7 @@ def parse_source(text: str) -> SourceSpec:
                 f"source {text[:100]!r}…: a pattern has at most {_LONGEST_PATTERN} characters", side="source"
             )
         return SourceSpec(registry, pattern=pattern)
-    if isinstance(locate_source(text), LocalReference):
+    if not isinstance(locate_source(text), RemoteLocation):
         raise InvalidReference(f"source {text!r}: a mirror reads from a registry", side="source")
     found = parse_reference(spelled, short_names=True)
     return SourceSpec(found.registry, found.repository, tag=found.tag, digest=found.digest)
