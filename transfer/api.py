@@ -27,7 +27,8 @@ from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.events import Notice, Observer
 from transfer.http.transport import Transport
-from transfer.job import CopyOptions, Destination, Job, JobRun, Outcome, make_job
+from transfer.job import CopyOptions, Destination, Job, Outcome, make_job
+from transfer.job_run import JobRun
 from transfer.model.digest import Digest
 from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
