@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from transfer.engine.referrers import Inspected
     from transfer.engine.result import BlobResult, Preview, PushResult
     from transfer.events import Event, Observer
-    from transfer.functions import copy_image, pull_image, push_image
-    from transfer.job import CopyOptions, Destination, Job, Outcome
+    from transfer.functions import copy_image, pull_files, pull_image, push_files, push_image
+    from transfer.job import CopyOptions, Destination, FilesOptions, Job, Outcome
     from transfer.model.digest import Digest
     from transfer.model.reference import Reference
     from transfer.registry.ecr.client import open_ecr
@@ -55,6 +55,7 @@ __all__ = [
     "Digest",
     "Engine",
     "Event",
+    "FilesOptions",
     "Inspected",
     "InvalidConfig",
     "InvalidDigest",
@@ -83,7 +84,9 @@ __all__ = [
     "UploadLost",
     "copy_image",
     "open_ecr",
+    "pull_files",
     "pull_image",
+    "push_files",
     "push_image",
 ]
 
@@ -96,6 +99,7 @@ _MODULES = {
     "Digest": "transfer.model.digest",
     "Engine": "transfer.api",
     "Event": "transfer.events",
+    "FilesOptions": "transfer.job",
     "Inspected": "transfer.engine.referrers",
     "Job": "transfer.job",
     "LoginStatus": "transfer.auth.login_status",
@@ -112,7 +116,9 @@ _MODULES = {
     "TransferConfig": "transfer.config",
     "copy_image": "transfer.functions",
     "open_ecr": "transfer.registry.ecr.client",
+    "pull_files": "transfer.functions",
     "pull_image": "transfer.functions",
+    "push_files": "transfer.functions",
     "push_image": "transfer.functions",
 }
 

@@ -6,8 +6,11 @@ Of the environment it reads only what botocore, docker's and podman's configurat
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, closing
 from dataclasses import replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -16,7 +19,14 @@ from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig
 from transfer.endpoints.endpoints import Endpoints
-from transfer.endpoints.locations import check_pull_target, locate_image, locate_login, locate_repository, locate_source
+from transfer.endpoints.locations import (
+    FilesLocation,
+    check_pull_target,
+    locate_image,
+    locate_login,
+    locate_repository,
+    locate_source,
+)
 from transfer.endpoints.provider import Shared
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.copy import CountingObserver
@@ -27,8 +37,9 @@ from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.events import Notice, Observer
 from transfer.http.transport import Transport
-from transfer.job import CopyOptions, Destination, Job, Outcome, make_job
+from transfer.job import CopyOptions, Destination, FilesOptions, Job, Outcome, copy_options, make_job, only_result
 from transfer.job_run import JobRun
+from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.registry.ecr.credentials import AwsCredentials
 from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
@@ -158,10 +169,52 @@ class Engine:
     async def copy(self, source: str, target: str, **options: Unpack[CopyOptions]) -> PushResult:
         """Copy one image between any source and any target; see `push_image`."""
         observer = options.pop("observer", None)
-        (outcome,) = await self.run(make_job(source, [target], options), observer=observer)
-        if isinstance(outcome, TransferError):
-            raise outcome
-        return outcome
+        return only_result(await self.run(make_job(source, [target], options), observer=observer))
+
+    async def push_files(
+        self, target: str, files: Sequence[str | PathLike[str]], **options: Unpack[FilesOptions]
+    ) -> PushResult:
+        """Push files and folders as an artifact; see `transfer.push_files`."""
+        from transfer.local.files.artifact import build_artifact  # noqa: PLC0415 - compression, which images need not
+
+        subject: Descriptor | None = None
+        if reference := options.pop("subject", None):
+            access = options.get("target_access", DEFAULT_ACCESS)
+            subject = (await self.inspect(reference, access=access, referrers=False)).graph.root.descriptor
+        build = partial(
+            build_artifact,
+            files,
+            artifact_type=options.pop("artifact_type", None),
+            annotations=options.pop("annotations", None),
+            subject=subject,
+            compression=options.pop("compression", "gzip"),
+        )
+        observer = options.pop("observer", None)
+        with closing(await asyncio.to_thread(build)) as artifact:
+            job = make_job(FilesLocation(artifact), [target], copy_options(options))
+            return only_result(await self.run(job, observer=observer))
+
+    async def pull_files(
+        self,
+        source: str,
+        folder: str | PathLike[str],
+        *,
+        access: RegistryAccess = DEFAULT_ACCESS,
+        observer: Observer | None = None,
+    ) -> tuple[Path, ...]:
+        """Pull an artifact's files into a folder; see `transfer.pull_files`."""
+        from transfer.local.files.write import write_files  # noqa: PLC0415 - as above
+
+        location = locate_source(source)
+        counter = CountingObserver(observer)
+        opened = self._endpoints.source(location, counter, access)
+
+        async def read() -> tuple[Path, ...]:
+            async with opened as found:
+                manifest = await found.manifest(await found.resolve(location.choice))
+                return await write_files(found, manifest, Path(folder), notify=counter)
+
+        return await self._ended_with(read())
 
     async def run(self, job: Job, *, observer: Observer | None = None) -> list[Outcome]:
         """

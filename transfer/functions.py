@@ -1,11 +1,16 @@
-"""The Python API for one image: `push_image`, `copy_image` and `pull_image`."""
+"""The Python API for one image or artifact: `push_image`, `copy_image`, `pull_image`, `push_files` and `pull_files`."""
 
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from transfer.api import Engine
 from transfer.config import TransferConfig
+from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
-from transfer.job import CopyOptions
+from transfer.events import Observer
+from transfer.job import CopyOptions, FilesOptions
 from transfer.registry.ecr.credentials import AwsCredentials
 
 if TYPE_CHECKING:
@@ -92,3 +97,69 @@ async def pull_image(
     """
     async with Engine(config, credentials=credentials, session=session) as engine:
         return await engine.pull(source, target, **options)
+
+
+async def push_files(
+    target: str,
+    files: Sequence[str | PathLike[str]],
+    *,
+    config: TransferConfig | None = None,
+    credentials: AwsCredentials | None = None,
+    **options: Unpack[FilesOptions],
+) -> PushResult:
+    """
+    Push files and folders as an artifact, as `oras push` does; files are read where they lie, and resume like layers.
+
+        await push_files("registry.example/models/llama:v1", ["llama.gguf", "tokenizer:application/json"])
+
+    Args:
+        target: as of `push_image`.
+        files: paths, each with `:MEDIATYPE` behind it where it has one. A file is a layer, a folder a compressed tar
+            that is unpacked when it is pulled. Links to files are taken as the files, links to folders are left out.
+        config: limits, timeouts, retry and the path of the journal.
+        credentials: used instead of what the AWS credential chain finds.
+        **options: see `FilesOptions`, as in `artifact_type="application/vnd.example.model"`, and `CopyOptions`.
+
+    Returns:
+        The digest and reference of the artifact, and what became of each blob.
+
+    Raises:
+        InvalidReference: a file is not there, two have one title, or the target is not written as one.
+        TransferError: every other failure, as of `push_image`.
+    """
+    async with Engine(config, credentials=credentials) as engine:
+        return await engine.push_files(target, files, **options)
+
+
+async def pull_files(
+    source: str,
+    folder: str | PathLike[str],
+    *,
+    access: RegistryAccess = DEFAULT_ACCESS,
+    observer: Observer | None = None,
+    config: TransferConfig | None = None,
+    credentials: AwsCredentials | None = None,
+) -> tuple[Path, ...]:
+    """
+    Pull the files of an artifact into a folder, as `oras pull` does; a pull that was stopped continues inside a file.
+
+        await pull_files("registry.example/models/llama:v1", "models")
+
+    Args:
+        source: as of `copy_image`.
+        folder: made if it is not there; files of the same names are replaced.
+        access: how the source's registry is reached.
+        observer: called with each event.
+        config: limits, timeouts and retry.
+        credentials: used instead of what the AWS credential chain finds.
+
+    Returns:
+        The files and folders that were written, in the artifact's order.
+
+    Raises:
+        InvalidManifest: it is an index, or a name in it leads out of the folder.
+        ContentMismatch: a file is not what its digest says.
+        TransferError: every other failure; files that were whole stay.
+    """
+    async with Engine(config, credentials=credentials) as engine:
+        return await engine.pull_files(source, folder, access=access, observer=observer)

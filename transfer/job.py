@@ -4,12 +4,13 @@ Job: one image, its source, its targets and how to reach them, as a plain value.
 A job pickles, and running it twice is harmless.
 """
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from transfer.endpoints.locations import FilesLocation
 from transfer.endpoints.provider import EcrProtocol
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
@@ -18,6 +19,9 @@ from transfer.events import Observer
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 from transfer.registry.ecr.create_repository import RepositorySettings
+
+if TYPE_CHECKING:
+    from transfer.local.files.artifact import FolderCompression
 
 # What became of one target.
 Outcome = PushResult | TransferError
@@ -47,6 +51,29 @@ class CopyOptions(TypedDict, total=False):
     referrers: bool
     include_foreign: bool
     observer: Observer | None
+
+
+class FilesOptions(CopyOptions, total=False):
+    """
+    The options of an artifact that is made of files, besides those of a copy.
+
+    Attributes:
+        artifact_type: what the artifact is, as in `application/vnd.example.model`.
+        annotations: of its manifest.
+        subject: an image in the same repository that it refers to, as a signature does.
+        compression: of folders: `gzip`, `zstd` or `none`.
+    """
+
+    artifact_type: str | None
+    annotations: Mapping[str, str]
+    subject: str | None
+    compression: "FolderCompression"
+
+
+def copy_options(options: FilesOptions) -> CopyOptions:
+    """Return the options of the copy alone."""
+    names = CopyOptions.__annotations__
+    return cast("CopyOptions", {name: value for name, value in options.items() if name in names})
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -81,7 +108,7 @@ class Job(msgspec.Struct, frozen=True):
     One image to copy.
 
     Attributes:
-        source: spelled as for `copy_image`.
+        source: spelled as for `copy_image`, or files that are pushed as an artifact.
         targets: where to.
         platforms: of an index, only the images for these; all where none is named.
         referrers: take along what refers to the image: signatures, SBOMs, attestations, and those under cosign's tags.
@@ -89,7 +116,7 @@ class Job(msgspec.Struct, frozen=True):
         access: how the source's registry is reached, and with which credentials.
     """
 
-    source: str | Reference
+    source: str | Reference | FilesLocation
     targets: tuple[Destination, ...]
     platforms: tuple[str, ...] = ()
     access: RegistryAccess = DEFAULT_ACCESS
@@ -97,7 +124,7 @@ class Job(msgspec.Struct, frozen=True):
     include_foreign: bool = False
 
 
-def make_job(source: str, targets: Sequence[str], options: CopyOptions) -> Job:
+def make_job(source: str | FilesLocation, targets: Sequence[str], options: CopyOptions) -> Job:
     """Return the job of a copy to targets that are all reached alike."""
     destinations = (
         Destination(
@@ -116,3 +143,11 @@ def make_job(source: str, targets: Sequence[str], options: CopyOptions) -> Job:
         referrers=options.get("referrers", False),
         include_foreign=options.get("include_foreign", False),
     )
+
+
+def only_result(outcomes: Sequence[Outcome]) -> PushResult:
+    """Return the result for the only target, or raise the error that ended it."""
+    (outcome,) = outcomes
+    if isinstance(outcome, TransferError):
+        raise outcome
+    return outcome

@@ -270,7 +270,7 @@ async def test_no_credentials_is_an_error_of_its_own(layout: ImageBuilder) -> No
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
-        ("docker-daemon:x", "R/app:v1", "or an OCI image layout"),
+        ("containers-storage:x", "R/app:v1", "or an OCI image layout"),
         ("oci:X", "app:v1", "must start with a registry host"),
         ("oci:X", "R.evil.example/app:v1", "not an ECR registry"),
         ("oci:X", "R/App:v1", "not a repository name"),

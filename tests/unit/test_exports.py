@@ -22,6 +22,7 @@ PUBLIC = [
     "Digest",
     "Engine",
     "Event",
+    "FilesOptions",
     "Inspected",
     "InvalidConfig",
     "InvalidDigest",
@@ -50,12 +51,26 @@ PUBLIC = [
     "UploadLost",
     "copy_image",
     "open_ecr",
+    "pull_files",
     "pull_image",
+    "push_files",
     "push_image",
 ]
 
 # Types from the standard library and boto3, and `Transport`, which is imported from `transfer.http.transport`.
-ELSEWHERE = {"AsyncIterator", "Mapping", "None", "Self", "Sequence", "Session", "TracebackType", "Transport", "Unpack"}
+ELSEWHERE = {
+    "AsyncIterator",
+    "Mapping",
+    "None",
+    "Path",
+    "PathLike",
+    "Self",
+    "Sequence",
+    "Session",
+    "TracebackType",
+    "Transport",
+    "Unpack",
+}
 
 
 @pytest.mark.parametrize("name", PUBLIC)

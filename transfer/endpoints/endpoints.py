@@ -12,7 +12,14 @@ from types import TracebackType
 from typing import Self, cast
 
 from transfer.auth.login_status import LoginStatus
-from transfer.endpoints.locations import DaemonLocation, EcrLocation, ImageLocation, RegistryLocation, RemoteLocation
+from transfer.endpoints.locations import (
+    DaemonLocation,
+    EcrLocation,
+    FilesLocation,
+    ImageLocation,
+    RegistryLocation,
+    RemoteLocation,
+)
 from transfer.endpoints.provider import Provider, RegistryProvider, RepositoryClient, Shared, TargetPlan
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.engine.copy import CountingObserver, Pending
@@ -24,6 +31,7 @@ from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
 # The provider of each kind of location. That of ECR imports botocore, which takes as long as aiohttp, and 20 MiB.
 PROVIDERS: dict[type, tuple[str, str]] = {
     LocalReference: ("transfer.endpoints.local", "LocalProvider"),
+    FilesLocation: ("transfer.endpoints.files", "FilesProvider"),
     DaemonLocation: ("transfer.endpoints.docker_daemon", "DaemonProvider"),
     RegistryLocation: ("transfer.endpoints.oci", "OciProvider"),
     EcrLocation: ("transfer.endpoints.ecr", "EcrProvider"),

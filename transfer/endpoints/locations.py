@@ -5,6 +5,7 @@ Opens nothing; only looks at the disk to tell whether the path of a layout conta
 """
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +16,9 @@ from transfer.local.reference import LocalReference, parse_local_reference
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference, parse_reference
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
+
+if TYPE_CHECKING:
+    from transfer.local.files.artifact import Artifact
 
 
 class RemoteLocation(msgspec.Struct, frozen=True):
@@ -90,7 +94,39 @@ class DaemonLocation(msgspec.Struct, frozen=True):
         return self.origin
 
 
-ImageLocation = LocalReference | RemoteLocation | DaemonLocation
+class FilesLocation(msgspec.Struct, frozen=True):
+    """An artifact that was made of files of this machine, to be pushed."""
+
+    artifact: "Artifact"
+
+    def __str__(self) -> str:
+        return self.origin
+
+    @property
+    def choice(self) -> None:
+        """Nothing: there is but one image."""
+
+    @property
+    def origin(self) -> str:
+        """What the artifact is made of."""
+        return f"files {self.artifact.manifest.digest}"
+
+    @property
+    def image(self) -> str:
+        """The image itself."""
+        return self.origin
+
+    @property
+    def named(self) -> tuple[str | None, Digest | None]:
+        """No name, and the digest."""
+        return None, self.artifact.manifest.digest
+
+    def spelled(self, digest: Digest) -> str:
+        """Return the artifact by its digest."""
+        return f"files {digest}"
+
+
+ImageLocation = LocalReference | RemoteLocation | DaemonLocation | FilesLocation
 
 
 def _ecr(reference: Reference, *, by_api: bool) -> RemoteLocation | None:
@@ -117,13 +153,15 @@ _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
 _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
 
-def locate_source(text: str | Reference) -> ImageLocation:
+def locate_source(text: str | Reference | FilesLocation) -> ImageLocation:
     """
     Parse the location of a source.
 
     Raises:
         InvalidReference: it is not written as a source.
     """
+    if isinstance(text, FilesLocation):
+        return text
     if isinstance(text, Reference):
         return _or_latest(locate(text, "source"))
     if text.startswith(_DAEMON):

@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OUTPUT_OPTIONS = (
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "plain", "tty", "json"]),
+        default="auto",
+        show_default=True,
+        help="How progress is shown on stderr; json is one event a line.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Show only errors on stderr."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the reference."),
+)
+
 _OPTIONS = (
     click.option(
         "--platform",
@@ -52,15 +64,7 @@ _OPTIONS = (
         help="Copy layers too that registries need not hold (Windows base layers), from the URLs in their descriptors.",
     ),
     click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
-    click.option(
-        "--progress",
-        type=click.Choice(["auto", "plain", "tty", "json"]),
-        default="auto",
-        show_default=True,
-        help="How progress is shown on stderr; json is one event a line.",
-    ),
-    click.option("-q", "--quiet", is_flag=True, help="Show only errors on stderr."),
-    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the reference."),
+    *OUTPUT_OPTIONS,
 )
 
 
@@ -107,14 +111,18 @@ def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
 
 def move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> int:
     """Copy an image, print its references or the whole results, and return the exit code."""
+    return show(targets, _moved(source, targets, options), options.form, as_json=options.as_json)
+
+
+def show(targets: Sequence[str], outcomes: "Sequence[Outcome]", form: Form, *, as_json: bool) -> int:
+    """Print the references of what was copied, or the whole results, and return the exit code."""
     # Where an archive goes to the standard output, nothing else does.
     aside = any(map(_is_stdout, targets))
-    outcomes = _moved(source, targets, options)
     if len(targets) == 1 and isinstance(outcomes[0], TransferError):
         raise outcomes[0]
     for target, outcome in zip(targets, outcomes, strict=True):
-        _tell(target if len(targets) > 1 else None, outcome, options.form)
-    if options.as_json:
+        _tell(target if len(targets) > 1 else None, outcome, form)
+    if as_json:
         documents = [outcome_document(target, one) for target, one in zip(targets, outcomes, strict=True)]
         click.echo(json_text(documents if len(targets) > 1 else documents[0]), err=aside)
     else:

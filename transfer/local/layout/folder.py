@@ -141,9 +141,11 @@ class PartialFile:
             self.hasher.update(data)
             _write_all(self._file, data)
 
-    def publish(self, names: Sequence[str]) -> None:
+    def publish(self, names: Sequence[str], *, executable: bool = False) -> None:
         """Give the file its name: from now on it is there."""
         with self._lock:
+            if executable:
+                os.fchmod(self._file, 0o755)
             _publish(self._root, self._folder, self._file, self._name, names)
             self._name = ""
 
