@@ -190,3 +190,51 @@ def test_a_terminated_mirror_writes_its_report(registries: Registries, tmp_path:
     assert found["counts"]["copied"] + found["counts"]["stopped"] == 30
     assert len(registries.tags("app")) == found["counts"]["copied"]
     assert out.splitlines()[0].startswith("STATUS")
+
+
+MANIFEST = """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: web}}
+spec:
+  initContainers: [{{name: init, image: "{source}/team/tool:v1"}}]
+  containers: [{{name: web, image: "{source}/team/app:v2"}}, {{name: side, image: "{source}/team/tool:v1"}}]
+"""
+
+
+@pytest.mark.parametrize("kind", ["lines", "kubernetes"])
+def test_the_images_of_a_list_are_shown_and_mirrored(registries: Registries, tmp_path: Path, kind: str) -> None:
+    registries.fill(team__app="v1 v2", team__tool="v1")
+    images = [f"{registries.source}/team/tool:v1", f"{registries.source}/team/app:v2"]
+    text = (
+        "\n".join([*images, images[0], "# the end"]) if kind == "lines" else MANIFEST.format(source=registries.source)
+    )
+    (tmp_path / "list").write_text(text)
+
+    ended = registries.command(
+        *("mirror", "--images-from", tmp_path / "list", f"{registries.target}/mirror/", *LOGIN, "--no-journal")
+    )
+
+    assert ended.code == 0, ended.err
+    assert f"2 images in {tmp_path / 'list'}:\n  {images[0]}\n  {images[1]}\n" in ended.err
+    assert registries.tags("mirror/team/app") == {"v2"}
+    assert registries.tags("mirror/team/tool") == {"v1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--images-from", "LIST", "a.example/x", "b.example/y"), "takes TARGET alone"),
+        (("--images-from", "LIST"), "takes TARGET alone"),
+        (("--images-from", "absent", "b.example/y/"), "cannot be read"),
+        (("--images-from", "LIST", "b.example/y/", "--all-tags"), "options that choose tags"),
+        (("--images-from", "LIST", "b.example/y/"), "names no image"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_named(
+    command: Command, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    (tmp_path / "list").write_text("# nothing\n")
+    ended = command("mirror", *(str(tmp_path / "list") if one == "LIST" else one for one in arguments))
+    assert (ended.code, ended.out) == (2, "")
+    assert named in ended.err

@@ -16,7 +16,7 @@ from transfer.cli.main import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.limits import limit_options
-from transfer.cli.options.mirror_options import choice_options, config_of
+from transfer.cli.options.mirror_options import choice_options, config_of, config_of_list
 from transfer.cli.options.run_options import RUN_OPTION_NAMES, RUN_OPTIONS, RunOptions
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     SOURCE is an image (alpine:3), a repository, or repositories by a pattern
     (registry.example/team/*). TARGET is a repository, a prefix that ends in / and keeps the source's
     path below it, or a template (mirror.example/{namespace}-{name}:{tag}). With -c, a file has any
-    number of them.
+    number of them. With --images-from, a list names the images; they are shown before any moves.
 
     A tag that has not changed costs one request at each side. A layer that several images need is sent
     once. An image that fails does not stop the others; run the same command again to continue after an
@@ -76,6 +76,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
       transfer mirror alpine "$REGISTRY/mirror/" --semver '>=3.18' --newest 5 --create-repository
       transfer mirror registry.example/team/app other.example/app --all-tags --to third.example/app
       transfer mirror 'registry.example/team/*' "$REGISTRY/team/{name}" --tags 'v*' --exclude '*-rc*'
+      helm template chart | transfer mirror --images-from - "$REGISTRY/mirror/" --create-repository
       transfer mirror -c mirror.yaml --dry-run
       transfer mirror -c mirror.yaml --failures failed.jsonl --json > report.json
       transfer mirror -c skopeo-sync.yaml --dest "$REGISTRY/mirror" --scoped
@@ -88,10 +89,13 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in RUN_OPTION_NAMES})
     _check_watch(options)
     accesses = partial(_accesses, source=src_access, target=dest_access)
+    images = arguments.pop("images_from")
+    if images is not None and (file is not None or source is None or target is not None):
+        raise click.UsageError("--images-from FILE takes TARGET alone, and no other file", ctx=context)
     if file is None:
-        if source is None or target is None:
+        if source is None or (target is None and images is None):
             raise click.UsageError("name SOURCE and TARGET, or a file with -c", ctx=context)
-        found = config_of(source, target, arguments)
+        found = config_of(source, target, arguments) if target else config_of_list(str(images), source, arguments)
         if options.watch is not None:
             return watch_mirror(lambda: found, None, accesses, options)
         return _mirror(found, accesses(found), options)

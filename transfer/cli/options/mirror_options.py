@@ -5,15 +5,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from transfer.cli.display.text import count
 from transfer.cli.options.common import with_options
 
 if TYPE_CHECKING:
-    from transfer.mirror import MirrorConfig
+    from transfer.mirror import MirrorConfig, MirrorRule
 
 T = TypeVar("T")
 
 _CHOICE = (
     click.option("--to", "more", multiple=True, metavar="TARGET", help="Another target, fed from the same read."),
+    click.option(
+        "--images-from",
+        metavar="FILE",
+        help="The images that a list names, '-' for standard input: lines, Kubernetes or Compose files, helm template, "
+        "images.yaml, dregsy's or oc-mirror's. TARGET is then the only argument.",
+    ),
+    click.option(
+        "--image-path",
+        "image_paths",
+        multiple=True,
+        metavar="PATH",
+        help="Where custom resources name images besides, as in 'spec.components[*].image'.",
+    ),
     click.option("--all-tags", is_flag=True, help="Every tag of the repository."),
     click.option("--tags", "glob", multiple=True, metavar="GLOB", help="Tags that match a pattern such as '3.*'."),
     click.option(
@@ -58,14 +72,47 @@ def config_of(source: str, target: str, choice: dict[str, Any]) -> "MirrorConfig
     Raises:
         click.UsageError: a repository is named, and not which of its tags.
     """
-    from transfer.mirror import MirrorConfig, MirrorRule, Prune, TagFilter
+    from transfer.mirror import MirrorConfig
     from transfer.mirror.config.references import parse_source
 
     names = ("glob", "regex", "semver", "newest", "exclude")
     filters = {name: choice[name] for name in names if choice[name]}
     if not (filters or choice["all_tags"] or parse_source(source).choice):
         raise click.UsageError(f"{source!r} is a repository: choose tags (--tags, --semver, …), or use --all-tags")
-    mapping = MirrorRule(
+    return MirrorConfig(mappings=(_rule(source, target, choice, filters),))
+
+
+def config_of_list(file: str, target: str, choice: dict[str, Any]) -> "MirrorConfig":
+    """
+    Return the configuration for the images that a list names, and show them.
+
+    Raises:
+        click.UsageError: the list cannot be opened, or is chosen from by options for repositories.
+        InvalidConfig: it cannot be read, or names no image.
+    """
+    from transfer.mirror import MirrorConfig
+    from transfer.mirror.config.foreign.image_lists import read_images
+
+    chosen = [name for name in ("glob", "regex", "semver", "newest", "exclude", "all_tags", "prune") if choice[name]]
+    if chosen:
+        raise click.UsageError("--images-from names images: options that choose tags, and --prune, do not go with it")
+    try:
+        with click.open_file(file, encoding="utf-8") as opened:
+            text = opened.read()
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"--images-from {file!r}: cannot be read: {error}") from None
+    found = read_images(text, image_paths=choice["image_paths"], name=f"--images-from {file!r}")
+    sources = [str(one) for one in (*found.images, *found.repositories)]
+    click.echo(f"{count(len(sources), 'image')} in {file}:", err=True)
+    for source in sources:
+        click.echo(f"  {source}", err=True)
+    return MirrorConfig(mappings=tuple(_rule(source, target, choice, {}) for source in sources))
+
+
+def _rule(source: str, target: str, choice: dict[str, Any], filters: dict[str, Any]) -> "MirrorRule":
+    from transfer.mirror import MirrorRule, Prune, TagFilter
+
+    return MirrorRule(
         source=source,
         targets=(target, *choice["more"]),
         tags=(TagFilter(**filters),) if filters else (),
@@ -77,7 +124,6 @@ def config_of(source: str, target: str, choice: dict[str, Any]) -> "MirrorConfig
         backup=choice["backup"],
         create=_create() if choice["create_repository"] else None,
     )
-    return MirrorConfig(mappings=(mapping,))
 
 
 def _create() -> Any:
