@@ -21,9 +21,16 @@ class Relay:
         self._flowing.set()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
-            await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+        writers = [writer]
+        try:
+            with suppress(ConnectionError):
+                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+                writers.append(far_writer)
+                await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+        finally:
+            for one in writers:
+                # Nothing more is to be sent, and closing would wait for what nobody reads.
+                one.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
