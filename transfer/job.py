@@ -34,6 +34,8 @@ class CopyOptions(TypedDict, total=False):
     Attributes:
         platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as a single image, several
             as an index of them. All where none is named.
+        append: tars (plain, gzip or zstd) and folders of this machine that become further layers of the image; of an
+            index, of the image for the one platform, or for this machine. The base's layers stay as they are.
         source_access, target_access: how the registry of each side is reached, and with which credentials.
         ecr_protocol: how a target in ECR is written to: by its API (`auto`, `api`), or by its Docker endpoint
             (`registry`), which mounts blobs of other repositories where the account has that switched on.
@@ -44,6 +46,7 @@ class CopyOptions(TypedDict, total=False):
     """
 
     platforms: Sequence[str]
+    append: Sequence[str]
     source_access: RegistryAccess
     target_access: RegistryAccess
     ecr_protocol: EcrProtocol
@@ -111,6 +114,7 @@ class Job(msgspec.Struct, frozen=True):
         source: spelled as for `copy_image`, or files that are pushed as an artifact.
         targets: where to.
         platforms: of an index, only the images for these; all where none is named.
+        append: tars and folders of this machine that become further layers of the image.
         referrers: take along what refers to the image: signatures, SBOMs, attestations, and those under cosign's tags.
         include_foreign: take along layers that registries need not hold, from wherever their addresses say.
         access: how the source's registry is reached, and with which credentials.
@@ -122,6 +126,7 @@ class Job(msgspec.Struct, frozen=True):
     access: RegistryAccess = DEFAULT_ACCESS
     referrers: bool = False
     include_foreign: bool = False
+    append: tuple[str, ...] = ()
 
 
 def make_job(source: str | FilesLocation, targets: Sequence[str], options: CopyOptions) -> Job:
@@ -142,6 +147,7 @@ def make_job(source: str | FilesLocation, targets: Sequence[str], options: CopyO
         access=options.get("source_access", DEFAULT_ACCESS),
         referrers=options.get("referrers", False),
         include_foreign=options.get("include_foreign", False),
+        append=tuple(options.get("append", ())),
     )
 
 

@@ -122,13 +122,24 @@ class JobRun:
             source = opened
             if self._job.include_foreign:
                 source = self._endpoints.with_foreign_layers(opened, self._source_location, counter)
-            yield source, await self._read(source, counter)
+            if not self._job.append:
+                yield source, await self._read(source, counter)
+                return
+            from transfer.local.files.append import AppendedSource  # noqa: PLC0415 - compression, which copies need not
+
+            async with AppendedSource(source, await self._base(source), self._job.append) as appended:
+                yield appended, await self._read(appended, counter)
+
+    async def _base(self, source: Source) -> Manifest:
+        """Return the one image that layers are appended to: of an index, that for the platform, or for this machine."""
+        platforms = self._platforms or [host_platform()]
+        return (await read_graph(source, await self._root(source), platforms)).root
 
     async def _read(self, source: Source, notify: Observer) -> list[_Image]:
         """Return the image, followed by its referrers where they are copied too."""
         root, foreign = await self._root(source), self._job.include_foreign
         graph = await read_graph(source, root, self._platforms, include_foreign=foreign)
-        if self._platforms:
+        if self._platforms and not self._job.append:
             await remember_trimmed(self._memory, root.digest, self._platforms, graph.root.digest)
         more = await attached(source, graph, notify=notify) if self._job.referrers else []
         return [_Image(one, tag, self._barrier()) for one, tag in [(graph, None), *((a.graph, a.tag) for a in more)]]

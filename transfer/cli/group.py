@@ -8,6 +8,7 @@ from transfer import __version__
 
 # Where each command is: a command line pays for the import of its own only, and `--version` for none.
 _COMMANDS = {
+    "append": "transfer.cli.commands.copy:append",
     "artifact": "transfer.cli.commands.artifact:artifact",
     "config": "transfer.cli.commands.config:config",
     "copy": "transfer.cli.commands.copy:copy",

@@ -1,4 +1,4 @@
-"""`transfer push`, `transfer copy` and `transfer pull`: one image from a source to its targets."""
+"""`transfer push`, `copy`, `pull` and `append`: one image from a source to its targets."""
 
 import click
 
@@ -85,3 +85,26 @@ def pull(options: CopyCommandOptions, *, source: str, target: str) -> int:
     ):
         raise click.UsageError(f"TARGET {target!r}: expected a layout or an archive, as in oci:DIR:TAG")
     return move(source, [target], options)
+
+
+@click.command()
+@click.argument("base")
+@click.argument("layers", nargs=-1, required=True)
+@click.argument("target")
+@copy_command_options
+def append(options: CopyCommandOptions, *, base: str, layers: tuple[str, ...], target: str) -> int:
+    """Append layers to an image, and push what comes of it.
+
+    BASE and TARGET are written as for transfer copy. Each of LAYERS is a tar, plain or compressed
+    with gzip or zstd, or a folder whose content goes to the image's root. The base's layers are
+    mounted where the registry can, and never written to disk; configuration and history say what
+    was appended. The same layers on the same base make the same digest. Of an index, layers are
+    appended to the image for this machine unless --platform names another.
+
+    \b
+    Examples:
+      transfer append alpine:3 app.tar.gz "$REGISTRY/app:v1" --create-repository
+      transfer append "$REGISTRY/base:v1" build/root config.tar "$REGISTRY/app:v1" --platform linux/arm64
+    """
+    options.copy["append"] = layers
+    return move(base, [target], options)

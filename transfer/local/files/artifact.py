@@ -183,7 +183,7 @@ def _layer(
 def _folder(path: Path, title: str, media_type: str, compression: FolderCompression) -> tuple[Descriptor, BinaryIO]:
     plain, packed = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - one of them is handed on
     try:
-        _write_tar(plain, path, title.rpartition("/")[2])
+        write_tar(plain, path, title.rpartition("/")[2])
         size = plain.tell()
         content, hasher = hashlib.sha256(), hashlib.sha256()
         plain.flush()
@@ -210,7 +210,13 @@ def _folder(path: Path, title: str, media_type: str, compression: FolderCompress
     return Descriptor(media_type=media_type, digest=digest, size=size, annotations=notes), packed
 
 
-def _write_tar(file: BinaryIO, folder: Path, name: str) -> None:
+def write_tar(file: BinaryIO, folder: Path, name: str) -> None:
+    """
+    Write a folder as a tar that has the same bytes whenever and by whomever it is made.
+
+    Args:
+        name: what the folder is called in it; what is in the folder stands at the root where this is empty.
+    """
     with tarfile.open(mode="w", fileobj=file, format=tarfile.PAX_FORMAT) as archive:
         for path, inside in _walk(folder, name):
             info = tarfile.TarInfo(inside)
@@ -231,13 +237,14 @@ def _write_tar(file: BinaryIO, folder: Path, name: str) -> None:
 
 def _walk(folder: Path, inside: str) -> Iterator[tuple[Path, str]]:
     """Yield a folder and all in it, in the order of the names; links to folders are left out."""
-    yield folder, inside
+    if inside:
+        yield folder, inside
     for path in sorted(folder.iterdir(), key=lambda one: os.fsencode(one.name)):
         if path.is_dir():
             if not path.is_symlink():
-                yield from _walk(path, f"{inside}/{path.name}")
+                yield from _walk(path, f"{inside}/{path.name}".lstrip("/"))
         elif path.is_file():
-            yield path, f"{inside}/{path.name}"
+            yield path, f"{inside}/{path.name}".lstrip("/")
 
 
 def _check_type(text: str) -> None:
