@@ -1,6 +1,7 @@
 """Tokens: passwords of GetAuthorizationToken, and page tokens, which say where a list goes on."""
 
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import pybase64
 from transfer.server.errors import ApiError
 
 _MAC_BYTES = 16
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 
 
 def make_token(secret: str, scope: Sequence[str | None], after: Sequence[str]) -> str:
@@ -26,7 +28,8 @@ def read_token(secret: str, scope: Sequence[str | None], token: str) -> list[str
         ApiError: InvalidParameterException, when it was not made for this list.
     """
     try:
-        raw = pybase64.b64decode(token.encode(), altchars=b"-_", validate=True)
+        # The decoder takes the other alphabet's '+' and '/' too, for now.
+        raw = pybase64.b64decode(token.encode(), altchars=b"-_", validate=True) if _TOKEN.fullmatch(token) else b""
     except ValueError:
         raw = b""
     mac, place = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
