@@ -1,5 +1,6 @@
 # make demo    own virtual environment, then the main job: push, kill, resume, push again, read back
 # make test    own virtual environment, then all tests
+# make attacks the known attacks: a table of rows, tests and results
 # make nightly the long variants of tests: twenty kills instead of five
 # make check   lint, formatting, types, import contracts, words
 # make bench   the scenarios of bench.toml, beside other tools that are on PATH; make bench ARGS="start --runs 3"
@@ -9,13 +10,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test nightly check format bench clean
+.PHONY: demo test nightly attacks check format bench clean
 
 demo: $(STAMP)
 	@$(BIN)/python -m transfer demo
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+
+attacks: $(STAMP)
+	@$(BIN)/python -m pytest -q -m attack -p tests.support.attacks $(ARGS)
 
 nightly: $(STAMP)
 	@$(BIN)/python -m pytest --numprocesses=auto -m nightly $(ARGS)

@@ -39,6 +39,7 @@ def test_a_side_takes_a_profile_of_its_own(
     assert copied.startswith(here.removesuffix(":v1") + "@sha256:")
 
 
+@pytest.mark.attack("GHSA-9m43-p3cx-w8j5")
 def test_nobody_is_somebody_where_no_login_is_sent(
     registry: Server, command: Command, layout: ImageBuilder, clean_environment: Path
 ) -> None:

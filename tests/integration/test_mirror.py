@@ -371,6 +371,7 @@ async def test_of_two_hundred_images_five_bad_ones_are_named_and_the_others_are_
         assert asked(source)["HeadManifest"] == 5
 
 
+@pytest.mark.attack("CVE-2026-35172")
 async def test_blobs_are_remembered_for_the_next_run_and_asked_for_when_the_target_lost_them(
     site: Site, tmp_path: Path
 ) -> None:

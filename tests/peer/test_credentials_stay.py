@@ -67,6 +67,7 @@ WAYS: dict[str, Callable[[DistributionClient], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.attack("CVE-2026-33990")
 async def test_a_realm_inside_is_refused_on_every_way(way: str) -> None:
     step = answer(401, b"", WWW_Authenticate='Bearer realm="http://169.254.169.254/latest/meta-data"')
     async with scripted(step) as peer, opened(f"127.0.0.1:{peer.port}", settings=PLAIN, logins=ME) as registry:
@@ -75,6 +76,7 @@ async def test_a_realm_inside_is_refused_on_every_way(way: str) -> None:
     assert [request.headers.get("authorization") for request in peer.requests] == [None]
 
 
+@pytest.mark.attack("CVE-2026-33990")
 async def test_a_realm_that_turns_bad_later_is_refused_as_well() -> None:
     async with scripted(answer(200, {"token": "t1"})) as issuer, scripted(answer()) as peer:
         good = answer(401, b"", WWW_Authenticate=f"Bearer realm={issuer.url}")
@@ -92,6 +94,7 @@ async def test_a_realm_that_turns_bad_later_is_refused_as_well() -> None:
     assert len(peer.requests) == 3
 
 
+@pytest.mark.attack("CVE-2019-10214")
 async def test_a_token_server_is_checked_by_the_registrys_tls(tls: ssl.SSLContext) -> None:
     async with scripted(answer(200, {"token": "t1"}), tls=tls) as issuer:
         step = answer(401, b"", WWW_Authenticate=f"Bearer realm={issuer.url}")
@@ -101,6 +104,7 @@ async def test_a_token_server_is_checked_by_the_registrys_tls(tls: ssl.SSLContex
     assert issuer.requests == []
 
 
+@pytest.mark.attack("CVE-2018-18074")
 async def test_a_redirect_from_https_to_http_is_not_followed(tls: ssl.SSLContext) -> None:
     settings = RegistrySettings(tls=Tls(extra_ca=str(CERTIFICATE)))
     async with scripted(answer(200, {"tags": ["v1"]})) as plain:
@@ -116,6 +120,7 @@ async def test_a_redirect_from_https_to_http_is_not_followed(tls: ssl.SSLContext
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("way", ["push", "delete", "upload", "mount"])
+@pytest.mark.attack("CVE-2023-45803")
 async def test_what_changes_something_is_never_redirected(way: str, status: int) -> None:
     async with scripted(answer(201)) as other:
         step = answer(status, b"", Location=f"{other.url}/v2/app/manifests/v1")
@@ -126,6 +131,7 @@ async def test_what_changes_something_is_never_redirected(way: str, status: int)
 
 
 @pytest.mark.parametrize("wanted", ["PATCH upload", "PUT upload"])
+@pytest.mark.attack("CVE-2023-45803")
 async def test_the_bytes_of_a_blob_are_never_redirected(wanted: str, layout: ImageBuilder) -> None:
     image = layout.image([2 * MIB])
     async with scripted(answer(201)) as other, quirky() as peer:
@@ -138,6 +144,7 @@ async def test_the_bytes_of_a_blob_are_never_redirected(wanted: str, layout: Ima
     assert other.requests == []
 
 
+@pytest.mark.attack("CVE-2026-50151")
 async def test_a_session_that_moves_away_in_its_middle_leaves_the_credentials_behind(layout: ImageBuilder) -> None:
     image = layout.image([3 * MIB])
     layer = max(image.blobs, key=lambda blob: blob.size)
@@ -164,6 +171,7 @@ async def test_a_session_that_moves_away_in_its_middle_leaves_the_credentials_be
     assert (logins(storage), logins(peer)) == ({None}, {None, basic(f"me:{SECRET}")})
 
 
+@pytest.mark.attack("CVE-2026-33540")
 async def test_each_side_is_shown_its_own_login_alone(layout: ImageBuilder) -> None:
     """Also where the source answers a blob with a redirect to the target."""
     image = layout.image([1000])
@@ -206,6 +214,7 @@ async def test_each_side_is_shown_its_own_login_alone(layout: ImageBuilder) -> N
     assert [request.headers.get("authorization") for request in stolen] == [None] * 2
 
 
+@pytest.mark.attack("CVE-2020-15157", "CVE-2021-32690")
 async def test_an_address_inside_an_image_is_never_asked(server: Server, layout: ImageBuilder) -> None:
     """CVE-2020-15157: a layer's `urls` lead to a server that asks for a login."""
     host = server.url.partition("//")[2]

@@ -33,6 +33,7 @@ async def test_a_damaged_file_is_refused_once_and_then_looked_at_instead_of_sent
 
 
 @both_ways
+@pytest.mark.attack("wrong-redirect")
 async def test_damaged_content_from_afar_is_read_once_more_and_its_last_byte_never_sent(
     image: BuiltImage, layer: Descriptor, threshold: int
 ) -> None:
@@ -75,6 +76,7 @@ async def test_a_registry_that_spoils_it_once_gets_it_again(
     assert peer.blobs[layer.digest] == image.content(layer)
 
 
+@pytest.mark.attack("content-digest")
 async def test_a_registry_that_stores_something_else_is_found_out(image: BuiltImage, layer: Descriptor) -> None:
     other = "sha256:" + "0" * 64
     async with quirky(on("PUT upload", answer(201, b"", Docker_Content_Digest=other))) as peer:

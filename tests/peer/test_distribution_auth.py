@@ -184,6 +184,7 @@ async def test_a_challenge_that_is_not_answered_is_named(challenge: str, reason:
     assert sent(peer.requests) == [None]
 
 
+@pytest.mark.attack("GHSA-28r5-37g7-p6mp", "CVE-2025-51471")
 async def test_a_token_server_of_another_site_sees_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted(token("public")) as proxy, scripted(TAGS) as peer:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -211,6 +212,7 @@ async def test_a_token_server_that_refuses_a_stranger_is_explained(monkeypatch: 
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.attack("ggcr-2291")
 async def test_a_token_server_leads_nobody_on(status: int) -> None:
     step = answer(status, b"", Location="http://169.254.169.254/latest/meta-data")
     async with scripted(step) as issuer, scripted(TAGS) as peer:
@@ -235,6 +237,7 @@ async def test_a_token_server_leads_nobody_on(status: int) -> None:
         json.dumps({"token": "a" * 20_000}).encode(),
     ],
 )
+@pytest.mark.attack("ggcr-2193")
 async def test_what_is_no_token_is_never_sent_on(body: bytes) -> None:
     async with scripted(answer(200, body)) as issuer, scripted(TAGS) as peer:
         guarded(peer, bearer(issuer.url), "Bearer t1")
@@ -366,6 +369,7 @@ async def test_a_private_ca_or_none_at_all_is_a_setting_of_the_registry(tls: ssl
         assert await tags(peer, settings=RegistrySettings(tls=setting)) == ["v1"]
 
 
+@pytest.mark.attack("CVE-2024-35195")
 async def test_trust_in_one_registry_is_not_trust_in_the_next(tls: ssl.SSLContext) -> None:
     async with scripted(TAGS, tls=tls) as peer, Transport(CONFIG) as transport:
         await transport.send(HttpRequest("GET", peer.url, {}, tls=Tls(verify=False)), what="x")
@@ -384,6 +388,7 @@ async def test_a_client_certificate_is_shown(tls: ssl.SSLContext) -> None:
             await tags(peer, settings=RegistrySettings(tls=trusting))
 
 
+@pytest.mark.attack("CVE-2026-48978")
 async def test_an_https_registry_gets_its_tokens_over_tls_alone(tls: ssl.SSLContext) -> None:
     async with scripted(token()) as issuer, scripted(bearer(issuer.url), tls=tls) as peer:
         with pytest.raises(RegistryError, match="without TLS"):

@@ -89,6 +89,7 @@ async def test_a_registry_without_ranges_sends_it_all_again_and_it_is_skipped(
 
 
 @pytest.mark.parametrize("content_range", ["bytes 1-9/1048576", "bytes 0-8/1048576", "bytes 0-9/5", "", "bytes */9"])
+@pytest.mark.attack("wrong-content-range")
 async def test_another_range_than_asked_for_is_refused(
     peer: QuirkyRegistry, registry: Registry, content_range: str
 ) -> None:
@@ -115,6 +116,7 @@ async def test_a_stream_that_ends_early_without_a_sign_is_continued(peer: Quirky
 
 
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1, 0])
+@pytest.mark.attack("truncated-body", "CVE-2025-13836", "GHSA-f36w-mj3v-6jqv")
 async def test_a_blob_of_another_size_is_refused_before_a_byte(
     peer: QuirkyRegistry, registry: Registry, size: int
 ) -> None:
@@ -125,6 +127,7 @@ async def test_a_blob_of_another_size_is_refused_before_a_byte(
     assert caught.value.side == "source"
 
 
+@pytest.mark.attack("truncated-body", "CVE-2024-29902")
 async def test_more_bytes_than_the_size_are_refused(peer: QuirkyRegistry, registry: Registry) -> None:
     async def endless(request: Arrived) -> None:
         request.writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -137,6 +140,7 @@ async def test_more_bytes_than_the_size_are_refused(peer: QuirkyRegistry, regist
         await read(registry)
 
 
+@pytest.mark.attack("GHSA-vh4v-2xq2-g5cg", "CVE-2018-20060")
 async def test_credentials_stay_behind_when_a_blob_is_elsewhere(peer: QuirkyRegistry, registry: Registry) -> None:
     async with quirky(on("GET blob", serve())) as storage:
 
@@ -151,6 +155,7 @@ async def test_credentials_stay_behind_when_a_blob_is_elsewhere(peer: QuirkyRegi
     assert [request.headers.get("range") for request in storage.requests] == ["bytes=5-9"]
 
 
+@pytest.mark.attack("CVE-2018-20060")
 async def test_credentials_that_stayed_behind_do_not_come_back(peer: QuirkyRegistry, registry: Registry) -> None:
     async with quirky() as elsewhere:
 
@@ -217,6 +222,7 @@ async def test_a_tags_digest_is_computed_and_the_manifest_fetched_once(
     assert OCI_MANIFEST in peer.requests[0].headers["accept"]
 
 
+@pytest.mark.attack("GHSA-qv35-3gw6-8q4j")
 async def test_another_manifest_under_the_digest_is_found_out(
     peer: QuirkyRegistry, registry: Registry, image: BuiltImage
 ) -> None:
@@ -241,6 +247,7 @@ async def test_another_manifest_under_the_digest_is_found_out(
         (encode({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "manifests": [], "layers": []}), OCI_MANIFEST),
     ],
 )
+@pytest.mark.attack("CVE-2020-1702", "deep-json")
 async def test_what_is_no_manifest_is_refused_in_one_line(
     peer: QuirkyRegistry, registry: Registry, body: bytes, kind: str
 ) -> None:
@@ -252,6 +259,7 @@ async def test_what_is_no_manifest_is_refused_in_one_line(
     assert peer.registry in str(caught.value)
 
 
+@pytest.mark.attack("CVE-2021-41190")
 async def test_a_manifest_served_as_another_kind_is_refused(
     peer: QuirkyRegistry, registry: Registry, image: BuiltImage
 ) -> None:
@@ -268,6 +276,7 @@ async def test_a_manifest_without_a_type_is_what_it_says(
     assert (await registry.source("app").resolve("v1")).media_type == OCI_INDEX
 
 
+@pytest.mark.attack("content-digest")
 async def test_presence_is_the_registrys_word_only_where_it_is_of_the_digest_asked_for(
     peer: QuirkyRegistry, registry: Registry, image: BuiltImage
 ) -> None:
@@ -322,11 +331,13 @@ async def test_a_repository_without_tags_has_none(body: bytes) -> None:
         (answer(200, b"x" * 4_194_305), "larger than"),
     ],
 )
+@pytest.mark.attack("endless-pages", "CVE-2023-2253")
 async def test_a_list_of_tags_that_lies_is_refused(step: Step, reason: str) -> None:
     with pytest.raises(RegistryError, match=reason):
         await listed(step)
 
 
+@pytest.mark.attack("endless-pages")
 async def test_pages_that_go_round_are_found_out() -> None:
     first = tags("a", link="/v2/app/tags/list?last=a")
     with pytest.raises(RegistryError, match="never end"):

@@ -237,6 +237,7 @@ async def test_what_the_registry_has_spoiled_meanwhile_starts_over(
 
 
 @pytest.mark.parametrize("held", ["0-99999999", "5-9", "nonsense"])
+@pytest.mark.attack("upload-range")
 async def test_a_session_that_claims_what_cannot_be_starts_over(
     image: BuiltImage, layer: Descriptor, journal: SqliteJournal, held: str
 ) -> None:
@@ -302,6 +303,7 @@ async def test_a_session_without_a_usable_location_is_an_error(
 
 
 @pytest.mark.parametrize("threshold", [0, 8 * MIB])
+@pytest.mark.attack("CVE-2026-50151")
 async def test_a_session_on_another_host_gets_the_bytes_and_no_credentials(
     image: BuiltImage, layer: Descriptor, threshold: int
 ) -> None:

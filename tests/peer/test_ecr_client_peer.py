@@ -264,6 +264,7 @@ async def test_cancelling_a_layer_part_stops_it_and_gives_its_slot_back(aws: Aws
     assert len(peer.requests[0].body) < 32 * MIB
 
 
+@pytest.mark.attack("secrets-in-logs")
 async def test_secrets_are_in_no_message_note_or_log(aws: AwsSession, caplog: pytest.LogCaptureFixture) -> None:
     output = "It does not match. The Canonical String was 'x-amz-security-token:canary-70ce'"
     steps = (cut, drop, answer(500, b"<html>"), answer(400, {"__type": "InvalidSignatureException", "message": output}))

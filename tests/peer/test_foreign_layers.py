@@ -96,6 +96,7 @@ def challenge(issuer: Peer) -> Step:
     return answer(401, {"errors": [{"code": "UNAUTHORIZED"}]}, WWW_Authenticate=realm)
 
 
+@pytest.mark.attack("CVE-2020-15157")
 async def test_an_address_that_asks_for_a_login_gets_none_and_no_token_is_fetched() -> None:
     """CVE-2020-15157: the attacker's address answers like a registry, and names a token server of its own."""
     login, plain = FixedLogin(Login("me", SECRET)), RegistrySettings(plain_http=True)
@@ -114,6 +115,7 @@ async def test_an_address_that_asks_for_a_login_gets_none_and_no_token_is_fetche
     assert "shown-to-nobody" not in str(caught.value)
 
 
+@pytest.mark.attack("CVE-2023-43804")
 async def test_basic_challenges_get_no_login_either_and_cookies_are_not_kept() -> None:
     steps = (
         answer(302, b"", Location="/again", Set_Cookie="a=b"),
@@ -164,6 +166,7 @@ async def test_redirects_without_end_are_given_up() -> None:
     ],
 )
 @pytest.mark.parametrize("registry", [OUTSIDE, None])
+@pytest.mark.attack("ggcr-2440")
 async def test_an_image_from_outside_sends_nobody_inside(url: str, registry: str | None) -> None:
     async with scripted(serve) as peer, foreign(registry=registry) as foreign_too:
         with pytest.raises(NotFound, match="is inside a private network"):
@@ -236,6 +239,7 @@ async def test_an_address_with_content_of_another_size_is_passed_over(body: byte
             await read(foreign_too, layer(wrong.url))
 
 
+@pytest.mark.attack("CVE-2024-29902")
 async def test_content_that_never_ends_is_cut_off() -> None:
     async def endless(request: Arrived) -> None:
         request.writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

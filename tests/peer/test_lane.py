@@ -238,6 +238,7 @@ async def test_a_certificate_that_is_not_trusted_gets_no_byte(tls: ssl.SSLContex
     assert len(peer.requests) == 1
 
 
+@pytest.mark.attack("ggcr-2440")
 async def test_the_address_that_was_really_connected_is_guarded() -> None:
     async with scripted(answer(200, CONTENT)) as peer:
         for url in (peer.url.replace("127.0.0.1", "localhost"), peer.url):
@@ -292,6 +293,7 @@ async def proxying(tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.attack("CVE-2023-32681")
 async def test_a_registry_with_tls_is_reached_through_a_proxy_that_sees_none_of_it(
     scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

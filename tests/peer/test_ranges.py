@@ -186,6 +186,7 @@ async def test_a_range_that_breaks_is_continued_at_its_own_offset(
 
 
 @pytest.mark.parametrize("spoil", [lambda s: s.send(ranged=False), lambda s: s.send(etag='"two"')])
+@pytest.mark.attack("changed-etag")
 async def test_where_a_range_is_all_or_of_another_copy_the_rest_comes_in_one_stream(
     storage: Storage, registry: Registry, spoil: Callable[[Storage], Step]
 ) -> None:
@@ -197,6 +198,7 @@ async def test_where_a_range_is_all_or_of_another_copy_the_rest_comes_in_one_str
     assert storage.asked[before:] == [None], "the next blob is asked for whole"
 
 
+@pytest.mark.attack("changed-etag")
 async def test_a_weak_etag_says_nothing(storage: Storage, registry: Registry) -> None:
     storage.spoil(3, storage.send(etag='W/"two"'))
     assert await read(registry) == CONTENT

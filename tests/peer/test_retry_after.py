@@ -54,6 +54,7 @@ class Sleeps:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503, 408])
+@pytest.mark.attack("retry-after")
 async def test_a_registry_is_waited_for(status: int, asked: str, waited: float) -> None:
     sleep = Sleeps()
     async with (

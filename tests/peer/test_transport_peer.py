@@ -86,6 +86,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     assert (reply.status, len(peer.requests)) == (307, 1)
 
 
+@pytest.mark.attack("CVE-2023-43804")
 async def test_cookies_are_not_kept() -> None:
     async with scripted(answer(200, {}, Set_Cookie="a=b")) as peer, Transport(QUICK) as transport:
         for _ in range(2):
@@ -204,9 +205,24 @@ async def test_cancelling_in_mid_body_stops_the_upload_and_leaves_nothing() -> N
     assert len(peer.requests[0].body) < 32 * MIB
 
 
+@pytest.mark.attack("truncated-body")
 async def test_an_answer_that_breaks_off_is_no_answer() -> None:
     async with scripted(broken_off(b'{"a":', length=100)) as peer:
         assert "the answer broke off" in await failure(post(peer.url))
+
+
+@pytest.mark.attack("CVE-2025-69223")
+async def test_an_answer_in_very_many_tiny_pieces_is_one_answer() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    async with (
+        scripted(gibberish(head + b"1\r\nx\r\n" * 50_000 + b"0\r\n\r\n")) as peer,
+        Transport(TransferConfig()) as transport,
+    ):
+        began = time.process_time()
+        reply = await transport.send(post(peer.url), what="x")
+    assert reply.body == b"x" * 50_000
+    # A second each would be 14 hours where pieces are joined one by one.
+    assert time.process_time() - began < 20
 
 
 async def test_an_answer_that_is_not_http_says_so() -> None:
@@ -232,18 +248,21 @@ async def test_a_name_that_does_not_resolve_says_so() -> None:
     assert "the name cannot be resolved" in await failure(post("http://registry.invalid/"))
 
 
+@pytest.mark.attack("CVE-2025-66471")
 async def test_the_body_of_an_error_is_cut_at_64_kib() -> None:
     async with scripted(answer(500, b"x" * (5 * MIB))) as peer:
         reply = await send(post(peer.url))
     assert len(reply.body) == 64 * 1024
 
 
+@pytest.mark.attack("CVE-2025-66471")
 async def test_a_compressed_answer_is_refused() -> None:
     async with scripted(answer(200, b"\x1f\x8b", Content_Encoding="gzip")) as peer:
         assert "'gzip', which was not asked for" in await failure(post(peer.url))
     assert peer.requests[0].headers["accept-encoding"] == "identity"
 
 
+@pytest.mark.attack("CVE-2024-47081")
 async def test_netrc_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine 127.0.0.1 login me password {SECRET}\n")
@@ -257,6 +276,7 @@ async def test_netrc_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "proxy-authorization" not in request.headers
 
 
+@pytest.mark.attack("CVE-2023-32681")
 async def test_a_proxy_of_the_environment_is_used_with_its_own_password(monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted(answer(200, {"by": "proxy"})) as peer:
         monkeypatch.setenv("HTTP_PROXY", f"http://me:{SECRET}@127.0.0.1:{peer.port}")

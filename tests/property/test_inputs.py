@@ -84,6 +84,7 @@ def test_a_reference_is_read_back_the_same(host: str, path: str, tag: str | None
 
 
 @given(MARKS | st.tuples(HOSTS, MARKS).map("/".join))
+@pytest.mark.attack("reference-parsing", "CVE-2023-49081")
 def test_any_text_is_a_reference_or_is_refused(text: str) -> None:
     for short in (False, True):
         try:
@@ -95,6 +96,7 @@ def test_any_text_is_a_reference_or_is_refused(text: str) -> None:
 
 
 @given(MARKS | st.tuples(st.sampled_from(["sha256", "sha512", "sha1", "SHA256", ""]), MARKS).map(":".join) | DIGESTS)
+@pytest.mark.attack("CVE-2024-3727", "CVE-2024-37032")
 def test_any_text_is_a_digest_or_is_refused(text: str) -> None:
     try:
         assert Digest(text) == text
@@ -106,6 +108,7 @@ def test_any_text_is_a_digest_or_is_refused(text: str) -> None:
 @given(
     MARKS | st.lists(st.tuples(st.sampled_from(["Bearer", "Basic", "Negotiate"]), MARKS).map(" ".join)).map(", ".join)
 )
+@pytest.mark.attack("www-authenticate")
 def test_any_challenge_is_read_or_refused(header: str) -> None:
     try:
         chosen = choose(parse_challenges(header), what="GET")
@@ -122,6 +125,7 @@ def test_any_challenge_is_read_or_refused(header: str) -> None:
         "".join
     )
 )
+@pytest.mark.attack("location-forms")
 def test_any_location_is_resolved_or_refused(location: str) -> None:
     try:
         url = resolve_url("https://registry.example/v2/app/blobs/uploads/1", location, what="POST", status=202)
@@ -140,6 +144,7 @@ def test_any_location_is_resolved_or_refused(location: str) -> None:
         | st.integers().map(str),
     )
 )
+@pytest.mark.attack("retry-after")
 def test_any_headers_are_read(headers: dict[str, str]) -> None:
     held, wait = held_bytes(headers, 1000), retry_after(headers, now=0)
     assert held is None or 0 <= held <= 1000
@@ -151,6 +156,7 @@ def test_any_headers_are_read(headers: dict[str, str]) -> None:
 
 
 @given(MARKS)
+@pytest.mark.attack("terminal-escapes")
 def test_what_others_say_is_one_line(text: str) -> None:
     one_line(Exception(printable(text)))
     assert printable(printable(text)) == printable(text)

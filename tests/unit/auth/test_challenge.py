@@ -49,6 +49,7 @@ def read(header: str) -> list[tuple[str, dict[str, str]]]:
         ('Bearer realm="a"service="b"', [("bearer", {})]),
     ],
 )
+@pytest.mark.attack("www-authenticate")
 def test_a_challenge_is_read_by_the_grammar(header: str, challenges: list[tuple[str, dict[str, str]]]) -> None:
     assert read(header) == challenges
 
@@ -108,6 +109,7 @@ def test_what_cannot_be_answered_is_named(header: str, reason: str) -> None:
         ("http://127.0.0.1:5001/token", "http://127.0.0.1:5000", True),
     ],
 )
+@pytest.mark.attack("GHSA-28r5-37g7-p6mp")
 def test_credentials_go_to_the_site_of_the_registry_alone(realm: str, registry: str, trusted: bool) -> None:
     assert judge_realm(realm, registry, what="GET").trusted is trusted
 
@@ -151,6 +153,7 @@ def test_a_host_that_the_user_names_is_trusted() -> None:
         "https://registry.example/" + "a" * 20_000,
     ],
 )
+@pytest.mark.attack("CVE-2026-48978")
 def test_a_realm_that_leads_astray_is_refused(realm: str) -> None:
     with pytest.raises(Unauthorized) as caught:
         judge_realm(realm, REGISTRY, what="GET blob")

@@ -180,6 +180,7 @@ async def test_a_helper_that_is_not_there_is_named_with_the_file_that_names_it(t
 
 
 @pytest.mark.parametrize("name", ["../../bin/sh", "a/b", "x; rm -rf /", "", "a\n", "a b", "\x00", "x" * 200])
+@pytest.mark.attack("CVE-2020-5260")
 async def test_a_helper_with_a_strange_name_is_not_run(tmp_path: Path, name: str) -> None:
     logins = stored(tmp_path, {"credHelpers": {"r.example": name}})
     with pytest.raises(InvalidConfig, match="is not the name of a credential helper"):
@@ -187,6 +188,7 @@ async def test_a_helper_with_a_strange_name_is_not_run(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("registry", ["r.example\nhost=evil", "r.example\0", "r.example\r", "r.example b"])
+@pytest.mark.attack("CVE-2020-5260")
 async def test_a_strange_registry_is_never_handed_to_a_helper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: str
 ) -> None:

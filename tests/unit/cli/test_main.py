@@ -64,6 +64,7 @@ def test_an_error_is_one_line_and_its_notes_follow() -> None:
     ]
 
 
+@pytest.mark.attack("terminal-escapes")
 def test_control_characters_of_a_foreign_message_do_not_reach_the_terminal() -> None:
     error = NotFound("no such tag: \x1b[31mv1\r\nall done", status=404, code="x")
     error.add_note("\x1b]0;title\x07")

@@ -142,6 +142,7 @@ def test_what_is_no_target_is_refused(text: str) -> None:
     ],
 )
 @pytest.mark.parametrize("scheme", ["", "docker://", "ecr://"])
+@pytest.mark.attack("lookalike-ecr-host")
 def test_what_merely_looks_like_a_host_of_ecr_is_no_registry_at_all(scheme: str, host: str) -> None:
     for read in (locate_source, locate_target, locate_repository, locate_login):
         with pytest.raises(InvalidReference):

@@ -173,6 +173,7 @@ async def test_several_failures_are_raised_as_one_with_the_others_as_notes() -> 
     assert target.tags == {}
 
 
+@pytest.mark.attack("index-bombs")
 async def test_an_index_nested_too_deep_is_refused() -> None:
     source = MemorySource()
     root = add_image(source, [b"one"])
@@ -182,6 +183,7 @@ async def test_an_index_nested_too_deep_is_refused() -> None:
         await Copier().copy(source, root, MemoryTarget())
 
 
+@pytest.mark.attack("index-bombs")
 async def test_an_index_of_too_many_manifests_is_refused_before_they_are_read() -> None:
     source = MemorySource()
     image = add_image(source, [b"one"])

@@ -63,6 +63,7 @@ async def test_images_of_several_indexes_are_one_shorter_index(layout: ImageBuil
     assert [child.digest for child in graph.root.manifests] == [built[name].root.digest for name in (AMD, S390)]
 
 
+@pytest.mark.attack("index-bombs")
 async def test_an_index_that_is_listed_twice_is_read_once(layout: ImageBuilder) -> None:
     built = images(layout, AMD, ARM)
     root = layout.index_of([one.root for one in built.values()]).root

@@ -117,6 +117,7 @@ def test_a_refusal_for_another_reason_than_the_credentials_says_so(
         ("is it there? ask http://host.example", "is it there? ask http://host.example"),
     ],
 )
+@pytest.mark.attack("secrets-in-logs")
 def test_what_a_registry_says_is_shown_without_secrets(reported: str, shown: str) -> None:
     assert str(refused(400, "UNKNOWN", reported)) == f"{WHAT}: {shown}"
 

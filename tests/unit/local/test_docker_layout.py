@@ -175,6 +175,7 @@ async def test_an_index_of_which_nothing_is_there_is_refused(tmp_path: Path, lay
         await image_of(files.write(tmp_path))
 
 
+@pytest.mark.attack("index-bombs")
 async def test_indexes_that_name_each_other_come_to_an_end(tmp_path: Path, layout: ImageBuilder) -> None:
     files, deep = Files(), layout.image().root
     for _ in range(200):

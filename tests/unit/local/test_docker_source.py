@@ -269,6 +269,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
+@pytest.mark.attack("CVE-2023-25153")
 async def test_an_archive_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, case: str) -> None:
     path = written(tmp_path, BAD[case])
 

@@ -129,6 +129,7 @@ BAD_TITLES = [
 
 
 @pytest.mark.parametrize("title", BAD_TITLES)
+@pytest.mark.attack("title-as-path")
 def test_a_title_that_is_no_path_below_a_folder_is_refused(title: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         safe_names(title)
@@ -178,6 +179,7 @@ TARS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", TARS)
+@pytest.mark.attack("CVE-2021-21272", "CVE-2026-50163", "CVE-2007-4559")
 async def test_a_tar_that_leads_astray_writes_nothing(name: str, layout: ImageBuilder, tmp_path: Path) -> None:
     source = stranger(layout, (TARS[name](), {TITLE: "d", UNPACK: "true"}))
 
@@ -190,6 +192,7 @@ async def test_a_tar_that_leads_astray_writes_nothing(name: str, layout: ImageBu
 
 
 @pytest.mark.parametrize("title", ["../evil", "/tmp/evil", "CON", "a:b"])
+@pytest.mark.attack("title-as-path")
 async def test_a_title_that_leads_astray_writes_nothing(title: str, layout: ImageBuilder, tmp_path: Path) -> None:
     source = stranger(layout, (b"good", {TITLE: "good"}), (b"x", {TITLE: title}))
 
@@ -199,6 +202,7 @@ async def test_a_title_that_leads_astray_writes_nothing(title: str, layout: Imag
 
 
 @pytest.mark.parametrize("linked", ["folder", "file"])
+@pytest.mark.attack("GHSA-8xwf-rjm4-xvhv")
 async def test_links_that_lie_in_the_folder_are_not_followed(linked: str, layout: ImageBuilder, tmp_path: Path) -> None:
     source = stranger(layout, (b"content", {TITLE: "d/file"}))
     outside, out = tmp_path / "outside", tmp_path / "out"

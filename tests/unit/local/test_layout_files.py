@@ -41,6 +41,7 @@ def message_of(source: LayoutSource, blob: Descriptor) -> str:
 
 
 @pytest.mark.parametrize("linked", ["blobs", "blobs/sha256"])
+@pytest.mark.attack("CVE-2021-29136")
 async def test_a_link_below_the_root_is_not_followed(
     image: BuiltImage, blob: Descriptor, tmp_path: Path, linked: str
 ) -> None:
@@ -81,6 +82,7 @@ async def test_a_blob_may_be_a_link_to_its_content_as_bazel_and_nix_write_it(ima
 
 
 @pytest.mark.parametrize("elsewhere", ["a file", "a folder", "a FIFO", "nothing", "itself"])
+@pytest.mark.attack("CVE-2021-29136")
 def test_of_what_a_link_leads_to_besides_its_content_no_byte_is_read_out(
     image: BuiltImage, blob: Descriptor, tmp_path: Path, elsewhere: str
 ) -> None:

@@ -132,6 +132,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
+@pytest.mark.attack("CVE-2025-8194", "CVE-2007-4559")
 def test_a_hostile_tar_is_refused_in_one_line_and_soon(case: str) -> None:
     raw = HOSTILE[case]()
     began = time.monotonic()

@@ -158,6 +158,7 @@ def test_what_is_written_reads_as_the_same(folder: Path) -> None:
     assert load_config(written(folder, write_own(odd)), environment=ENVIRONMENT) == odd
 
 
+@pytest.mark.attack("config-trust")
 def test_a_secret_stays_where_it_is_until_it_is_used(folder: Path) -> None:
     config = load_config(written(folder, FULL), environment=ENVIRONMENT)
     assert "s3cret" not in write_own(config) + repr(config)

@@ -73,6 +73,7 @@ def test_all_mistakes_are_named_at_once() -> None:
     assert [mistake.line for mistake in read_document("a: !x 1\nb: 2\nb: 3\nc: !y 4\n").mistakes] == [1, 3, 4]
 
 
+@pytest.mark.attack("CVE-2020-14343")
 def test_a_document_that_grows_by_aliases_is_refused() -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]

@@ -102,6 +102,7 @@ def test_a_gzip_stream_that_is_cut_off_is_refused() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.attack("compression-bombs")
 def test_a_bomb_is_refused_before_it_has_gone_off(method: Compression) -> None:
     stream = packed(bytes(64 * MIB), method)
 
@@ -114,11 +115,13 @@ def test_zeros_of_a_harmless_size_are_no_bomb(method: Compression) -> None:
     assert unpacked(packed(bytes(8 * MIB), method), method) == bytes(8 * MIB)
 
 
+@pytest.mark.attack("compression-bombs")
 def test_a_bomb_of_many_members_is_one_bomb() -> None:
     with pytest.raises(CompressionRefused, match="100 times"):
         unpacked(gzip.compress(bytes(MIB)) * 20, "gzip", harmless=MIB)
 
 
+@pytest.mark.attack("compression-bombs")
 def test_a_zstd_window_of_2_gib_is_refused() -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=31, compression_level=1)
     stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
@@ -143,6 +146,7 @@ def test_streams_of_other_programs_are_read_in_blocks_that_are_full(method: Deco
 
 
 @pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.attack("compression-bombs")
 def test_a_bomb_of_other_programs_is_refused(method: Decompression) -> None:
     with pytest.raises(CompressionRefused, match="100 times"):
         unpacked(OTHERS[method](bytes(20 * MIB)), method, harmless=MIB)

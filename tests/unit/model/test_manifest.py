@@ -154,6 +154,10 @@ AMBIGUOUS = {
     "config and layer differ in size": raw(IMAGE, layers=[{**CONFIG, "size": 11}]),
     "a path for a digest": raw(IMAGE, layers=[{**LAYERS[0], "digest": "sha256:../../x"}]),
     "a number for a digest": raw(IMAGE, layers=[{**LAYERS[0], "digest": 1}]),
+    "a size of a million digits": raw(IMAGE).replace(b'"size"', b'"size": 1' + b"0" * 1_000_000 + b', "x"', 1),
+    "a size of 2**63": raw(IMAGE, layers=[{**LAYERS[0], "size": 2**63}]),
+    "a size that is text": raw(IMAGE, layers=[{**LAYERS[0], "size": "10"}]),
+    "a size with a fraction": raw(IMAGE, layers=[{**LAYERS[0], "size": 10.5}]),
     "a negative size": raw(IMAGE, layers=[{**LAYERS[0], "size": -1}]),
     "layers an object": raw(IMAGE, layers={"0": LAYERS[0]}),
     "a layer that is null": raw(IMAGE, layers=[None]),
@@ -165,6 +169,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
+@pytest.mark.attack("CVE-2021-41190", "CVE-2014-8179", "bad-descriptor-size", "CVE-2024-29903", "CVE-2020-10735")
 def test_a_document_with_another_or_a_second_meaning_is_refused_in_one_line(case: str) -> None:
     content = AMBIGUOUS[case]
 
