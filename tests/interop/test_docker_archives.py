@@ -7,36 +7,28 @@ import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.interop.test_skopeo_archives import real_image, skopeo
+from tests.support.podman import Podman, cannot_run
 from transfer import Engine, Server, TransferConfig, copy_image
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.testing.images import ImageBuilder
 
-PODMAN = shutil.which("podman")
-needs_podman = pytest.mark.skipif(PODMAN is None, reason="needs podman: apt-get install -y podman")
 needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo: apt-get install -y skopeo")
 LOGIN = RegistryAccess(login="transfer:transfer", plain_http=True)
 
 
 @pytest.fixture
-def podman() -> Iterator[Callable[..., str]]:
-    """podman with a store of its own, whose path may not be long."""
+def podman() -> Iterator[Podman]:
+    if (reason := cannot_run()) is not None:
+        pytest.skip(reason)
     with TemporaryDirectory(prefix="pod-") as folder:
-
-        def run(*arguments: str | Path, stdin: bytes | None = None) -> str:
-            store = ["--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs"]
-            command = [PODMAN or "", *store, *map(str, arguments)]
-            done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
-            assert done.returncode == 0, done.stderr.decode()
-            return done.stdout.decode()
-
-        yield run
+        yield Podman(Path(folder))
 
 
 @needs_skopeo
@@ -56,10 +48,7 @@ def layout_config(layout: ImageBuilder, number: int) -> bytes:
     return image.content(image.blobs[0])
 
 
-@needs_podman
-async def test_podman_loads_an_archive_under_its_names(
-    layout: ImageBuilder, tmp_path: Path, podman: Callable[..., str]
-) -> None:
+async def test_podman_loads_an_archive_under_its_names(layout: ImageBuilder, tmp_path: Path, podman: Podman) -> None:
     path, image = tmp_path / "images.tar", real_image(layout)
     await copy_image(image.source, f"docker-archive:{path}:host.example/app:v1")
     await copy_image(real_image(layout, seed=7, tag="other").source, f"docker-archive:{path}:host.example/other:v2")
@@ -71,8 +60,7 @@ async def test_podman_loads_an_archive_under_its_names(
     assert "host.example/other:v2" in podman("images", "--format", "{{.Repository}}:{{.Tag}}")
 
 
-@needs_podman
-async def test_an_image_of_a_registry_is_piped_into_podman(layout: ImageBuilder, podman: Callable[..., str]) -> None:
+async def test_an_image_of_a_registry_is_piped_into_podman(layout: ImageBuilder, podman: Podman) -> None:
     image = real_image(layout)
     async with Server() as server:
         host = server.url.removeprefix("http://")

@@ -1,47 +1,25 @@
 """docker-daemon: as source and target, over the API of `podman system service`."""
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.interop.test_skopeo_archives import contents_of, real_image
+from tests.support.podman import Podman, cannot_run
 from transfer import ConnectionFailed, InvalidConfig, NotFound, TransferError, copy_image
 from transfer.local.layout.source import LayoutSource
 from transfer.testing.images import ImageBuilder
 
-PODMAN = shutil.which("podman")
-pytestmark = pytest.mark.skipif(PODMAN is None, reason="needs podman: apt-get install -y podman")
-
-
-@dataclass(frozen=True, slots=True)
-class Podman:
-    """A podman with a store and a socket of its own."""
-
-    folder: Path
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "api.sock"
-
-    def command(self, *arguments: str) -> list[str]:
-        store = ["--root", f"{self.folder}/root", "--runroot", f"{self.folder}/run", "--storage-driver", "vfs"]
-        return [PODMAN or "", *store, *arguments]
-
-    def __call__(self, *arguments: str) -> str:
-        done = subprocess.run(self.command(*arguments), capture_output=True, timeout=60, check=False, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
 
 @pytest.fixture
 def podman(monkeypatch: pytest.MonkeyPatch) -> Iterator[Podman]:
+    if (reason := cannot_run()) is not None:
+        pytest.skip(reason)
     with TemporaryDirectory(prefix="pod-") as folder:
         one = Podman(Path(folder))
         service = subprocess.Popen(
