@@ -1,4 +1,4 @@
-"""A short soak: faults, stops and restarts by chance, and the right bytes in the end; `tests/soak.py` plays long ones."""
+"""A short soak: faults, stops and restarts by chance, the right bytes in the end; `tests/soak.py` plays long ones."""
 
 import pytest
 

@@ -284,3 +284,13 @@ async def test_an_endpoint_that_cannot_be_reached_is_named(aws: AwsSession) -> N
     async with open_ecr(credentials=keys, config=FAST) as client:
         with pytest.raises(ConnectionFailed, match=f"^CreateRepository app: {url[7:]}: no connection"):
             await client.create_repository(repositoryName="app")
+
+
+@pytest.mark.parametrize("members", [{}, {"uploadId": "u"}, {"uploadId": "u", "partRize": 1}])
+async def test_an_answer_without_what_it_is_for_is_an_error_of_the_registry(
+    aws: AwsSession, members: dict[str, object]
+) -> None:
+    async with client_of(aws, answer(200, members)) as (client, _):
+        with pytest.raises(RegistryError, match="is not one of the ECR API") as caught:
+            await client.initiate_layer_upload(repositoryName="app")
+    assert caught.value.code == "UnreadableAnswer"

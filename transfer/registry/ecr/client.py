@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
+# What answers are useless without, which no model says: a registry that leaves it out, or a line that changed it.
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "BatchCheckLayerAvailability": ("layers",),
+    "BatchGetImage": ("images",),
+    "GetDownloadUrlForLayer": ("downloadUrl",),
+    "InitiateLayerUpload": ("uploadId", "partSize"),
+}
+
+
 class EcrClient:
     """
     The ECR API of one endpoint; `open_ecr` makes one. `tls` says whose certificates count besides AWS_CA_BUNDLE's.
@@ -124,12 +133,12 @@ class EcrClient:
     async def batch_check_layer_availability(
         self, **kwargs: "Unpack[t.BatchCheckLayerAvailabilityRequestTypeDef]"
     ) -> "t.BatchCheckLayerAvailabilityResponseTypeDef":
-        return await self._call("BatchCheckLayerAvailability", kwargs)
+        return await self._answered("BatchCheckLayerAvailability", kwargs)
 
     async def initiate_layer_upload(
         self, **kwargs: "Unpack[t.InitiateLayerUploadRequestTypeDef]"
     ) -> "t.InitiateLayerUploadResponseTypeDef":
-        return await self._call("InitiateLayerUpload", kwargs)
+        return await self._answered("InitiateLayerUpload", kwargs)
 
     async def upload_layer_part(
         self, **kwargs: "Unpack[t.UploadLayerPartRequestTypeDef]"
@@ -147,7 +156,7 @@ class EcrClient:
     async def batch_get_image(
         self, **kwargs: "Unpack[t.BatchGetImageRequestTypeDef]"
     ) -> "t.BatchGetImageResponseTypeDef":
-        return await self._call("BatchGetImage", kwargs)
+        return await self._answered("BatchGetImage", kwargs)
 
     async def batch_delete_image(
         self, **kwargs: "Unpack[t.BatchDeleteImageRequestTypeDef]"
@@ -187,7 +196,7 @@ class EcrClient:
     async def get_download_url_for_layer(
         self, **kwargs: "Unpack[t.GetDownloadUrlForLayerRequestTypeDef]"
     ) -> "t.GetDownloadUrlForLayerResponseTypeDef":
-        return await self._call("GetDownloadUrlForLayer", kwargs)
+        return await self._answered("GetDownloadUrlForLayer", kwargs)
 
     def describe_images(
         self, **kwargs: "Unpack[t.DescribeImagesRequestTypeDef]"
@@ -210,6 +219,19 @@ class EcrClient:
     ) -> "AsyncIterator[t.RepositoryTypeDef]":
         """Return every repository, over all pages."""
         return self._items("DescribeRepositories", kwargs)
+
+    async def _answered(self, operation: str, params: Mapping[str, Any]) -> R:
+        """Call an operation whose answer must hold what it is asked for."""
+        answer: dict[str, Any] = await self._call(operation, params)
+        missing = [name for name in _NEEDED[operation] if name not in answer]
+        if missing:
+            raise RegistryError(
+                f"{_what(operation, params)}: the answer is not one of the ECR API: it has no {', '.join(missing)}; "
+                "try again",
+                status=200,
+                code="UnreadableAnswer",
+            )
+        return cast("R", answer)
 
     async def _call(self, operation: str, params: Mapping[str, Any]) -> R:
         if operation == "UploadLayerPart":

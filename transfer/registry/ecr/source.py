@@ -74,8 +74,8 @@ class EcrRepository:
             )
         except TransferError as error:
             return dict.fromkeys(tags, error)
-        ids = [image["imageId"] for image in reply["images"]]
-        return {one["imageTag"]: Digest(one["imageDigest"]) for one in ids if "imageTag" in one}
+        ids = [image.get("imageId", {}) for image in reply["images"]]
+        return {one["imageTag"]: Digest(one.get("imageDigest", "")) for one in ids if "imageTag" in one}
 
     async def referrers(self, digest: Digest) -> frozenset[Digest]:
         """Return the digests of an image's referrers."""
@@ -94,7 +94,7 @@ class EcrRepository:
         """
         wanted: ImageIdentifierTypeDef = {"imageDigest": name} if ":" in name else {"imageTag": name}
         reply = await self._client.batch_delete_image(**self._names, imageIds=[wanted])
-        for failure in reply["failures"]:
+        for failure in reply.get("failures", ()):
             code = failure.get("failureCode", "")
             kind, status = (NotFound, 404) if code == "ImageNotFound" else (RegistryError, 400)
             reason = failure.get("failureReason", code)
@@ -243,7 +243,7 @@ class EcrSource(Source):
             acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES),
         )
         if not reply["images"]:
-            failure = reply["failures"][0] if reply["failures"] else {}
+            failure = next(iter(reply.get("failures") or [{}]))
             raise NotFound(
                 f"{self._repository} has no image {name!r}: {failure.get('failureReason', 'it was not found')}; "
                 "check its tags",
@@ -254,12 +254,12 @@ class EcrSource(Source):
         image = reply["images"][0]
         try:
             manifest = parse_manifest(
-                image["imageManifest"].encode(), expected, media_type=image.get("imageManifestMediaType")
+                image.get("imageManifest", "").encode(), expected, media_type=image.get("imageManifestMediaType")
             )
         except InvalidManifest as error:
             error.side = "source"
             raise
-        reported = image["imageId"].get("imageDigest")
+        reported = image.get("imageId", {}).get("imageDigest")
         if expected is None and reported != manifest.digest:
             raise InvalidManifest(
                 f"image {name!r} of {self._repository}: the registry names it {reported}, its content is "
@@ -280,7 +280,7 @@ class EcrSource(Source):
             # The caller reports a media type that is unknown.
             with suppress(InvalidManifest):
                 media_type = image.get("imageManifestMediaType")
-                found.append(parse_manifest(image["imageManifest"].encode(), media_type=media_type))
+                found.append(parse_manifest(image.get("imageManifest", "").encode(), media_type=media_type))
         return [manifest for manifest in found if manifest.digest in digests]
 
     def _refused(self, descriptor: Descriptor, reply: StreamedResponse) -> RegistryError:

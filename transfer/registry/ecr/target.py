@@ -167,7 +167,7 @@ class EcrTarget:
         reply = await self._client.batch_get_image(
             **self._names, imageIds=wanted, acceptedMediaTypes=sorted(MANIFEST_MEDIA_TYPES)
         )
-        return [image["imageId"] for image in reply["images"]]
+        return [image.get("imageId", {}) for image in reply["images"]]
 
     def _digest(self, text: str) -> Digest:
         try:
