@@ -11,16 +11,19 @@ installed Python, 2026-11); what is uploaded counts for more than the time of a 
 """
 
 import bz2
+import hashlib
 import io
 import lzma
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, Protocol, cast
 
 import zstandard
 from zlib_ng import gzip_ng, zlib_ng
+
+from transfer.model.digest import Hasher
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -91,6 +94,39 @@ def compress(blocks: Iterable[bytes], method: Compression, *, threads: int | Non
     """Compress blocks that are all of BLOCK_BYTES but the last."""
     count = min(threads or os.cpu_count() or 1, _MOST_THREADS)
     return _gzip(blocks, count) if method == "gzip" else _zstd(blocks, count)
+
+
+class Hashed:
+    """A stream whose bytes are hashed as they are read."""
+
+    def __init__(self, source: Readable, hasher: Hasher) -> None:
+        self._source = source
+        self._hasher = hasher
+
+    def read(self, size: int, /) -> bytes:
+        data = self._source.read(size)
+        self._hasher.update(data)
+        return data
+
+
+class Packed(NamedTuple):
+    """What a stream became: SHA-256 of its content and of the compressed bytes, in hexadecimal, and their number."""
+
+    content: str
+    packed: str
+    size: int
+
+
+def pack(source: Readable, sink: BinaryIO, method: Compression) -> Packed:
+    """Compress a stream into a file, in one pass; its `read` fills what it is asked for."""
+    content, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+    for piece in compress(blocks_of(Hashed(source, content)), method):
+        packed.update(piece)
+        sink.write(piece)
+        size += len(piece)
+    # It is read through its descriptor.
+    sink.flush()
+    return Packed(content.hexdigest(), packed.hexdigest(), size)
 
 
 def _gzip(blocks: Iterable[bytes], threads: int) -> Iterator[bytes]:

@@ -9,8 +9,8 @@ import asyncio
 import hashlib
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
@@ -178,24 +178,18 @@ def _trust(address: DaemonAddress) -> ssl.SSLContext:
     return context
 
 
-class _translated:  # noqa: N801 - used as a function
-    """Turns what aiohttp raises into this package's errors."""
-
-    def __init__(self, what: str, address: DaemonAddress) -> None:
-        self._what = what
-        self._address = address
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, (aiohttp.ClientError, TimeoutError, OSError)):
-            reason = getattr(error, "strerror", None) or printable(str(error)) or type(error).__name__
-            raise ConnectionFailed(
-                f"{self._what}: the daemon at {self._address.url} cannot be reached or broke off: {reason}; "
-                "check that it runs, and DOCKER_HOST",
-                permanent=True,
-            ) from None
+@contextmanager
+def _translated(what: str, address: DaemonAddress) -> Iterator[None]:
+    """Turn what aiohttp raises into this package's errors."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        reason = getattr(error, "strerror", None) or printable(str(error)) or type(error).__name__
+        raise ConnectionFailed(
+            f"{what}: the daemon at {address.url} cannot be reached or broke off: {reason}; "
+            "check that it runs, and DOCKER_HOST",
+            permanent=True,
+        ) from None
 
 
 def _told_error(body: bytes) -> bool:

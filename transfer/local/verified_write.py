@@ -11,7 +11,7 @@ from transfer.concurrency.worker_threads import check, run_in_worker
 from transfer.engine.blob_reader import BlobReader, SourceFailed
 from transfer.engine.plan import SMALL_BLOB_BYTES
 from transfer.engine.protocols import BlobContext, BlobSource
-from transfer.errors import BlobUnknown, InvalidLayout
+from transfer.errors import BlobUnknown, ContentMismatch, InvalidLayout
 from transfer.events import BlobProgress, BlobStarted
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
@@ -56,6 +56,31 @@ async def write_verified(blob: BlobContext, source: BlobSource, sink: Sink, labe
         if not descriptor.digest.matches(sink.hasher):
             found = f"{descriptor.digest.algorithm}:{sink.hasher.hexdigest()}"
             raise reader.mismatch(f"its content has digest {found}")
+
+
+class PartialSink(Sink, Protocol):
+    """A sink that an earlier writer may have left bytes in."""
+
+    def restart(self) -> None:
+        """Throw away what there is. Blocks."""
+
+
+async def write_rest(blob: BlobContext, source: BlobSource, sink: PartialSink, label: str, kept: int) -> bool:
+    """
+    Move what a killed writer did not, or all of a blob where what it left is wrong, which False tells.
+
+    Raises:
+        ContentMismatch, InvalidLayout: as of `write_verified`.
+    """
+    try:
+        await write_verified(blob, source, sink, label, offset=kept)
+    except ContentMismatch:
+        if not kept:
+            raise
+        await asyncio.to_thread(sink.restart)
+        await write_verified(blob, source, sink, label)
+        return False
+    return True
 
 
 async def _receive_large(blob: BlobContext, reader: BlobReader, sink: Sink, label: str, offset: int) -> None:

@@ -13,18 +13,23 @@ import msgspec
 from transfer.compression import Compression
 from transfer.errors import InvalidConfig
 from transfer.local.layout.index import full_name
-from transfer.model.descriptor import DOCKER_MANIFEST, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
+from transfer.model.descriptor import (
+    DOCKER_LAYER_GZIP,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+    Descriptor,
+)
 from transfer.model.digest import Digest
 from transfer.model.document import DocumentError, convert, load, load_list
 from transfer.model.manifest import MAX_ENTRIES
 
 MANIFEST_FILE = "manifest.json"
-UNCOMPRESSED_LAYERS = frozenset(
-    {"application/vnd.oci.image.layer.v1.tar", "application/vnd.docker.image.rootfs.diff.tar"}
-)
+UNCOMPRESSED_LAYERS = frozenset({OCI_LAYER, "application/vnd.docker.image.rootfs.diff.tar"})
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-_DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-_OCI_LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 _MOST_NAMES_SHOWN = 10
 
 
@@ -115,8 +120,8 @@ def layer_media_type(compression: Compression, *, docker_types: bool) -> str:
             raise InvalidConfig(
                 "zstd layers with Docker's media types: they have no name for it; use OCI's", side="source"
             )
-        return _OCI_LAYER_ZSTD
-    return _DOCKER_LAYER_GZIP if docker_types else OCI_LAYER_GZIP
+        return OCI_LAYER_ZSTD
+    return DOCKER_LAYER_GZIP if docker_types else OCI_LAYER_GZIP
 
 
 def make_manifest(config: Descriptor, layers: Sequence[Descriptor], *, docker_types: bool) -> bytes:

@@ -18,6 +18,7 @@ from transfer.compression import (
     Compression,
     CompressionRefused,
     Decompressed,
+    Hashed,
     Readable,
     blocks_of,
     compress,
@@ -91,7 +92,7 @@ class LayerStore:
         content, packed = diff_id.hasher(), hashlib.sha256()
         opener: Callable[[], BinaryIO]
         if method in ("gzip", "zstd"):
-            whole = Decompressed(_Hashed(file, packed), method)
+            whole = Decompressed(Hashed(file, packed), method)
             for block in self._until_stopped(blocks_of(whole)):
                 content.update(block)
             size, opener = file.tell(), partial(self._archive.open, (name,))
@@ -99,7 +100,7 @@ class LayerStore:
         else:
             compression = self._compression
             plain: Readable = file if method is None else Decompressed(file, method)
-            size, opener = self._compress(_Hashed(plain, content), packed)
+            size, opener = self._compress(Hashed(plain, content), packed)
         if not diff_id.matches(content):
             raise ContentMismatch(
                 f"{self._archive.label}: {name!r} has digest {diff_id.algorithm}:{content.hexdigest()}, and the "
@@ -135,16 +136,3 @@ class LayerStore:
 
     def _refusal(self, name: str, reason: str) -> InvalidLayout:
         return InvalidLayout(f"{self._archive.label}: {name!r} cannot be used: {reason}", side="source")
-
-
-class _Hashed:
-    """Hashes what is read."""
-
-    def __init__(self, source: Readable, hasher: Hasher) -> None:
-        self._source = source
-        self._hasher = hasher
-
-    def read(self, size: int, /) -> bytes:
-        data = self._source.read(size)
-        self._hasher.update(data)
-        return data

@@ -230,8 +230,9 @@ class DockerArchiveSource(FileBlobs):
             self._manifests[reduced.digest] = reduced
             return reduced.descriptor
         image = self._saved_as(held[images[0]])
-        whole = image is None or self._is_same(held[images[0]], image)
-        return leaves[images[0]] if whole or image is None else self._made(image).descriptor
+        if image is None or self._is_same(held[images[0]], image):
+            return leaves[images[0]]
+        return self._made(image).descriptor
 
     def _leaves(self, index: Manifest, nested: dict[Digest, Manifest]) -> Iterator[Descriptor]:
         """Yield the images of an index and of those below it; fills `nested` with the latter."""

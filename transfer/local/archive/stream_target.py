@@ -6,23 +6,24 @@ no end.
 """
 
 import asyncio
-import tarfile
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
+from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Presence
 from transfer.errors import InvalidLayout
 from transfer.local.archive.catalogue import Catalogue
 from transfer.local.archive.tar import BLOCK, END_MARK_BYTES
-from transfer.local.layout.reader import PIECE_BYTES, blob_names
+from transfer.local.archive.tar_append import member_header
+from transfer.local.layout.reader import blob_names
+from transfer.local.target import LocalTarget
 from transfer.local.verified_write import require_content, write_verified, writing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 
 
-class StreamTarget:
+class StreamTarget(LocalTarget):
     """
     One archive, written to a stream from its beginning to its end; blobs wait for each other.
 
@@ -30,8 +31,6 @@ class StreamTarget:
         stream: a pipe or file that is open for writing, which stays open.
         label: what it is called in messages.
     """
-
-    held_bytes = PIECE_BYTES
 
     def __init__(self, stream: BinaryIO, catalogue: Catalogue, *, label: str = "archive '-'") -> None:
         self.key = self.registry = self._label = label
@@ -73,17 +72,6 @@ class StreamTarget:
         """Return the blobs that have not been written."""
         return {blob.digest for blob in blobs if not self._holds(blob)}
 
-    async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
-        """Nothing to check: the tags of an archive move."""
-
-    def mountable(self, digest: Digest) -> Mountable:  # noqa: ARG002 - as asked
-        """Nothing can be mounted."""
-        return "never"
-
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:  # noqa: ARG002 - as asked
-        """There are no repositories in an archive."""
-        return False
-
     async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """
         Write one blob.
@@ -99,7 +87,9 @@ class StreamTarget:
             self._check_whole()
             self._whole = False
             with writing(self._label, f"blob {descriptor.digest}"):
-                await asyncio.to_thread(self._write, _header("/".join(blob_names(descriptor.digest)), descriptor.size))
+                await asyncio.to_thread(
+                    self._write, member_header("/".join(blob_names(descriptor.digest)), descriptor.size)
+                )
             await write_verified(blob, source, _StreamSink(self._write, descriptor), self._label)
             with writing(self._label, f"blob {descriptor.digest}"):
                 await asyncio.to_thread(self._write, bytes(-descriptor.size % BLOCK))
@@ -123,9 +113,6 @@ class StreamTarget:
                 await self._add("/".join(blob_names(manifest.digest)), manifest.raw)
                 self._held[manifest.digest] = len(manifest.raw)
 
-    async def list_referrer(self, manifest: Manifest) -> None:
-        """Nothing to do: a docker archive knows no referrers."""
-
     def _holds(self, descriptor: Descriptor) -> bool:
         return self._held.get(descriptor.digest) == descriptor.size
 
@@ -138,7 +125,7 @@ class StreamTarget:
         self._whole = False
         with writing(self._label, name):
             await asyncio.to_thread(
-                self._write, b"".join((_header(name, len(content)), content, bytes(-len(content) % BLOCK)))
+                self._write, b"".join((member_header(name, len(content)), content, bytes(-len(content) % BLOCK)))
             )
         self._whole = True
 
@@ -160,9 +147,3 @@ class _StreamSink:
     def write(self, data: bytes | memoryview) -> None:
         self.hasher.update(data)
         self._write(data)
-
-
-def _header(name: str, size: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info.tobuf(tarfile.GNU_FORMAT)

@@ -67,7 +67,7 @@ class TarAppender:
 
     def reserve(self, name: str, size: int) -> Space:
         """Room for one member, which is padding until it is published."""
-        header = _header(name, size)
+        header = member_header(name, size)
         with self._lock:
             system = os.fstatvfs(self._file)
             free = system.f_bavail * system.f_frsize
@@ -112,7 +112,7 @@ class TarAppender:
 
     def commit(self, content: bytes) -> None:
         """Replace the last member: from now on every reader sees all that was published."""
-        whole = _header(self._last, len(content)) + content + bytes(_padded(len(content)) - len(content))
+        whole = member_header(self._last, len(content)) + content + bytes(_padded(len(content)) - len(content))
         with self._lock:
             covered, behind, place = self._covered, self._committed, self._tail
             os.ftruncate(self._file, place)
@@ -150,7 +150,7 @@ class TarAppender:
             view, offset = view[count:], offset + count
 
 
-def _header(name: str, size: int) -> bytes:
+def member_header(name: str, size: int) -> bytes:
     """Return a member's header: one block, or three for a long name, with no time or owner in it."""
     info = tarfile.TarInfo(name)
     info.size = size
@@ -159,7 +159,7 @@ def _header(name: str, size: int) -> bytes:
 
 def _padding(offset: int, end: int) -> bytes:
     """Return the header, one block, of a member that covers all between its own end and `end`."""
-    return _header(f"{_PADDING_FOLDER}/{offset}", end - offset - BLOCK)
+    return member_header(f"{_PADDING_FOLDER}/{offset}", end - offset - BLOCK)
 
 
 def _padded(size: int) -> int:

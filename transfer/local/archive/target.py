@@ -17,11 +17,12 @@ from typing import Self
 
 import filelock
 
-from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
+from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Presence
 from transfer.local.archive.catalogue import Catalogue, DockerCatalogue, OciCatalogue
 from transfer.local.archive.tar_append import Space, TarAppender
 from transfer.local.archive.writer import ArchiveWriter
-from transfer.local.layout.reader import PIECE_BYTES, blob_names
+from transfer.local.layout.reader import blob_names
+from transfer.local.target import LocalTarget
 from transfer.local.verified_write import write_verified, writing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
@@ -31,7 +32,7 @@ from transfer.model.manifest import Manifest, parse_manifest
 _LOCK_SECONDS = 600.0
 
 
-class ArchiveTarget:
+class ArchiveTarget(LocalTarget):
     """
     One archive.
 
@@ -44,8 +45,6 @@ class ArchiveTarget:
     Raises (on entering):
         InvalidLayout: the file is no archive of that kind, or is compressed, or cannot be written, or stays locked.
     """
-
-    held_bytes = PIECE_BYTES
 
     def __init__(self, path: Path, catalogue: Catalogue) -> None:
         place = Path(os.path.realpath(path))
@@ -95,17 +94,6 @@ class ArchiveTarget:
         """Return the blobs without a member of their size; `fresh` makes no difference."""
         return {blob.digest for blob in blobs if not self._writer.holds(blob)}
 
-    async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
-        """Nothing to check: the tags of an archive move."""
-
-    def mountable(self, digest: Digest) -> Mountable:  # noqa: ARG002 - as asked
-        """Nothing can be mounted."""
-        return "never"
-
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:  # noqa: ARG002 - as asked
-        """There are no repositories in an archive."""
-        return False
-
     async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """
         Append one blob; several may be on their way at once.
@@ -140,9 +128,6 @@ class ArchiveTarget:
         parse_manifest(manifest.raw, manifest.descriptor)
         with writing(self._label, f"manifest {manifest.digest}"):
             await asyncio.to_thread(self._writer.put, manifest, tag)
-
-    async def list_referrer(self, manifest: Manifest) -> None:
-        """Nothing to do: what refers to an image is found by reading what the index leads to."""
 
 
 class OciArchiveTarget(ArchiveTarget):

@@ -18,28 +18,18 @@ from typing import Any, BinaryIO, Self
 
 import msgspec
 
-from transfer.compression import (
-    MAGIC_BYTES,
-    CompressionRefused,
-    Decompressed,
-    Decompression,
-    blocks_of,
-    compress,
-    sniff,
-)
+from transfer.compression import MAGIC_BYTES, CompressionRefused, Decompressed, Decompression, blocks_of, pack, sniff
 from transfer.engine.blob_reader import BlobReader
 from transfer.engine.protocols import Source
 from transfer.errors import InvalidConfig, InvalidManifest, InvalidReference
 from transfer.local.archive.file_slice import file_slice
 from transfer.local.archive.tar import BLOCK, TarRefused, index_tar
 from transfer.local.files.artifact import write_tar
-from transfer.model.descriptor import DOCKER_MANIFEST, OCI_LAYER_GZIP, Descriptor
+from transfer.model.descriptor import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import DocumentError, load
 from transfer.model.manifest import Manifest, parse_manifest
 
-_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-_ZSTD_LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 _LONG_AGO = "1970-01-01T00:00:00Z"
 
 
@@ -191,20 +181,13 @@ class AppendedSource:
         return self._layer(file, file.tell(), content.hexdigest(), packed.hexdigest(), name, method)
 
     def _packed(self, plain: BinaryIO, name: str) -> _Layer:
-        content, packed = hashlib.sha256(), hashlib.sha256()
-        for block in blocks_of(plain):
-            content.update(block)
-        plain.seek(0)
         file = self._temporary()
-        for piece in compress(blocks_of(plain), "gzip"):
-            packed.update(piece)
-            file.write(piece)
-        file.flush()
-        return self._layer(file, file.tell(), content.hexdigest(), packed.hexdigest(), name, "gzip")
+        made = pack(plain, file, "gzip")
+        return self._layer(file, made.size, made.content, made.packed, name, "gzip")
 
     def _layer(self, file: BinaryIO, size: int, content: str, packed: str, name: str, method: Decompression) -> _Layer:
         docker = self._image.media_type == DOCKER_MANIFEST
-        kinds = {"gzip": _DOCKER_LAYER if docker else OCI_LAYER_GZIP} | ({} if docker else {"zstd": _ZSTD_LAYER})
+        kinds = {"gzip": DOCKER_LAYER_GZIP if docker else OCI_LAYER_GZIP} | ({} if docker else {"zstd": OCI_LAYER_ZSTD})
         if method not in kinds:
             raise InvalidConfig(
                 f"layer {name!r}: it is compressed with {method}, for which the base's media types have no name: "

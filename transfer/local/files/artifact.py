@@ -18,11 +18,10 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 
-from transfer.compression import blocks_of, compress
+from transfer.compression import Packed, blocks_of, pack
 from transfer.errors import InvalidConfig, InvalidReference
-from transfer.local.archive.file_slice import file_slice
 from transfer.local.archive.tar import END_MARK_BYTES
-from transfer.model.descriptor import OCI_MANIFEST, Descriptor
+from transfer.model.descriptor import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 
@@ -34,11 +33,11 @@ CONTENT_DIGEST = "io.deis.oras.content.digest"
 UNPACK = "io.deis.oras.content.unpack"
 
 DEFAULT_TYPE = "application/vnd.unknown.artifact.v1"
-_FILE_TYPE = "application/vnd.oci.image.layer.v1.tar"
+_FILE_TYPE = OCI_LAYER
 _FOLDER_TYPES: Mapping[FolderCompression, str] = {
-    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
-    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
-    "none": "application/vnd.oci.image.layer.v1.tar",
+    "gzip": OCI_LAYER_GZIP,
+    "zstd": OCI_LAYER_ZSTD,
+    "none": OCI_LAYER,
 }
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _EMPTY = b"{}"
@@ -170,44 +169,40 @@ def _layer(
         return _folder(path, title, media_type or _FOLDER_TYPES[compression], compression)
     if not path.is_file():
         raise FileNotFoundError(None, "it is no file and no folder" if path.exists() else "there is no such file")
-    hasher, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        for block in blocks_of(file):
-            hasher.update(block)
-            size += len(block)
-    digest = Digest(f"sha256:{hasher.hexdigest()}")
+        made = _as_it_is(file)
+    digest = Digest(f"sha256:{made.packed}")
     kind = media_type or _FILE_TYPE
-    return Descriptor(media_type=kind, digest=digest, size=size, annotations={TITLE: title}), path.absolute()
+    return Descriptor(media_type=kind, digest=digest, size=made.size, annotations={TITLE: title}), path.absolute()
+
+
+def _as_it_is(file: BinaryIO) -> Packed:
+    hasher, size = hashlib.sha256(), 0
+    for block in blocks_of(file):
+        hasher.update(block)
+        size += len(block)
+    return Packed(hasher.hexdigest(), hasher.hexdigest(), size)
 
 
 def _folder(path: Path, title: str, media_type: str, compression: FolderCompression) -> tuple[Descriptor, BinaryIO]:
     plain, packed = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - one of them is handed on
     try:
         write_tar(plain, path, title.rpartition("/")[2])
-        size = plain.tell()
-        content, hasher = hashlib.sha256(), hashlib.sha256()
         plain.flush()
-        with file_slice(plain.fileno(), 0, size) as whole:
-            for block in blocks_of(whole):
-                content.update(block)
+        plain.seek(0)
         if compression == "none":
             packed.close()
-            packed, hasher = plain, content
+            packed, made = plain, _as_it_is(plain)
         else:
-            with file_slice(plain.fileno(), 0, size) as whole:
-                for piece in compress(blocks_of(whole), compression):
-                    packed.write(piece)
-                    hasher.update(piece)
+            made = pack(plain, packed, compression)
             plain.close()
-            packed.flush()
-            size = packed.tell()
     except BaseException:
         plain.close()
         packed.close()
         raise
-    notes = {TITLE: title, CONTENT_DIGEST: f"sha256:{content.hexdigest()}", UNPACK: "true"}
-    digest = Digest(f"sha256:{hasher.hexdigest()}")
-    return Descriptor(media_type=media_type, digest=digest, size=size, annotations=notes), packed
+    notes = {TITLE: title, CONTENT_DIGEST: f"sha256:{made.content}", UNPACK: "true"}
+    digest = Digest(f"sha256:{made.packed}")
+    return Descriptor(media_type=media_type, digest=digest, size=made.size, annotations=notes), packed
 
 
 def write_tar(file: BinaryIO, folder: Path, name: str) -> None:

@@ -20,7 +20,7 @@ from transfer.local.archive.file_slice import file_slice
 from transfer.local.archive.tar import BLOCK, Member, TarRefused, index_tar
 from transfer.local.files.artifact import TITLE, UNPACK
 from transfer.local.layout.folder import PartialFile, open_folder, sweep
-from transfer.local.verified_write import write_verified, writing
+from transfer.local.verified_write import write_rest, write_verified, writing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest, Hasher
 from transfer.model.manifest import Manifest
@@ -108,13 +108,7 @@ async def _write(blob: BlobContext, source: Source, folder: Path, names: tuple[s
     try:
         with writing(label, name):
             kept = await asyncio.to_thread(draft.open, blob.descriptor.size)
-        try:
-            await write_verified(blob, source, draft, label, offset=kept)
-        except ContentMismatch:
-            if not kept:
-                raise
-            await asyncio.to_thread(draft.restart)
-            await write_verified(blob, source, draft, label)
+        await write_rest(blob, source, draft, label, kept)
         with writing(label, name):
             await asyncio.to_thread(draft.publish, names)
     except ContentMismatch:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import filelock
 
-from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Mountable, Presence
+from transfer.engine.protocols import NO_HINTS, BlobContext, BlobSent, BlobSource, Hints, Presence
 from transfer.errors import ContentMismatch, InvalidLayout
 from transfer.local.layout.files import open_below, refusal
 from transfer.local.layout.folder import PartialFile, size_below, sweep, write_below
@@ -27,8 +27,9 @@ from transfer.local.layout.index import (
     read_entries,
     with_manifest,
 )
-from transfer.local.layout.reader import PIECE_BYTES, blob_names
-from transfer.local.verified_write import require_content, write_verified, writing
+from transfer.local.layout.reader import blob_names
+from transfer.local.target import LocalTarget
+from transfer.local.verified_write import require_content, write_rest, writing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import MAX_DOCUMENT_BYTES, DocumentError
@@ -39,14 +40,12 @@ _LOCK_FILE = ".index.json.lock"
 _LOCK_SECONDS = 60.0
 
 
-class LayoutTarget:
+class LayoutTarget(LocalTarget):
     """
     One layout; the folder is made when the first content comes.
 
     Every error of its own has `side="target"`.
     """
-
-    held_bytes = PIECE_BYTES
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,17 +76,6 @@ class LayoutTarget:
         """Return the blobs without a file of their size; `fresh` makes no difference."""
         return await asyncio.to_thread(lambda: {blob.digest for blob in blobs if not self._holds(blob)})
 
-    async def check_tag(self, tag: str, wanted: Digest, held: Digest) -> None:
-        """Nothing to check: the tags of a layout move."""
-
-    def mountable(self, digest: Digest) -> Mountable:  # noqa: ARG002 - as asked
-        """Nothing can be mounted."""
-        return "never"
-
-    async def mount_blob(self, descriptor: Descriptor, from_repository: str | None) -> bool:  # noqa: ARG002 - as asked
-        """There are no repositories in a layout."""
-        return False
-
     async def push_blob(self, blob: BlobContext, source: BlobSource) -> BlobSent:
         """
         Write one blob, going on where a killed writer stopped.
@@ -104,7 +92,7 @@ class LayoutTarget:
         try:
             with writing(self._label, f"blob {descriptor.digest}"):
                 kept = await asyncio.to_thread(draft.open, descriptor.size)
-            if not await self._receive(draft, blob, source, kept):
+            if not await write_rest(blob, source, draft, self._label, kept):
                 kept = 0
             with writing(self._label, f"blob {descriptor.digest}"):
                 await asyncio.to_thread(draft.publish, blob_names(descriptor.digest))
@@ -114,18 +102,6 @@ class LayoutTarget:
         finally:
             await asyncio.to_thread(draft.close, keep=keep)
         return BlobSent(descriptor.size - kept, kept)
-
-    async def _receive(self, draft: PartialFile, blob: BlobContext, source: BlobSource, kept: int) -> bool:
-        """Return all bytes into the draft; False when those that it held were wrong and have been written again."""
-        try:
-            await write_verified(blob, source, draft, self._label, offset=kept)
-        except ContentMismatch:
-            if not kept:
-                raise
-            await asyncio.to_thread(draft.restart)
-            await write_verified(blob, source, draft, self._label)
-            return False
-        return True
 
     async def push_manifest(self, manifest: Manifest, *, tag: str | None) -> None:
         """
@@ -138,9 +114,6 @@ class LayoutTarget:
         """
         parse_manifest(manifest.raw, manifest.descriptor)
         await asyncio.to_thread(self._push_manifest, manifest, tag)
-
-    async def list_referrer(self, manifest: Manifest) -> None:
-        """Nothing to do: what refers to an image is found by reading what the index leads to."""
 
     def _push_manifest(self, manifest: Manifest, tag: str | None) -> None:
         self._prepare()
