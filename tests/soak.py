@@ -3,23 +3,26 @@ A soak: many runs with seeded faults, each of which must end with the right byte
 
     python -m tests.soak --runs 100 --seed 7 [push copy pull mirror]
 
-Between client and registry stands a relay that resets connections, stalls, cuts answers and requests, and flips bits;
-the client is stopped at any moment and the registry restarted on its data. A run may fail while that goes on, with an
-error of this package and no other. Once the faults have ended, the same command must succeed, and every byte at the
-target is compared with the source's.
+Between client and registry stands a relay that resets connections, stalls, cuts answers and requests, flips bits, and
+answers 429, 500 and 503 itself. The client is cancelled or killed at any moment, the registry restarted on its data,
+the disk is full, the state folder read-only. A run may fail while that goes on, with an error of this package and no
+other. Once the faults have ended, the same command must succeed, and every byte at the target is compared.
 """
 
 import argparse
 import asyncio
+import os
 import random
+import resource
+import signal
 import sys
 import tempfile
+import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+from tests.support.faulty_relay import Faults, Relay
 from transfer import AwsCredentials, Engine, Server, TransferConfig, TransferError
 from transfer.endpoints.registry_access import RegistryAccess
 from transfer.local.layout.source import LayoutSource
@@ -29,84 +32,6 @@ from transfer.testing.images import ImageBuilder
 
 ACCESS = RegistryAccess(login="transfer:transfer", plain_http=True)
 KINDS = ("push", "copy", "pull", "mirror")
-
-
-@dataclass(slots=True)
-class Faults:
-    """What the relay does to each piece that it passes on, by chance."""
-
-    chance: random.Random
-    rate: float = 0.0
-
-    async def spoil(self, piece: bytes) -> bytes:
-        """Return the piece, changed or late; ConnectionResetError where the connection shall break."""
-        if self.chance.random() >= self.rate:
-            return piece
-        match self.chance.choice(("reset", "stall", "cut", "flip")):
-            case "reset":
-                raise ConnectionResetError
-            case "stall":
-                await asyncio.sleep(self.chance.uniform(0, 0.1))
-                return piece
-            case "cut":
-                return piece[: self.chance.randrange(len(piece))]
-            case _:
-                at = self.chance.randrange(len(piece))
-                return piece[:at] + bytes([piece[at] ^ 1 << self.chance.randrange(8)]) + piece[at + 1 :]
-
-
-class Relay:
-    """Passes on what comes to a port, spoiled; `upstream` is asked for each connection."""
-
-    def __init__(self, upstream: Callable[[], int], faults: Faults) -> None:
-        self._upstream = upstream
-        self._faults = faults
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[int]:
-        """Listen as long as the block lasts, at the port that is given."""
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._connected(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers = [writer]
-        try:
-            with suppress(ConnectionError, OSError):
-                far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream())
-                writers.append(far_writer)
-                await self._carry_both((reader, far_writer), (far_reader, writer))
-        finally:
-            for one in writers:
-                one.transport.abort()
-
-    async def _carry_both(self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        both = [asyncio.create_task(self._carry(*way)) for way in ways]
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in both:
-                one.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(16 * 1024):
-            spoiled = await self._faults.spoil(piece)
-            writer.write(spoiled)
-            await writer.drain()
-            if len(spoiled) < len(piece):
-                raise ConnectionResetError
 
 
 class Run:
@@ -120,6 +45,8 @@ class Run:
         self._by_api = kind != "mirror" and self._chance.random() < 0.5
         sizes = [self._chance.randrange(1, 400_000) for _ in range(self._chance.randrange(1, 4))]
         self._image = ImageBuilder(folder / "layout").image(sizes, seed=seed, tag="v1")
+        # No one can write to /sys, not even root.
+        self._state = folder / "state.sqlite" if self._chance.random() < 0.9 else Path("/sys/state.sqlite")
         self._server: Server | None = None
 
     async def __call__(self) -> None:
@@ -143,17 +70,61 @@ class Run:
             await self._compare(port)
 
     async def _disturbed(self, port: int) -> None:
-        work = asyncio.create_task(self._work_once(port, push=self._kind == "push"))
         moment = self._chance.random()
-        if moment < 0.3:
+        if moment < 0.2:
+            await self._as_a_process(port, full_disk=moment < 0.1)
+            return
+        work = asyncio.create_task(self._work_once(port, push=self._kind == "push"))
+        if moment < 0.4:
             await asyncio.sleep(self._chance.uniform(0, 0.2))
             work.cancel()
-        elif moment < 0.5:
+        elif moment < 0.6:
             await asyncio.sleep(self._chance.uniform(0, 0.2))
             await self._stop()
             await self._start()
         with suppress(TransferError, asyncio.CancelledError):
             await asyncio.wait_for(work, 60)
+
+    async def _as_a_process(self, port: int, *, full_disk: bool) -> None:
+        """Run the command line, with no room for files beyond a size or until it is killed."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "transfer", *self._arguments(port), "--state", str(self._state), "--quiet"),
+            env={**os.environ, **self._environment(port)},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        if full_disk:
+            size = self._chance.randrange(400_000)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+        reading = asyncio.create_task(process.communicate())
+        with suppress(TimeoutError):
+            wait = 5 if full_disk else self._chance.uniform(0.2, 0.8)
+            await asyncio.wait_for(asyncio.shield(reading), wait)
+        if process.returncode is None:
+            process.kill()
+        _, said = await reading
+        assert b"Traceback" not in said, said.decode()
+        # A flipped bit may make an answer one about credentials, or a document invalid.
+        assert process.returncode in (0, 1, 2, 4, -signal.SIGKILL), said.decode()
+
+    def _arguments(self, port: int) -> list[str]:
+        first, second = self._reference(port, "soak/source"), self._reference(port, "soak/target")
+        source, target = ([] if self._by_api else [f"--{side}-creds=transfer:transfer"] for side in ("src", "dest"))
+        creating = ["--create-repository"] if self._by_api else []
+        match self._kind:
+            case "push":
+                return ["push", f"oci:{self._folder / 'layout'}:v1", first, *target, *creating]
+            case "copy":
+                return ["copy", first, second, *source, *target, *creating]
+            case "pull":
+                return ["pull", first, f"oci:{self._folder / 'out'}:v1", *source]
+            case _:
+                repositories = first.removesuffix(":v1"), second.removesuffix(":v1")
+                return ["mirror", *repositories, "--all-tags", *source, *target]
+
+    def _environment(self, port: int) -> dict[str, str]:
+        assert self._server is not None
+        return {**self._server.environment, "AWS_ENDPOINT_URL_ECR": f"http://127.0.0.1:{port}"}
 
     def _reference(self, port: int, repository: str) -> str:
         return f"{'ecr://' if self._by_api else ''}127.0.0.1:{port}/{repository}:v1"
@@ -167,7 +138,7 @@ class Run:
             endpoint_url=f"http://127.0.0.1:{port}",
         )
         config = TransferConfig(
-            state_path=self._folder / "state.sqlite",
+            state_path=self._state,
             backoff_base=0.01,
             backoff_max=0.05,
             read_timeout=2,
@@ -222,17 +193,20 @@ class Run:
 
 
 async def soak(kinds: tuple[str, ...], runs: int, seed: int) -> Counter[str]:
-    """Play so many runs of each kind; how many were right, by kind. The first wrong one names its kind and seed."""
+    """Play so many runs of each kind; return how many were right, by kind. Those that were not are told on stderr."""
     right: Counter[str] = Counter()
     for kind in kinds:
         for number in range(seed, seed + runs):
             with tempfile.TemporaryDirectory(prefix="soak-") as folder:
                 try:
-                    await Run(kind, number, Path(folder))()
-                except Exception as error:
-                    error.add_note(f"python -m tests.soak --runs 1 --seed {number} {kind}")
-                    raise
-            right[kind] += 1
+                    async with asyncio.timeout(300):
+                        await Run(kind, number, Path(folder))()
+                except Exception:  # noqa: BLE001 - whatever went wrong is shown, and the next runs are played
+                    sys.stderr.write(
+                        f"python -m tests.soak --runs 1 --seed {number} {kind}\n{traceback.format_exc()}\n"
+                    )
+                else:
+                    right[kind] += 1
     return right
 
 
@@ -243,7 +217,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first run; the next ones count up")
     given = parser.parse_args()
     right = asyncio.run(soak(tuple(given.kinds), given.runs, given.seed))
-    sys.stdout.write("".join(f"{kind}: {count} of {given.runs} right\n" for kind, count in right.items()))
+    sys.stdout.write("".join(f"{kind}: {right[kind]} of {given.runs} right\n" for kind in given.kinds))
+    sys.exit(right.total() < given.runs * len(given.kinds))
 
 
 if __name__ == "__main__":

@@ -60,6 +60,10 @@ class ContentMissing(InvalidLayout):
     """A file that a layout or an archive names, and does not hold."""
 
 
+class StorageFull(InvalidLayout):
+    """A disk, a quota or a limit of file sizes that leaves no room for what is to be written."""
+
+
 class AmbiguousImage(InvalidLayout):
     """
     A layout or archive has several images, and none of them was named.

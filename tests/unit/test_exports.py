@@ -44,6 +44,7 @@ PUBLIC = [
     "RepositorySettings",
     "Server",
     "StateStore",
+    "StorageFull",
     "TagImmutable",
     "TransferConfig",
     "TransferError",

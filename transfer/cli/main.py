@@ -19,6 +19,7 @@ from transfer.errors import (
     InvalidLayout,
     InvalidManifest,
     InvalidReference,
+    StorageFull,
     TransferError,
     Unauthorized,
 )
@@ -39,10 +40,10 @@ def exit_code(error: BaseException) -> int:
             return INTERRUPTED
         case Terminated():
             return TERMINATED
-        case InvalidReference() | InvalidDigest() | InvalidManifest() | InvalidConfig() | InvalidLayout():
-            return INVALID
         case CredentialsMissing() | Unauthorized():
             return CREDENTIALS
+        case InvalidReference() | InvalidDigest() | InvalidManifest() | InvalidConfig() | InvalidLayout():
+            return FAILED if isinstance(error, StorageFull) else INVALID
         case _:
             return FAILED
 

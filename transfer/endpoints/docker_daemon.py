@@ -22,6 +22,7 @@ from transfer.errors import TransferError, attributed_to
 from transfer.local.archive.catalogue import DockerCatalogue
 from transfer.local.archive.docker_source import DockerArchiveSource
 from transfer.local.archive.stream_target import StreamTarget
+from transfer.local.storage import temporary_files
 
 _PIECE = 256 * 1024
 
@@ -39,7 +40,7 @@ class DaemonProvider:
         """Open an image to read from."""
         del observer, access
         with tempfile.TemporaryFile() as file:
-            with attributed_to("source"):
+            with attributed_to("source"), temporary_files(location.origin):
                 async with _daemon() as daemon:
                     await daemon.save(location.name, file)
             file.seek(0)

@@ -13,6 +13,7 @@ from transfer.engine.plan import SMALL_BLOB_BYTES
 from transfer.engine.protocols import BlobContext, BlobSource
 from transfer.errors import BlobUnknown, ContentMismatch, InvalidLayout
 from transfer.events import BlobProgress, BlobStarted
+from transfer.local.storage import unwritable
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Hasher
 from transfer.model.manifest import Manifest
@@ -141,4 +142,4 @@ def writing(label: str, what: str) -> Iterator[None]:
             side="target",
         ) from None
     except OSError as error:
-        raise InvalidLayout(f"{label}: {what} cannot be written: {error.strerror or error}", side="target") from None
+        raise unwritable(f"{label}: {what} cannot be written", error, "target") from None

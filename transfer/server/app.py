@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from filelock import FileLock, Timeout
 
 from transfer.errors import InvalidConfig
+from transfer.listener_log import listener_logger
 from transfer.server.distribution.ecr import ECR
 from transfer.server.distribution.endpoint import PATH as V2_PATH
 from transfer.server.distribution.endpoint import DistributionEndpoint
@@ -189,7 +190,12 @@ class Server:
         # Bodies are taken as sent: unpacking a Content-Encoding here would take more than was hashed.
         # What is left of a body is let pass by `drain`: aiohttp's own lingering outlives the server.
         runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=_GRACE_SECONDS, auto_decompress=False, lingering_time=0
+            app,
+            access_log=None,
+            logger=listener_logger(__name__),
+            shutdown_timeout=_GRACE_SECONDS,
+            auto_decompress=False,
+            lingering_time=0,
         )
         resources.push_async_callback(runner.cleanup)
         await runner.setup()

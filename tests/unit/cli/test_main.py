@@ -22,6 +22,7 @@ from transfer.errors import (
     InvalidReference,
     NotFound,
     RateLimited,
+    StorageFull,
     TagImmutable,
     Unauthorized,
 )
@@ -35,6 +36,7 @@ from transfer.errors import (
         (InvalidManifest("x"), 2),
         (InvalidConfig("x"), 2),
         (InvalidLayout("x"), 2),
+        (StorageFull("x"), 1),
         (click.UsageError("x"), 2),
         (click.BadParameter("x"), 2),
         (click.ClickException("x"), 1),

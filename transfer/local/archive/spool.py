@@ -6,7 +6,6 @@ $TMPDIR), which the system removes when it is closed, however the process ends: 
 an offset, and a pipe not twice.
 """
 
-import errno
 import os
 import select
 import stat
@@ -18,6 +17,7 @@ from typing import IO, BinaryIO
 
 from transfer.compression import BLOCK_BYTES, MAGIC_BYTES, CompressionRefused, Decompressed, Readable, blocks_of, sniff
 from transfer.errors import InvalidLayout
+from transfer.local.storage import temporary_files
 
 # How long a stalled pipe may keep a reader that was told to stop.
 _POLL_MILLISECONDS = 200
@@ -42,15 +42,15 @@ def open_archive(archive: Path | IO[bytes], label: str, stop: Event) -> BinaryIO
     try:
         file = _opened(archive)
         try:
-            return _readable(file, stop)
+            with temporary_files(label):
+                return _readable(file, stop)
         except BaseException:
             file.close()
             raise
     except CompressionRefused as error:
         raise InvalidLayout(f"{label}: {error}", side="source") from None
     except OSError as error:
-        where = f" (temporary files go to {tempfile.gettempdir()!r}: set TMPDIR)" if error.errno == errno.ENOSPC else ""
-        raise InvalidLayout(f"{label}: cannot be read: {error.strerror}{where}", side="source") from None
+        raise InvalidLayout(f"{label}: cannot be read: {error.strerror}", side="source") from None
     except ValueError as error:  # A NUL or a lone surrogate in the path.
         raise InvalidLayout(f"{label}: cannot be read: {error}", side="source") from None
 

@@ -25,6 +25,7 @@ from transfer.errors import InvalidConfig, InvalidManifest, InvalidReference
 from transfer.local.archive.file_slice import file_slice
 from transfer.local.archive.tar import BLOCK, TarRefused, index_tar
 from transfer.local.files.artifact import write_tar
+from transfer.local.storage import temporary_files
 from transfer.model.descriptor import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.document import DocumentError, load
@@ -145,19 +146,23 @@ class AppendedSource:
     def _read_layer(self, name: str) -> _Layer:
         path = Path(name)
         try:
-            if path.is_dir():
-                plain = self._temporary()
-                write_tar(plain, path, "")
-                plain.flush()
-                plain.seek(0)
-                return self._packed(plain, name)
-            return self._given(self._stack.enter_context(path.open("rb")), name)
+            with temporary_files(f"layer {name!r}"):
+                if path.is_dir():
+                    return self._folder(path, name)
+                return self._given(self._stack.enter_context(path.open("rb")), name)
         except OSError as error:
             raise InvalidReference(
                 f"layer {name!r}: cannot be read: {error.strerror or error}", side="source"
             ) from None
         except (CompressionRefused, TarRefused, tarfile.TarError) as error:
             raise InvalidReference(f"layer {name!r}: it is no tar: {error}", side="source") from None
+
+    def _folder(self, path: Path, name: str) -> _Layer:
+        plain = self._temporary()
+        write_tar(plain, path, "")
+        plain.flush()
+        plain.seek(0)
+        return self._packed(plain, name)
 
     def _temporary(self) -> BinaryIO:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the source is left

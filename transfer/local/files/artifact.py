@@ -21,6 +21,7 @@ import msgspec
 from transfer.compression import Packed, blocks_of, pack
 from transfer.errors import InvalidConfig, InvalidReference
 from transfer.local.archive.tar import END_MARK_BYTES
+from transfer.local.storage import temporary_files
 from transfer.model.descriptor import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
@@ -112,7 +113,8 @@ def _layers(
         if title in layers:
             raise InvalidReference(f"{path!r}: another file is called {title!r} too; a pull could write one alone")
         try:
-            layer, content = _layer(Path(path), title, media_type, compression)
+            with temporary_files(repr(path)):
+                layer, content = _layer(Path(path), title, media_type, compression)
         except OSError as error:
             raise InvalidReference(f"{path!r}: cannot be read: {error.strerror or error}", side="source") from None
         layers[title] = layer

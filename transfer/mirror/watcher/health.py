@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 
 from transfer.errors import InvalidConfig
+from transfer.listener_log import listener_logger
 from transfer.mirror.run.report import MirrorReport
 from transfer.mirror.watcher.metrics import Metrics
 
@@ -52,7 +53,8 @@ class Health:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+        logger = listener_logger(__name__)
+        runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=_GRACE_SECONDS)
         try:
             await runner.setup()
             try:
