@@ -102,10 +102,10 @@ class Run:
             await asyncio.wait_for(asyncio.shield(reading), wait)
         if process.returncode is None:
             process.kill()
-        _, said = await reading
-        assert b"Traceback" not in said, said.decode()
+        _, errors = await reading
+        assert b"Traceback" not in errors, errors.decode()
         # A flipped bit may make an answer one about credentials, or a document invalid.
-        assert process.returncode in (0, 1, 2, 4, -signal.SIGKILL), said.decode()
+        assert process.returncode in (0, 1, 2, 4, -signal.SIGKILL), errors.decode()
 
     def _arguments(self, port: int) -> list[str]:
         first, second = self._reference(port, "soak/source"), self._reference(port, "soak/target")
@@ -193,7 +193,7 @@ class Run:
 
 
 async def soak(kinds: tuple[str, ...], runs: int, seed: int) -> Counter[str]:
-    """Play so many runs of each kind; return how many were right, by kind. Those that were not are told on stderr."""
+    """Play so many runs of each kind; return how many were right, by kind. stderr has the others."""
     right: Counter[str] = Counter()
     for kind in kinds:
         for number in range(seed, seed + runs):

@@ -9,8 +9,8 @@ def listener_logger(name: str) -> logging.Logger:
     """
     Return the logger of this name for an `aiohttp.web.AppRunner`.
 
-    What is no HTTP was answered with 400. aiohttp logs it as an error with a traceback that quotes the request, and
-    with it the signature in a URL.
+    A request that is not HTTP was answered with 400. aiohttp logs it as an error with a traceback that quotes the
+    request, and with it the signature in a URL.
     """
     logger = logging.getLogger(name)
     if _worth_a_line not in logger.filters:

@@ -1,7 +1,7 @@
 """
 Property tests: whatever a stranger sends, no exception but our own, and what is taken is read back the same.
 
-What failed once stands as an `@example` above its test, so that it is tried first, always.
+What failed once stands as an `@example` above its test, or in `tests/corpus/`, so that it is tried always.
 """
 
 from hypothesis import HealthCheck, settings

@@ -49,7 +49,7 @@ class Key:
         signing_key = f"AWS4{self.secret_key}".encode()
         for part in (day, self.region, self.service, "aws4_request"):
             signing_key = hmac.digest(signing_key, part.encode(), "sha256")
-        return hmac.new(signing_key, text.encode(), "sha256").hexdigest()
+        return hmac.new(signing_key, _bytes(text), "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Signature:
     def covers(self, request: SignedRequest, payload: str) -> bool:
         canonical = request.canonical(self.signed, payload)
         text = "\n".join((ALGORITHM, self.date, self.key.scope(self.date[:8]), _sha256(canonical)))
-        return hmac.compare_digest(self.key.sign(text, self.date[:8]).encode(), self.value.encode())
+        return hmac.compare_digest(_bytes(self.key.sign(text, self.date[:8])), _bytes(self.value))
 
     def check(self, request: SignedRequest, payload: str) -> None:
         """
@@ -232,7 +232,7 @@ def _incomplete() -> ApiError:
 
 
 def _encode(text: str) -> str:
-    return quote(text, safe="-_.~")
+    return quote(text, safe="-_.~", errors="surrogateescape")
 
 
 def _squeeze(value: str) -> str:
@@ -240,7 +240,12 @@ def _squeeze(value: str) -> str:
 
 
 def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_bytes(text)).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """Return what came: a header's bytes that are not UTF-8 are lone surrogates in its text."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _stamp(seconds: float) -> str:
