@@ -74,7 +74,8 @@ class Engine:
             it.
 
     Attributes:
-        limits: the slots, bytes and rates in force; `limits.idle` tells whether nothing moves.
+        limits: the slots, bytes and rates in force; `limits.idle` tells whether nothing moves, and
+            `await limits.steps.stop(9)` lets the chunks on the wire end before a copy is cancelled.
 
     Every method that moves or reads something raises TransferError, as `push_image` does. Leaving the engine cancels
     what is still at work, and waits for its end.

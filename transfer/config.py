@@ -73,12 +73,13 @@ class TransferConfig:
         max_bytes_in_flight: bytes of all parts that are read ahead or on the wire, as they are in the blob.
         max_read_ahead_bytes: bytes of large blobs that are read from registries before their turn, in parallel; 0 reads
             each blob in one stream.
-        max_attempts: tries of one request, the first included.
+        retry_for: seconds for which a request that fails is tried again without getting any further; 0 tries once.
+        max_attempts: tries of one request at most, the first included; None is as many as `retry_for` allows.
         backoff_base, backoff_max: seconds; the wait before try n is random up to base * 2**n, at most max.
         connect_timeout: seconds until a connection stands.
         read_timeout: seconds without a byte from the registry; Complete of a large layer is hashed there first.
-        upload_chunk_bytes: bytes of a chunk, where a registry takes blobs in chunks; an interruption costs one. Each
-            costs one round trip, and ECR and S3 want at least 5 MiB.
+        upload_chunk_bytes: bytes of a chunk at most, where a registry takes blobs in chunks; those of a slow link take
+            about eight seconds each. Each costs one round trip, and ECR and S3 want at least 5 MiB.
         upload_chunk_threshold: blobs up to this many bytes are sent in one request, and not resumed.
         max_bandwidth: bytes of blobs a second, from and to all registries together; None is as many as there come.
         hub_reserve: of the manifests that a registry says one may still pull, as Docker Hub does, how many are to be
@@ -92,7 +93,8 @@ class TransferConfig:
     max_concurrent_blobs: int = 32
     max_bytes_in_flight: int = 25 * MIB
     max_read_ahead_bytes: int = 14 * MIB
-    max_attempts: int = 8
+    retry_for: float = 300.0
+    max_attempts: int | None = None
     backoff_base: float = 0.25
     backoff_max: float = 20.0
     connect_timeout: float = 15.0
@@ -107,10 +109,11 @@ class TransferConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_concurrent_blobs", "max_bytes_in_flight", "max_attempts", "upload_chunk_bytes"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must be at least 1")
         bytes_ = ("large_blob_bytes", "upload_chunk_threshold", "max_read_ahead_bytes")
-        for name in ("backoff_base", "backoff_max", "hub_reserve", *bytes_):
+        for name in ("retry_for", "backoff_base", "backoff_max", "hub_reserve", *bytes_):
             if getattr(self, name) < 0:
                 raise InvalidConfig(f"{name} is {getattr(self, name)}: must not be negative")
         _check_rate("max_bandwidth", self.max_bandwidth)

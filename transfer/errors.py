@@ -86,8 +86,8 @@ class ConnectionFailed(TransferError):
     A request that got no usable answer.
 
     `reached` tells whether the same place had ever answered before: if not, its address is likelier wrong than the
-    link broken. `no_tls` says that it does not speak TLS. `permanent` tells that
-    the next try would meet the same: an untrusted certificate, say.
+    link broken. `unresolved` says that its name led nowhere, `no_tls` that it does not speak TLS. `permanent` tells
+    that the next try would meet the same: an untrusted certificate, say.
     """
 
     def __init__(
@@ -95,12 +95,14 @@ class ConnectionFailed(TransferError):
         message: str,
         *,
         reached: bool = True,
+        unresolved: bool = False,
         no_tls: bool = False,
         permanent: bool = False,
         side: Side | None = None,
     ) -> None:
         super().__init__(message, side=side)
         self.reached = reached
+        self.unresolved = unresolved
         self.no_tls = no_tls
         self.permanent = permanent
 

@@ -58,12 +58,23 @@ class ManifestPushed(msgspec.Struct, frozen=True):
 
 
 class Retrying(msgspec.Struct, frozen=True):
-    """Something failed and is tried again after `delay` seconds; `attempt` counts from 1."""
+    """
+    Something failed and is tried again.
+
+    Attributes:
+        attempt: the number of the try that failed, from 1; it counts anew once one has got further.
+        delay: seconds until the next.
+        reason: what the error says.
+        failing: seconds since the first of these tries failed.
+        left: seconds until it is given up.
+    """
 
     action: str
     attempt: int
     delay: float
     reason: str
+    failing: float = 0.0
+    left: float | None = None
 
 
 class Requested(msgspec.Struct, frozen=True):

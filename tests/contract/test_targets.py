@@ -118,8 +118,10 @@ async def ecr(server: Server) -> AsyncIterator[Ends]:
 
         async def repository(name: str, mutability: "ImageTagMutabilityType") -> Target:
             await client.create_repository(repositoryName=name, imageTagMutability=mutability)
-            gate = Limits(TransferConfig()).bytes
-            return EcrTarget(UploadSite(name, client, ACCOUNT, name, NoState(), gate), known=set())
+            limits = Limits(TransferConfig())
+            return EcrTarget(
+                UploadSite(name, client, ACCOUNT, name, NoState(), limits.bytes, limits.steps), known=set()
+            )
 
         async def read_blob(target: Target, blob: Descriptor) -> bytes:
             reply = await client.get_download_url_for_layer(repositoryName=target.key, layerDigest=blob.digest)

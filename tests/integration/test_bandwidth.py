@@ -67,7 +67,7 @@ async def ecr(server: Server, session: AwsSession, clock: Time) -> AsyncIterator
     here.url = server.url
     async with Transport(SLOWLY) as transport:
         client = EcrClient(here, transport=transport, retrier=retrier, limits=limits)
-        site = UploadSite("bb", client, "123456789012", "bb", NoState(), limits.bytes)
+        site = UploadSite("bb", client, "123456789012", "bb", NoState(), limits.bytes, limits.steps)
         source = EcrSource(client, transport, retrier, registry_id="123456789012", repository="aa")
         creation = RepositoryCreation(client, site.names, RepositorySettings())
         yield source, EcrTarget(site, known=set(), creation=creation), limits

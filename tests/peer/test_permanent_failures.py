@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.distribution_ends import CONFIG, opened
+from tests.support.distribution_ends import ATTEMPTS, CONFIG, opened
 from tests.support.scripted import Arrived, Step, answer, broken_off, drop, gibberish, scripted, stall
 from transfer.concurrency.retry import Retrier
 from transfer.errors import ConnectionFailed
@@ -16,7 +16,7 @@ from transfer.http.transport import Transport
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 QUICK = replace(CONFIG, read_timeout=0.2)
-ALL = CONFIG.max_attempts
+ALL = ATTEMPTS
 # By the event loop, or by the worker threads where large blobs are moved.
 both_ways = pytest.mark.parametrize("large", [False, True])
 # What has never answered is given up sooner.
@@ -92,7 +92,7 @@ async def test_what_is_no_url_is_told_at_once(url: str) -> None:
         ("http://localhost:1/", True, 1),
         ("http://localhost:1/", False, FEW),
         ("http://127.0.0.1:1/", False, FEW),
-        ("http://registry.invalid/", False, FEW),
+        ("http://registry.invalid/", False, 2),
     ],
 )
 async def test_an_address_that_leads_nowhere_is_tried_again_only_if_it_may_lead_somewhere(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clock import Time
 from tests.support.command import started
-from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.distribution_ends import ATTEMPTS, CONFIG, Registry, opened
 from tests.support.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, RateLimited, TransferConfig
 from transfer.endpoints.registry_access import RegistryAccess
@@ -124,7 +124,7 @@ async def test_a_quota_that_is_used_up_unseen_is_waited_for_as_long_as_it_says()
     async with hub(0) as peer, client(peer, clock) as registry:
         with pytest.raises(RateLimited) as caught:
             await registry.client.get_manifest("app", "v1")
-    assert clock.slept == [33.0] * (CONFIG.max_attempts - 1)
+    assert clock.slept == [33.0] * (ATTEMPTS - 1)
     assert caught.value.code == "TOOMANYREQUESTS"
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.distribution_ends import ATTEMPTS, CONFIG, Registry, opened
 from tests.support.quirky import QuirkyRegistry, kind, method_of, quirky
 from tests.support.scripted import Arrived, Peer, Step, answer, listening
 from transfer import Engine, Preview, TransferConfig
@@ -213,7 +213,7 @@ async def test_a_token_server_in_trouble_is_no_refusal() -> None:
     async with guarded(nothing, 503) as target, client_of(target) as registry:
         with pytest.raises(RegistryError, match="requested access is denied"):
             await registry.target("app").present([], tag="v1")
-        assert target.asked == [PUSH] * CONFIG.max_attempts
+        assert target.asked == [PUSH] * ATTEMPTS
 
 
 async def test_many_at_once_share_what_was_refused_and_what_was_granted() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from tests.support.distribution_ends import CONFIG, Registry, opened
+from tests.support.distribution_ends import ATTEMPTS, CONFIG, Registry, opened
 from tests.support.quirky import QuirkyRegistry, on, quirky
 from tests.support.scripted import Arrived, Step, answer
 from transfer.config import MIB
@@ -238,7 +238,7 @@ async def test_a_range_that_never_comes_fails_the_blob_after_the_usual_tries(
     storage.spoil(2, *[gone] * 99)
     with pytest.raises(ConnectionFailed):
         await read(registry)
-    assert len([one for one in storage.asked if one == RANGES[2]]) == CONFIG.max_attempts
+    assert len([one for one in storage.asked if one == RANGES[2]]) == ATTEMPTS
 
 
 @pytest.mark.parametrize(("budget", "most"), [(0, 1), (RANGE // 2 - 1, 1), (RANGE // 2, 2), (RANGE, 3), (2 * RANGE, 5)])

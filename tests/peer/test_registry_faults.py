@@ -89,7 +89,7 @@ async def test_a_registry_that_fails_for_good_is_one_error_and_no_tag(site: Site
     with pytest.raises(RegistryError, match="said the peer") as caught:
         await site.push(image, max_attempts=3)
     assert (caught.value.status, caught.value.code) == (500, "ServerException")
-    assert "UploadLayerPart: gave up after 3 tries" in caught.value.__notes__
+    assert "UploadLayerPart: gave up after 3 tries in 0 s" in caught.value.__notes__
     assert any("this was about blob sha256:" in note for note in caught.value.__notes__)
     assert await site.tags() == {}
     assert site.server.requests.count("PutImage") == 0

@@ -63,7 +63,7 @@ class Stream:
         limits, journal = Limits(config), SqliteJournal(self._site.state, on_failure=pytest.fail)
         async with Transport(config) as transport:
             client = EcrClient(self._session, transport=transport, retrier=Retrier(config), limits=limits)
-            uploads = UploadSite("app", client, "123456789012", "app", journal, limits.bytes)
+            uploads = UploadSite("app", client, "123456789012", "app", journal, limits.bytes, limits.steps)
             try:
                 yield EcrTarget(uploads, known=set()), limits
             finally:

@@ -21,7 +21,8 @@ from transfer.state.journal import Journal, NoState
 
 # The embedded registry's own key and secret, which it takes as user and password.
 SERVER_LOGIN = FixedLogin(Login("transfer", "transfer"))
-CONFIG = TransferConfig(max_attempts=4, backoff_base=0.001, backoff_max=0.002, read_timeout=5.0)
+ATTEMPTS = 4
+CONFIG = TransferConfig(max_attempts=ATTEMPTS, backoff_base=0.001, backoff_max=0.002, read_timeout=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Registry:
             repository=repository,
             journal=self.journal,
             bytes_in_flight=self.limits.bytes,
+            steps=self.limits.steps,
             chunk_bytes=chunk,
             chunk_threshold=threshold,
         )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, TypeVar
 
@@ -37,31 +38,70 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+_Ending = Callable[[], Coroutine[Any, Any, None]]
+_endings: ContextVar[list[_Ending]] = ContextVar("endings")
+
+
+def before_stop(ending: _Ending) -> None:
+    """Have the first signal call something before it cancels the job that is running; a second one cancels at once."""
+    _endings.get().append(ending)
+
+
 async def _until_stopped(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
-    Run a job; the first signal cancels it, so that it may clean up, and a second one ends the program.
+    Run a job; the first signal cancels it, so that it may clean up, and one after that ends the program.
 
     `asyncio.Runner` does as much for SIGINT alone, but before Python 3.13 it takes a task that was in a task group
     which failed, and went on, for one that was cancelled by somebody else, and raises CancelledError.
     """
-    task = asyncio.current_task()
-    stops: list[BaseException] = []
-
-    def stop(error: BaseException) -> None:
-        stops.append(error)
-        handlers.close()
-        if task is not None:
-            task.cancel()
-
+    endings: list[_Ending] = []
+    _endings.set(endings)
     with contextlib.ExitStack() as handlers:
-        handle(handlers, signal.SIGTERM, partial(stop, Terminated()))
-        handle(handlers, signal.SIGINT, partial(stop, KeyboardInterrupt()))
+        stop = _Stop(endings, handlers)
+        handle(handlers, signal.SIGTERM, partial(stop.signalled, Terminated()))
+        handle(handlers, signal.SIGINT, partial(stop.signalled, KeyboardInterrupt()))
         try:
             return await job()
         except asyncio.CancelledError:
-            if stops:
-                raise stops[0] from None
+            if stop.error is not None:
+                raise stop.error from None
             raise
+        finally:
+            await stop.settle()
+
+
+class _Stop:
+    """What signals do to the task that this was made in."""
+
+    def __init__(self, endings: list[_Ending], handlers: contextlib.ExitStack) -> None:
+        self._endings = endings
+        self._handlers = handlers
+        self._task = asyncio.current_task()
+        self._ending: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
+
+    def signalled(self, error: BaseException) -> None:
+        if self.error is None and self._endings:
+            self._ending = asyncio.create_task(self._end())
+        else:
+            self._cancel()
+        self.error = self.error or error
+
+    async def _end(self) -> None:
+        for ending in self._endings:
+            await ending()
+        self._cancel()
+
+    def _cancel(self) -> None:
+        self._handlers.close()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def settle(self) -> None:
+        """Leave no task behind."""
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.wait([self._ending])
 
 
 def handle(handlers: contextlib.ExitStack, number: signal.Signals, action: Callable[[], None]) -> None:

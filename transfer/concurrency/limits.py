@@ -18,6 +18,7 @@ from transfer.concurrency.limiters import (
     WeightedSemaphore,
 )
 from transfer.concurrency.retry import Sleep, pause
+from transfer.concurrency.steps import Steps
 from transfer.config import UNPACED, Pace, TransferConfig
 from transfer.errors import RateLimited
 
@@ -63,6 +64,7 @@ class Limits:
         fed: bytes that uploads fed from one read will hold before they can go on. They wait for each other, so all of
             them must have room before the first one takes any.
         windows: the requests at once of each registry and action, as far as there were any.
+        steps: of uploads, which are let end before a program stops.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Limits:
         self._blobs: dict[str, WeightedSemaphore] = {}
         # Apart from the bytes in flight: an upload that holds those may be waiting for what is read ahead.
         self.read_ahead = ByteBudget(config.max_read_ahead_bytes)
+        self.steps = Steps()
         self._sleep = sleep
         self._clock = clock
         self.windows: dict[tuple[str, str], AimdLimiter] = {}

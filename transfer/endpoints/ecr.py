@@ -114,6 +114,7 @@ class EcrProvider:
             repository=location.reference.repository,
             journal=shared.journal,
             bytes_in_flight=shared.limits.bytes_for(client.url, among=plan.among),
+            steps=shared.limits.steps,
         )
         creation = await self._creation(location, plan)
         return EcrTarget(site, known=await shared.known.at(key, plan.access.who), creation=creation)

@@ -116,6 +116,7 @@ async def distribution_target(
         repository=repository,
         journal=shared.journal,
         bytes_in_flight=shared.limits.bytes_for(client.registry, among=plan.among),
+        steps=shared.limits.steps,
         chunk_bytes=shared.config.upload_chunk_bytes,
         chunk_threshold=shared.config.upload_chunk_threshold,
     )

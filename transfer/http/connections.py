@@ -71,14 +71,17 @@ class Connections:
         self._wires: dict[ConnectionKey, list[tuple[float, BlockingSocket]]] = {}
         self._closed = False
 
-    def take(self, place: ConnectionKey) -> BlockingSocket:
+    def take(self, place: ConnectionKey, *, fresh: bool = False) -> BlockingSocket:
         """
         Return a connection that nobody else uses; blocks, in a worker thread.
+
+        Args:
+            fresh: it has carried nothing yet.
 
         Raises:
             OSError: none can be made.
         """
-        wire = self._take_idle(place) or self._connect(place)
+        wire = (None if fresh else self._take_idle(place)) or self._connect(place)
         wire.patience = self._timeouts.read
         return wire
 

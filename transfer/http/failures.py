@@ -123,6 +123,11 @@ def may_pass(status: int) -> bool:
     return status in {408, 429} or status >= 500
 
 
+def is_unresolved(error: BaseException) -> bool:
+    """Return whether a name led to no address."""
+    return isinstance(_root(error), (aiohttp.ClientConnectorDNSError, socket.gaierror))
+
+
 def is_no_tls(error: BaseException) -> bool:
     """Return whether the other side does not speak TLS: OpenSSL then misreads the answer as a record."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else _root(error)

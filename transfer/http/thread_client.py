@@ -113,7 +113,7 @@ class ThreadClient:
         )
 
     def _exchange(self, request: ThreadRequest, sending: "_Sending") -> ThreadResponse:
-        wire = self._connections.take(request.place)
+        wire = self._connections.take(request.place, fresh=request.headers.get("Connection") == "close")
         try:
             whole, response = sending.send(wire)
             release = partial(self._release, request.place, wire, response, reusable=whole)

@@ -28,6 +28,7 @@ from transfer.http.failures import (
     TooLarge,
     is_no_tls,
     is_permanent,
+    is_unresolved,
     may_pass,
     reason,
 )
@@ -282,6 +283,7 @@ class Transport:
             raise ConnectionFailed(
                 f"{what}: {place}: {reason(error, self._config)}",
                 reached=place in self._reached,
+                unresolved=is_unresolved(error),
                 no_tls=is_no_tls(error),
                 permanent=is_permanent(error),
             ) from None

@@ -84,6 +84,7 @@ def limits_of(config: MirrorConfig, limits: TransferConfig) -> TransferConfig:
     return replace(
         limits,
         max_bandwidth=limits.max_bandwidth if config.max_bandwidth is None else config.max_bandwidth,
+        retry_for=limits.retry_for if config.retry_for is None else config.retry_for,
         hub_reserve=limits.hub_reserve if config.hub_reserve is None else config.hub_reserve,
     )
 

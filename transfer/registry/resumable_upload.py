@@ -35,8 +35,11 @@ class ResumableUpload(ABC):
         self._name = name
         self._sent = 0
         self._told = 0
+        self._furthest = 0
         self._kept = 0
         self._missteps = 0
+        # One that is made in another way than those before is not counted.
+        self._starts_left = _MOST_STARTS
         # False once the session may hold bytes that were not sent, in order and confirmed, by this very run.
         self._all_ours = True
 
@@ -49,14 +52,16 @@ class ResumableUpload(ABC):
             TransferError: the registry, the source or the connection failed; what was confirmed is in the journal.
         """
         state = await self._earlier_state()
-        for _ in range(_MOST_STARTS - 1):
+        while True:
+            self._starts_left -= 1
             try:
                 return await self._attempt(state)
             except UploadLost as lost:
+                if self._starts_left <= 0:
+                    raise
                 state, self._all_ours = None, True
                 await self._journal.drop(self._key)
                 self._context.notify(Notice(f"blob {self._blob.digest} starts over: {lost}"))
-        return await self._attempt(None)
 
     async def _earlier_state(self) -> UploadState | None:
         """Return where an earlier run stopped, if the journal knows."""
@@ -79,6 +84,7 @@ class ResumableUpload(ABC):
 
     def _tell(self, offset: int) -> None:
         """Report the bytes that are being sent or confirmed; fewer than before where some must be sent again."""
+        self._furthest = max(self._furthest, offset)
         if offset != self._told:
             self._told = offset
             self._context.notify(BlobProgress(self._blob.digest, offset))

@@ -98,6 +98,12 @@ def test_the_rate_falls_while_nothing_arrives() -> None:
     assert (progress.rate(1.0), progress.rate(10.0), progress.silence(10.0)) == (500.0, 50.0, 9.0)
 
 
+def test_no_time_is_left_to_tell_while_nothing_arrives() -> None:
+    progress = after((0, PLAN), (0, BlobStarted(LARGE)), (1, BlobProgress(LARGE.digest, 500)))
+    assert progress.time_left(2.0) is not None
+    assert progress.time_left(11.0) is None
+
+
 def test_manifests_and_retries_are_counted() -> None:
     progress = after((0, ManifestPushed(LARGE.digest, None)), (1, Retrying("PutImage", 1, 0.2, "slow down")))
     assert (progress.manifests, progress.retries) == (1, 1)

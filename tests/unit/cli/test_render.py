@@ -120,6 +120,11 @@ def test_a_retry_does_not_name_its_action_twice() -> None:
     assert line == "retry: PutImage app: 429 slow down; attempt 2 in 0.2 s"
 
 
+def test_a_retry_says_for_how_long_it_has_failed_and_when_it_will_be_given_up() -> None:
+    (line,) = plain((0, Retrying("PutImage app", 4, 7.5, "PutImage app: 503 down", 40.0, 260.0)))
+    assert line == ("retry: PutImage app: 503 down; attempt 5 in 7.5 s, failing for 0:40, tried for 4:20 more")
+
+
 def test_time_before_the_plan_says_what_is_waited_for() -> None:
     assert progress_line(begin(0.0), 10.0) == "reading the image and asking the registry what it has"
 
@@ -139,8 +144,16 @@ def test_time_before_the_plan_says_what_is_waited_for() -> None:
         ),
         (ManifestPushed(SMALL.digest, "v1"), {"event": "manifest_pushed", "digest": SMALL.digest, "tag": "v1"}),
         (
-            Retrying("a", 1, 0.5, "\x1b"),
-            {"event": "retrying", "action": "a", "attempt": 1, "delay": 0.5, "reason": "\x1b"},
+            Retrying("a", 2, 0.5, "\x1b", 3.0, 297.0),
+            {
+                "event": "retrying",
+                "action": "a",
+                "attempt": 2,
+                "delay": 0.5,
+                "reason": "\x1b",
+                "failing": 3.0,
+                "left": 297.0,
+            },
         ),
     ],
 )

@@ -1,10 +1,12 @@
 """What is retried, how long it waits, and that one loop does it."""
 
 import asyncio
+import math
+from collections.abc import Callable
 
 import pytest
 
-from transfer.concurrency.retry import Retrier, retryable, wait_before
+from transfer.concurrency.retry import Retrier, most_tries, retryable, wait_before
 from transfer.config import TransferConfig
 from transfer.errors import (
     PULLS_RESERVED,
@@ -32,10 +34,15 @@ class Clock:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.now = 100.0
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.now += seconds
         await asyncio.sleep(0)
+
+    def retrier(self, config: TransferConfig) -> Retrier:
+        return Retrier(config, sleep=self.sleep, jitter=lambda: 1.0, clock=lambda: self.now)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +56,8 @@ class Clock:
         (refused(RegistryError, 500), True),
         (refused(RegistryError, 503), True),
         (refused(RegistryError, 408), True),
+        (refused(RegistryError, 501), False),
+        (refused(RegistryError, 505), False),
         (refused(RegistryError, 400), False),
         (refused(NotFound, 404), False),
         (refused(Unauthorized, 403), False),
@@ -88,8 +97,7 @@ async def test_attempts_go_on_until_one_succeeds() -> None:
             raise failures.pop(0)
         return "done"
 
-    retrier = Retrier(CONFIG, sleep=clock.sleep, jitter=lambda: 1.0)
-    assert await retrier.run("UploadLayerPart", attempt, on_retry=events.append) == "done"
+    assert await clock.retrier(CONFIG).run("UploadLayerPart", attempt, on_retry=events.append) == "done"
     assert clock.slept == [2.0, 4.0]
     assert [(event.attempt, event.reason) for event in events] == [(1, "reset"), (2, "refused")]
 
@@ -103,21 +111,67 @@ async def test_the_last_error_says_how_often_it_was_tried() -> None:
         raise ConnectionFailed(f"reset {tries}")
 
     with pytest.raises(ConnectionFailed, match="reset 4") as caught:
-        await Retrier(CONFIG, sleep=Clock().sleep).run("PutImage", attempt)
-    assert caught.value.__notes__ == ["PutImage: gave up after 4 tries"]
+        await Clock().retrier(CONFIG).run("PutImage", attempt)
+    assert caught.value.__notes__ == ["PutImage: gave up after 4 tries in 14 s"]
 
 
-async def test_a_place_that_never_answered_is_given_up_sooner() -> None:
-    tries = 0
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionFailed("refused", reached=False), 3),
+        (ConnectionFailed("no such name", reached=False, unresolved=True), 2),
+        (ConnectionFailed("no such name", unresolved=True), math.inf),
+        (refused(RegistryError, 503), math.inf),
+    ],
+)
+def test_a_place_that_never_answered_is_given_up_sooner(error: TransferError, expected: float) -> None:
+    assert most_tries(error, TransferConfig()) == expected
+    assert most_tries(error, TransferConfig(max_attempts=1)) == 1
+
+
+async def failing_until(clock: Clock, config: TransferConfig, progress: Callable[[], int] = lambda: 0) -> float:
+    """Return after how many seconds of nothing but 503 it is given up."""
 
     async def attempt() -> None:
-        nonlocal tries
-        tries += 1
-        raise ConnectionFailed("refused", reached=False)
+        raise refused(RegistryError, 503)
+
+    begun = clock.now
+    with pytest.raises(RegistryError):
+        await clock.retrier(config).run("PutImage", attempt, progress=progress)
+    return clock.now - begun
+
+
+async def test_an_outage_is_outlasted_for_five_minutes_unless_another_time_is_given() -> None:
+    assert 280 <= await failing_until(Clock(), TransferConfig()) <= 300
+    assert 3580 <= await failing_until(Clock(), TransferConfig(retry_for=3600)) <= 3600
+    assert await failing_until(Clock(), TransferConfig(retry_for=0)) == 0
+
+
+async def test_a_registry_that_asks_for_more_time_than_there_is_ends_it() -> None:
+    clock = Clock()
+
+    async def attempt() -> None:
+        raise refused(RateLimited, 429, retry_after=60)
+
+    with pytest.raises(RateLimited):
+        await clock.retrier(TransferConfig(retry_for=59)).run("PutImage", attempt)
+    assert clock.slept == []
+
+
+async def test_time_counts_anew_while_attempts_get_further() -> None:
+    clock, events, far = Clock(), list[Retrying](), 0
+
+    async def attempt() -> None:
+        nonlocal far
+        far += clock.now < 1000
+        raise ConnectionFailed("reset")
 
     with pytest.raises(ConnectionFailed):
-        await Retrier(TransferConfig(), sleep=Clock().sleep).run("PutImage", attempt)
-    assert tries == 3
+        await clock.retrier(TransferConfig()).run("PATCH", attempt, progress=lambda: far, on_retry=events.append)
+    assert 1280 <= clock.now <= 1310
+    assert {event.attempt for event in events if event.failing == 0} == {1}
+    assert events[0].left == 300
+    assert events[-1].failing + (events[-1].left or 0) == 300
 
 
 async def test_a_final_error_is_not_tried_again() -> None:

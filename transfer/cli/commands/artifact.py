@@ -3,17 +3,18 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from transfer.cli.display.choose import Form, choose_form, observing
 from transfer.cli.display.text import json_text
 from transfer.cli.event_loop import run
-from transfer.cli.main import DONE, Terminated
+from transfer.cli.main import DONE
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.copy_options import OUTPUT_OPTIONS, show
 from transfer.cli.options.limits import limit_options
+from transfer.cli.resumable import Resumable
 
 if TYPE_CHECKING:
     from transfer.config import TransferConfig
@@ -100,22 +101,28 @@ def push(  # noqa: PLR0913 - one argument for each option
     """
     form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
     wanted: FilesOptions = {**options, "annotations": _annotations(annotations), "target_access": access}  # type: ignore[typeddict-item] # named as in FilesOptions
-    try:
-        outcome = run(lambda: _push(target, files, config, aws, form, wanted), plain=access.plain_http)
-    except (KeyboardInterrupt, Terminated) as stopped:
-        if config.journal:
-            stopped.add_note("the same command, run again, continues from here")
-        raise
+    running = Resumable(journal=config.journal)
+    outcome = running.run(
+        lambda: _push(target, files, Running(config, aws, form, running), wanted), plain=access.plain_http
+    )
     return show([target], [outcome], form, as_json=as_json)
 
 
-async def _push(
-    target: str, files: tuple[str, ...], config: "TransferConfig", aws: AwsOptions, form: Form, wanted: "FilesOptions"
-) -> "PushResult":
+class Running(NamedTuple):
+    """How a push of files runs."""
+
+    config: "TransferConfig"
+    aws: AwsOptions
+    form: Form
+    command: Resumable
+
+
+async def _push(target: str, files: tuple[str, ...], running: Running, wanted: "FilesOptions") -> "PushResult":
     from transfer.api import Engine
 
-    with observing(form, title=target.rpartition("/")[2]) as observer:
-        async with Engine(config, credentials=aws.credentials()) as engine:
+    with observing(running.form, title=target.rpartition("/")[2]) as observer:
+        async with Engine(running.config, credentials=running.aws.credentials()) as engine:
+            running.command.opened(engine, observer)
             wanted["observer"] = observer
             return await engine.push_files(target, files, **wanted)
 

@@ -83,11 +83,18 @@ def describe(event: Event) -> str | None:
             # An error's own message begins with what was being done.
             action, reason = display(event.action), display(event.reason)
             what = reason if reason.startswith(action) else f"{action}: {reason}"
-            return f"retry: {what}; attempt {event.attempt + 1} in {event.delay:.1f} s"
+            return f"retry: {what}; attempt {event.attempt + 1} in {event.delay:.1f} s{_outlook(event)}"
         case Notice():
             return f"note: {display(event.message)}"
         case _:
             return None
+
+
+def _outlook(event: Retrying) -> str:
+    """Return for how long it has failed, and how long it will be tried; nothing for a failure that is the first."""
+    if event.left is None or event.attempt == 1:
+        return ""
+    return f", failing for {format_duration(event.failing)}, tried for {format_duration(event.left)} more"
 
 
 def progress_line(progress: Progress, now: float) -> str:

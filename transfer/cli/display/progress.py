@@ -26,6 +26,8 @@ from transfer.model.descriptor import Descriptor
 
 # Long enough to hold several parts of 10 MiB on a slow line, short enough to follow a line that became faster.
 RATE_WINDOW = 30.0
+# Seconds without a byte after which no time left is worth telling.
+SILENT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Progress:
 
     def time_left(self, now: float) -> float | None:
         """Return seconds until all bytes are there at this rate, or None where that cannot be told."""
-        rate = self.rate(now)
+        rate = self.rate(now) if self.silence(now) < SILENT else None
         return self.remaining / rate if rate else None
 
     def silence(self, now: float) -> float:

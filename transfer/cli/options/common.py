@@ -9,6 +9,7 @@ import msgspec
 
 from transfer.cli.display.text import parse_key
 from transfer.config import TransferConfig
+from transfer.model.duration import parse_duration
 from transfer.model.size import parse_size
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Parsed(click.ParamType[Any]):
 
 
 SIZE = Parsed("size", parse_size)
+DURATION = Parsed("duration", parse_duration)
 ACCESS_KEY = Parsed("id:secret", parse_key)
 
 

@@ -11,10 +11,10 @@ import click
 
 from transfer.cli.display.choose import Form, choose_form, observing
 from transfer.cli.display.text import count, display, format_size, json_text
-from transfer.cli.event_loop import run
-from transfer.cli.main import DONE, Terminated, exit_code, explain
+from transfer.cli.main import DONE, exit_code, explain
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.limits import limit_options
+from transfer.cli.resumable import Resumable
 from transfer.config import TransferConfig
 from transfer.engine.result import PushResult, Total
 from transfer.errors import TransferError
@@ -141,12 +141,12 @@ def _is_stdout(target: str) -> bool:
 
 def _moved(source: str, targets: Sequence[str], options: CopyCommandOptions) -> list["Outcome"]:
     plain = not _may_speak_tls(source, targets, options)
-    try:
-        return run(lambda: _move(source, targets, options), plain=plain)
-    except (KeyboardInterrupt, Terminated) as stopped:
-        if options.config.journal:
-            stopped.add_note("the same command, run again, continues from here")
-        raise
+    command = Resumable(journal=options.config.journal)
+    outcomes = command.run(lambda: _move(source, targets, options, command), plain=plain)
+    for outcome in outcomes:
+        if isinstance(outcome, TransferError):
+            command.note(outcome)
+    return outcomes
 
 
 def _may_speak_tls(source: str, targets: Sequence[str], options: CopyCommandOptions) -> bool:
@@ -158,12 +158,15 @@ def _may_speak_tls(source: str, targets: Sequence[str], options: CopyCommandOpti
     return reads or (writes and any(parse_local_reference(target, side="target") is None for target in targets))
 
 
-async def _move(source: str, targets: Sequence[str], options: CopyCommandOptions) -> list["Outcome"]:
+async def _move(
+    source: str, targets: Sequence[str], options: CopyCommandOptions, command: Resumable
+) -> list["Outcome"]:
     from transfer.api import Engine
     from transfer.job import make_job
 
     with observing(options.form, title=", ".join(target.rpartition("/")[2] for target in targets)) as observer:
         async with Engine(options.config, credentials=options.aws.credentials()) as engine:
+            command.opened(engine, observer)
             return await engine.run(make_job(source, targets, options.copy), observer=observer)
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from transfer.cli.options.common import SIZE, timeouts, with_options
+from transfer.cli.options.common import DURATION, SIZE, timeouts, with_options
 from transfer.config import MIB, TransferConfig
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             type=SIZE,
             default=_DEFAULTS.upload_chunk_bytes,
             metavar="SIZE",
-            help="Size of an upload chunk, except by ECR's API; an interruption costs at most one. "
+            help="Largest upload chunk, except by ECR's API; slow links get smaller ones, of about 8 seconds. "
             f"A smaller blob goes in one request.  [default: {_DEFAULTS.upload_chunk_bytes // MIB}MiB]",
         ),
         click.option(
@@ -56,6 +56,14 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             type=SIZE,
             metavar="SIZE",
             help="Bytes read from and sent to registries per second, as in 10MiB.",
+        ),
+        click.option(
+            "--retry-for",
+            type=DURATION,
+            default="5m",
+            show_default=True,
+            metavar="DURATION",
+            help="How long a request that fails is tried again without getting any further, as in 90s or 1h.",
         ),
         click.option(
             "--hub-reserve",
@@ -88,6 +96,7 @@ def _with_config(command: Callable[..., T]) -> Callable[..., T]:
         bytes_in_flight: int,
         chunk_size: int,
         max_bandwidth: int | None,
+        retry_for: float,
         hub_reserve: int,
         state: Path | None,
         no_journal: bool,
@@ -103,6 +112,7 @@ def _with_config(command: Callable[..., T]) -> Callable[..., T]:
             upload_chunk_bytes=chunk_size,
             upload_chunk_threshold=chunk_size,
             max_bandwidth=max_bandwidth,
+            retry_for=retry_for,
             hub_reserve=hub_reserve,
             state_path=state,
             journal=not no_journal,

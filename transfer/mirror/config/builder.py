@@ -8,7 +8,7 @@ from transfer.mirror.config.settings import MirrorConfig, MirrorRule, RegistryCo
 from transfer.mirror.diagnostics import Diagnostic, Path
 
 # What a configuration says of all mappings and registries together.
-SETTINGS = ("jobs", "max_bandwidth", "hub_reserve", "watch")
+SETTINGS = ("jobs", "max_bandwidth", "retry_for", "hub_reserve", "watch")
 
 
 @dataclass(slots=True)

@@ -75,6 +75,8 @@ def check_numbers(config: MirrorConfig) -> Iterator[Diagnostic]:
         yield Diagnostic(("mappings",), "there is none")
     if config.jobs is not None and config.jobs < 1:
         yield Diagnostic(("jobs",), f"{config.jobs} is less than 1")
+    if config.retry_for is not None and config.retry_for < 0:
+        yield Diagnostic(("retry_for",), f"{config.retry_for} is less than 0")
     if config.hub_reserve is not None and config.hub_reserve < 0:
         yield Diagnostic(("hub_reserve",), f"{config.hub_reserve} is less than 0")
     if config.watch is not None:

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from transfer.mirror.config.document import Document
-from transfer.mirror.config.settings import FilePath, Policy, Secret, Size
+from transfer.mirror.config.settings import Duration, FilePath, Policy, Secret, Size
 from transfer.mirror.config.variables import VARIABLE, variables_of
 from transfer.mirror.diagnostics import Diagnostic, Path
+from transfer.model.duration import parse_duration
 from transfer.model.size import parse_size
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -135,6 +136,8 @@ class Reader:
     def _read(self, text: str, kind: Any) -> Any:
         if kind is Size:
             return parse_size(text)
+        if kind is Duration:
+            return parse_duration(text)
         if kind is FilePath:
             return str(self._folder / pathlib.Path(text).expanduser())
         if kind is Policy:

@@ -1,12 +1,10 @@
 """The schedule of a watched mirror: an interval, or a cron expression. Pure; reads no clock."""
 
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from cronsim import CronSim, CronSimError
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
+from transfer.model.duration import parse_interval
 
 
 class _Local(tzinfo):
@@ -26,22 +24,6 @@ class _Local(tzinfo):
 
 
 LOCAL = _Local()
-
-
-def parse_interval(text: str) -> float:
-    """
-    Return seconds of `30s`, `15m`, `1h30m` or `1d`.
-
-    Raises:
-        ValueError: it is none of these, or no time at all.
-    """
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not an interval such as 30s, 15m or 1h30m")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if seconds <= 0:
-        raise ValueError(f"{text!r} is no time at all")
-    return seconds
 
 
 def check_watch(text: str) -> None:

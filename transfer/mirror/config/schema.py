@@ -17,6 +17,7 @@ _ATTRIBUTES = re.compile(r"^ {4}(\w[\w, ]*): (.+(?:\n {8}.+)*)", re.MULTILINE)
 # What stands for a type of `settings`, by its title.
 _WRITTEN = {
     "size": {"type": ["integer", "string"]},
+    "duration": {"type": ["number", "string"]},
     "secret": {"type": ["string", "number"]},
     "path": {"type": "string"},
     "policy": {"type": "string"},
@@ -37,7 +38,7 @@ def _as_written(value: Any) -> Any:
         return [_as_written(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if value.get("title") in _WRITTEN and value.get("type") in {"integer", "string"}:
+    if value.get("title") in _WRITTEN and value.get("type") in {"integer", "number", "string"}:
         return _WRITTEN[value["title"]]
     found = {key: _as_written(item) for key, item in value.items()}
     if found.get("type") == "string" and "enum" not in found:

@@ -12,6 +12,7 @@ from transfer.mirror.select.filters import RepositoryFilter, TagFilter
 
 # Bytes; a file may say 10MB.
 Size = Annotated[int, msgspec.Meta(title="size")]
+Duration = Annotated[float, msgspec.Meta(title="duration")]
 # Text that may hold `${NAME}`, which stays as it is until it is used, so that no configuration holds a secret.
 Secret = Annotated[str, msgspec.Meta(title="secret")]
 # A file's path; one that is not absolute begins at the folder of the configuration.
@@ -164,6 +165,7 @@ class MirrorConfig(Settings, frozen=True, kw_only=True):
         registries: by host, as it stands in references.
         jobs: images at once.
         max_bandwidth: bytes a second over all registries.
+        retry_for: how long a request that fails is tried again without getting any further: seconds, or as in 15m.
         hub_reserve: pulls of Docker Hub's quota to leave untouched.
         watch: an interval such as 30m, or five fields of cron: when to run again.
     """
@@ -172,6 +174,7 @@ class MirrorConfig(Settings, frozen=True, kw_only=True):
     registries: dict[str, RegistryConfig] = {}
     jobs: int | None = None
     max_bandwidth: Size | None = None
+    retry_for: Duration | None = None
     hub_reserve: int | None = None
     watch: str | None = None
 

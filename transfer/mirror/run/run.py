@@ -7,8 +7,7 @@ that fails is one line of the report.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +29,7 @@ from transfer.mirror.plan.registry_access import Accesses, settings_of
 from transfer.mirror.run.prune import Pruner, Scope
 from transfer.mirror.run.report import ImageReport, MirrorReport
 from transfer.mirror.run.report_builder import ReportBuilder
+from transfer.mirror.run.stopping import Stopping
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 
@@ -87,54 +87,37 @@ class MirrorRun:
         self._claims = Claims()
         self._scopes: list[Scope] = []
         self._slots = asyncio.Semaphore(config.jobs or JOBS)
-        self._working: set[asyncio.Task[Any]] = set()
-        self._looking: set[asyncio.Task[Any]] = set()
-        self._closed = self._cut = self._stopped = False
+        self._stopping = Stopping(engine.limits.steps.stop)
 
     def stop(self, grace: float) -> None:
         """Begin nothing more; what is in work has some seconds to end. What is done by then, the journal keeps."""
-        self._closed = self._stopped = True
-        asyncio.get_running_loop().call_later(grace, self._cut_off)
-
-    def _cut_off(self) -> None:
-        self._cut = True
-        for task in (*self._working, *self._looking):
-            task.cancel()
+        self._stopping.stop(grace)
 
     def _failed(self) -> None:
-        self._closed |= self._fail_fast
+        self._stopping.closed |= self._fail_fast
 
     async def run(self) -> MirrorReport:
         """Mirror everything; what goes wrong is in the report."""
+        try:
+            return await self._run()
+        finally:
+            await self._stopping.settle()
+
+    async def _run(self) -> MirrorReport:
         async with task_group() as group:
             for index, mapping in enumerate(self._config.mappings):
                 group.create_task(self._looked(self._mapping(f"mappings[{index}]", mapping)))
         # What another mapping writes is known only now.
-        if self._only is None and not self._closed:
+        if self._only is None and not self._stopping.closed:
             async with task_group() as group:
                 for scope in self._scopes:
                     group.create_task(self._looked(self._pruner().run(scope)))
-        return self._ledger.report(stopped=self._stopped)
-
-    @contextmanager
-    def _until_cut(self, among: set[asyncio.Task[Any]], left: Callable[[], None]) -> Iterator[None]:
-        """Run something that may be cut off; `left` reports it then."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
-        among.add(task)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self._cut:
-                raise
-            left()
-        finally:
-            among.discard(task)
+        return self._ledger.report(stopped=self._stopping.stopped)
 
     async def _looked(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something whose images tell for themselves what became of them when it is cut off."""
         message = "the run was cut off before it had looked at everything"
-        with self._until_cut(self._looking, lambda: self._ledger.warn(message)):
+        with self._stopping.until_cut(lambda: self._ledger.warn(message)):
             await work
 
     async def _mapping(self, name: str, mapping: MappingSettings) -> None:
@@ -186,7 +169,7 @@ class MirrorRun:
             ledger=self._ledger,
             claims=self._claims,
             slots=self._slots,
-            is_closed=lambda: self._closed,
+            is_closed=lambda: self._stopping.closed,
             dry_run=self._dry_run,
         )
 
@@ -237,13 +220,13 @@ class MirrorRun:
 
     async def _copy(self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]) -> None:
         async with self._slots:
-            if self._closed:
+            if self._stopping.closed:
                 self._left(image, todo)
                 return
             began = time.monotonic()
             notes: Mapping[Reference, str] = {}
             outcomes: dict[Reference, Outcome | Preview] = {}
-            with self._until_cut(self._working, lambda: self._left(image, todo)):
+            with self._stopping.until_cut(lambda: self._left(image, todo)):
                 try:
                     todo = await self._differing(image, wanted, todo)
                     notes, outcomes = await self._outcomes(image, wanted, todo)

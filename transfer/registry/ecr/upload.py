@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transfer.concurrency.limiters import Lease, WeightedSemaphore
+from transfer.concurrency.steps import Steps
 from transfer.concurrency.tasks import task_group
 from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ContentMismatch, InvalidManifest, RegistryError, UploadLost
@@ -33,6 +34,7 @@ class UploadSite:
     repository: str
     journal: Journal
     bytes_in_flight: WeightedSemaphore
+    steps: Steps
 
     @property
     def names(self) -> RepositoryNames:
@@ -117,10 +119,11 @@ class LayerUpload(ResumableUpload):
 
     async def _send(self, session: EcrUploadSession, part: LayerPart) -> int:
         """Send one part and record it; the offset to go on at, which is the part's end unless out of step."""
-        offset = await self._deliver(part)
-        if offset == part.end and part.guard is not None:
-            state = UploadState(session.upload_id, session.part_size, part.end, part.guard)
-            await self._journal.put(self._key, state)
+        async with self._site.steps.step():
+            offset = await self._deliver(part)
+            if offset == part.end and part.guard is not None:
+                state = UploadState(session.upload_id, session.part_size, part.end, part.guard)
+                await self._journal.put(self._key, state)
         self._tell(offset)
         return offset
 

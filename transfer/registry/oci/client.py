@@ -145,13 +145,21 @@ class DistributionClient(RegistryClient):
         return await self._call(call, take)
 
     async def patch_upload(
-        self, upload: UploadSession, body: BlobBody, progress: Callable[[int], None]
+        self, upload: UploadSession, body: BlobBody, progress: Callable[[int], None], *, alone: bool = False
     ) -> UploadSession:
-        """Send a chunk, without retries, and return the session as it goes on; `progress` gets the bytes being sent."""
+        """
+        Send a chunk, without retries, and return the session as it goes on.
+
+        Args:
+            progress: called with the bytes that are being sent.
+            alone: over a connection that carries nothing else.
+        """
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"{body.first}-{body.end - 1}",
         }
+        if alone:
+            headers["Connection"] = "close"
         # ECR answers 201 instead of 202.
         call = self._calls.upload(
             "PATCH", upload, frozenset({201, 202, 204}), headers=headers, body=body, progress=progress

@@ -94,11 +94,13 @@ class RegistryClient:
         client._calls = replace(self._calls, before_push=True)  # noqa: SLF001 - of the copy made here
         return client
 
-    async def retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Run attempts in the one retry loop, with this client's observer."""
+    async def retry(
+        self, what: str, attempt: Callable[[], Awaitable[T]], *, progress: Callable[[], int] = lambda: 0
+    ) -> T:
+        """Run attempts in the one retry loop, with this client's observer; `progress` as there."""
         if self._tries_once:
             return await attempt()
-        return await self._retrier.run(what, attempt, on_retry=self._observe)
+        return await self._retrier.run(what, attempt, on_retry=self._observe, progress=progress)
 
     def shown_login(self, repository: str) -> Login | None:
         """Return the credentials sent so far for a repository; None where none were."""

@@ -17,6 +17,7 @@ from transfer.errors import ContentMismatch
 from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.messages import resolve_url, smallest_chunk, with_query
 from transfer.model.digest import Digest
+from transfer.registry.oci.chunk_size import FIRST_CHUNK
 from transfer.registry.oci.registry_http import RegistryRequest, RegistryResponse
 
 
@@ -51,13 +52,19 @@ class RegistryCapabilities(msgspec.Struct):
 
     Attributes:
         takes_chunks: uploads may come in more than one request.
+        keeps_broken_chunks: a session survives that a chunk broke off, with what of it has come.
         largest_body: bytes of a body that are not known to be too many.
+        chunk_bytes: bytes of the next chunk, by how fast the last one went.
+        is_slow: a connection of its own costs a chunk little.
         mounts: whether blobs of other repositories can be mounted; None before that was tried.
         has_referrers: whether there is a referrers API; None before it was asked.
     """
 
     takes_chunks: bool = True
+    keeps_broken_chunks: bool = True
     largest_body: int = 2**63 - 1
+    chunk_bytes: int = FIRST_CHUNK
+    is_slow: bool = False
     mounts: bool | None = None
     has_referrers: bool | None = None
 

@@ -9,17 +9,20 @@ way, to tell whether it was read or stored wrong.
 """
 
 import asyncio
+import time
 from contextlib import suppress
 
 import msgspec
 
 from transfer.concurrency.limiters import Lease, WeightedSemaphore
+from transfer.concurrency.steps import Steps
 from transfer.engine.blob_reader import HELD_BYTES, BlobReader, SourceFailed
 from transfer.engine.protocols import BlobContext, BlobSent, BlobSource
 from transfer.errors import ContentMismatch, NotFound, RegistryError, TransferError, UploadLost
 from transfer.events import BlobStarted
 from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.messages import held_bytes
+from transfer.registry.oci.chunk_size import chunk_after_loss, is_slow, next_chunk
 from transfer.registry.oci.client import DistributionClient
 from transfer.registry.oci.requests import UploadSession
 from transfer.registry.resumable_upload import ResumableUpload
@@ -44,6 +47,7 @@ class UploadSite(msgspec.Struct, frozen=True):
     repository: str
     journal: Journal
     bytes_in_flight: WeightedSemaphore
+    steps: Steps
     chunk_bytes: int
     chunk_threshold: int
 
@@ -69,6 +73,8 @@ class BlobUpload(ResumableUpload):
         self._single = self._client.single()
         self._opened = opened
         self._chunks_sent = 0
+        # An upload that was stopped before may have been by a link that breaks.
+        self._resumed = False
         # Once the registry has refused what it was sent.
         self._doubted = False
 
@@ -103,15 +109,17 @@ class BlobUpload(ResumableUpload):
         """POST, then one PUT; a try that failed begins with the question whether it did not."""
         body, verified = await self._whole(reader)
         self._context.notify(BlobStarted(self._blob))
-        tried = False
+        tries = 0
 
         async def once() -> None:
-            nonlocal tried
-            if tried and await self._single.has_blob(self._site.repository, self._blob.digest):
+            nonlocal tries
+            if tries and await self._single.has_blob(self._site.repository, self._blob.digest):
                 return
+            if tries > 1 and self._client.habits.takes_chunks and self._blob.size > _SMALLEST_CHUNK:
+                raise self._too_large()
             self._tell(0)
             upload = await self._start(self._single)
-            tried = True
+            tries += 1
             try:
                 await self._single.finish_upload(upload, self._blob.digest, body, self._tell)
             except (TransferError, SourceFailed) as error:
@@ -119,7 +127,8 @@ class BlobUpload(ResumableUpload):
                 await self._cancel(upload)
                 raise self._judge_whole(error, verified=verified) from error
 
-        await self._client.retry(f"PUT {self._name}", once)
+        async with self._site.steps.step():
+            await self._client.retry(f"PUT {self._name}", once, progress=lambda: self._furthest)
         self._tell(self._blob.size)
         return BlobSent(self._blob.size)
 
@@ -137,11 +146,16 @@ class BlobUpload(ResumableUpload):
         if not isinstance(error, RegistryError):
             return error
         if error.status == 413 and habits.takes_chunks and self._blob.size > _SMALLEST_CHUNK:
-            habits.largest_body = min(habits.largest_body, self._blob.size // 2)
-            return self._lost(f"the registry takes no body of {self._blob.size} bytes, so it is sent in chunks")
+            return self._too_large()
         if error.code == "DIGEST_INVALID":
             return self._changed(error) if verified else self._doubtful(error)
         return error
+
+    def _too_large(self) -> UploadLost:
+        """Have blobs of this size sent in chunks, since one body does not arrive."""
+        habits = self._client.habits
+        habits.largest_body = min(habits.largest_body, self._blob.size // 2)
+        return self._lost(f"a body of {self._blob.size} bytes does not arrive, so it is sent in chunks")
 
     async def _send_chunks(self, reader: BlobReader, state: UploadState | None) -> BlobSent:
         if self._doubted:
@@ -149,6 +163,7 @@ class BlobUpload(ResumableUpload):
         if state is None:
             upload, offset = await self._start(self._client), 0
         else:
+            self._resumed = True
             upload, offset = await self._resume(state)
         # Before the first chunk of a run too: one that arrives in part is continued by the next run, and such parts
         # must not add up over several runs to more than the journal knows to have been sent.
@@ -158,7 +173,8 @@ class BlobUpload(ResumableUpload):
         try:
             while offset < self._blob.size:
                 end = min(offset + self._chunk(upload), self._blob.size)
-                upload, offset = await self._send_chunk(reader, upload, offset, end)
+                async with self._site.steps.step():
+                    upload, offset = await self._send_chunk(reader, upload, offset, end)
                 if offset != end:
                     self._step_back(offset)
             await self._finish(upload)
@@ -195,29 +211,54 @@ class BlobUpload(ResumableUpload):
             nonlocal upload, at, uncertain
             if uncertain:
                 self._all_ours = False
-                upload, at = await self._single.upload_status(upload, end)
+                upload, at = await self._status(upload, first, end)
                 self._tell(at)
                 if at == end:
                     return
             uncertain = True
-            begun = at
+            begun, began = at, time.monotonic()
+            body = BlobBody(reader, begun, end)
             try:
                 upload = await self._single.patch_upload(
-                    upload, BlobBody(reader, begun, end), lambda sent: self._tell(begun + sent)
+                    upload, body, lambda sent: self._tell(begun + sent), alone=self._alone
                 )
             except RegistryError as error:
                 upload, at = await self._settle(error, upload, begun, end)
                 return
+            self._note_speed(end - begun, time.monotonic() - began)
             at = end
             self._sent += end - begun
             self._chunks_sent += 1
 
-        await self._client.retry(f"PATCH {self._name}", once)
+        await self._client.retry(f"PATCH {self._name}", once, progress=lambda: at)
         if at == end:
-            state = UploadState(upload.url, end - first, end, _UNGUARDED)
+            state = UploadState(upload.url, self._chunk(upload), end, _UNGUARDED)
             await self._journal.put(self._key, state)
         self._tell(at)
         return upload, at
+
+    @property
+    def _alone(self) -> bool:
+        """Whether a chunk gets a connection of its own, which a limit on the bytes of one cannot end in the middle."""
+        habits = self._client.habits
+        return habits.is_slow or self._resumed or not habits.keeps_broken_chunks
+
+    def _note_speed(self, size: int, seconds: float) -> None:
+        habits = self._client.habits
+        habits.chunk_bytes = next_chunk(size, seconds, self._site.chunk_bytes)
+        habits.is_slow = is_slow(seconds)
+
+    async def _status(self, upload: UploadSession, first: int, end: int) -> tuple[UploadSession, int]:
+        """Return the session and where it stands, after a chunk broke off."""
+        try:
+            return await self._single.upload_status(upload, end)
+        except UploadLost:
+            habits = self._client.habits
+            if habits.keeps_broken_chunks or chunk_after_loss(end - first) < end - first:
+                self._starts_left += 1
+            habits.keeps_broken_chunks = False
+            habits.largest_body = min(habits.largest_body, chunk_after_loss(end - first))
+            raise
 
     async def _settle(
         self, error: RegistryError, upload: UploadSession, first: int, end: int
@@ -276,7 +317,8 @@ class BlobUpload(ResumableUpload):
         return upload or await client.start_upload(self._site.repository)
 
     def _chunk(self, upload: UploadSession) -> int:
-        return max(upload.smallest_chunk, min(self._site.chunk_bytes, self._client.habits.largest_body))
+        habits = self._client.habits
+        return max(upload.smallest_chunk, min(self._site.chunk_bytes, habits.chunk_bytes, habits.largest_body))
 
     async def _cancel(self, upload: UploadSession) -> None:
         """Give a session up that is of no more use; best effort, since the registry ends it some day."""
