@@ -321,7 +321,7 @@ def tls() -> ssl.SSLContext:
 async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it(tls: ssl.SSLContext) -> None:
     async with scripted(answer(), tls=tls) as peer:
         message = await failure(post(peer.url))
-    assert "certificate is not trusted (self-signed certificate); name the CA with --ca" in message
+    assert "certificate is not trusted (self-signed certificate); name the CA that issued it with --ca FILE" in message
     assert peer.requests == []
 
 
@@ -353,7 +353,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(tls: ssl.SSLContext
     async with scripted(answer(), tls=tls) as peer:
         url = peer.url.replace("127.0.0.1", "localhost")
         message = await failure(replace(post(url), tls=Tls(ca_bundle=str(CERTIFICATE))))
-    assert "certificate is not trusted (Hostname mismatch" in message
+    assert "certificate is for another name (Hostname mismatch" in message
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("x", "it cannot be used")])

@@ -6,10 +6,23 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Relay:
-    """Passes bytes on in both directions while it is open; `port` is where."""
+    """
+    Passes bytes on in both directions while it is open.
+
+    Attributes:
+        port: where it listens.
+        cut_after: bytes of a connection to the server, after which it is reset.
+        rate: bytes a second to the server, over all connections.
+        sent: bytes that went to the server, over all connections.
+        cuts: connections that were reset.
+    """
 
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
+        self.cut_after: int | None = None
+        self.rate: float | None = None
+        self.sent = self.cuts = 0
+        self._free_at = 0.0
         self._flowing = asyncio.Event()
         self._flowing.set()
         self.port = 0
@@ -26,21 +39,40 @@ class Relay:
             with suppress(ConnectionError):
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
                 writers.append(far_writer)
-                await asyncio.gather(self._carry(reader, far_writer), self._carry(far_reader, writer))
+                await asyncio.gather(self._carry(reader, far_writer, to_server=True), self._carry(far_reader, writer))
         finally:
             for one in writers:
                 # Nothing more is to be sent, and closing would wait for what nobody reads.
                 one.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, to_server: bool = False
+    ) -> None:
+        moved = 0
         try:
             with suppress(ConnectionError):
                 while data := await reader.read(64 * 1024):
                     await self._flowing.wait()
+                    if to_server:
+                        moved += len(data)
+                        await self._count(moved, len(data))
                     writer.write(data)
                     await writer.drain()
         finally:
             writer.close()
+
+    async def _count(self, moved: int, count: int) -> None:
+        """Count what goes to the server, and delay it; ConnectionResetError once a connection has carried enough."""
+        if self.cut_after is not None and moved > self.cut_after:
+            self.cuts += 1
+            # What was passed on before is to arrive: a chunk in part.
+            await asyncio.sleep(0.05)
+            raise ConnectionResetError
+        self.sent += count
+        if self.rate is not None:
+            now = asyncio.get_running_loop().time()
+            self._free_at = max(now, self._free_at) + count / self.rate
+            await asyncio.sleep(self._free_at - now)
 
 
 @asynccontextmanager

@@ -162,7 +162,9 @@ class Authenticator:
         header = await self.header(access, what=what)
         if header is None:
             raise refused(
-                what, f"{self._registry} requires credentials, and none were found; log in, or give credentials"
+                what,
+                f"{self._registry} requires credentials, and none were found; "
+                f"run 'docker login {self._registry}', or give --creds USER:PASSWORD",
             )
         return header != sent
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from transfer.cli.display.option_names import spelled
 from transfer.cli.display.text import display
 from transfer.errors import (
     CredentialsMissing,
@@ -76,7 +77,7 @@ def explain(error: BaseException) -> Iterator[str]:
 def _described(error: TransferError) -> Iterator[str]:
     """Yield one line, but a line for each mistake of a configuration file."""
     first, *more = (str(error).splitlines() if isinstance(error, InvalidConfig) else ()) or (str(error),)
-    yield f"transfer: {display(first)}"
+    yield f"transfer: {display(spelled(first, error.side))}"
     yield from (f"  {display(line)}" for line in more)
 
 

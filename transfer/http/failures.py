@@ -69,7 +69,7 @@ _REASONS: tuple[tuple[_Kinds, str], ...] = (
     ),
     (
         ssl.CertificateError,
-        "its certificate is not trusted{detail}; name the CA with --ca, --src-ca or --dest-ca, or in SSL_CERT_FILE",
+        "its certificate is not trusted{detail}; name the CA that issued it with --ca FILE, or in SSL_CERT_FILE",
     ),
     ((aiohttp.ClientSSLError, TlsRefused), "TLS failed{detail}; check whether the endpoint is https or http"),
     (aiohttp.ConnectionTimeoutError, "no connection within {connect:g} s; check the address and the network"),
@@ -93,6 +93,13 @@ _REASONS: tuple[tuple[_Kinds, str], ...] = (
     (OSError, "the connection was lost{detail}; try again"),
     (aiohttp.ClientError, "the exchange failed; try again"),
 )
+# By OpenSSL's X509_V_ERR_: what is wrong is not who issued it.
+_CERTIFICATES = {
+    9: "its certificate is not valid yet{detail}; check this machine's clock",
+    10: "its certificate has expired{detail}; have it renewed, or check this machine's clock",
+    62: "its certificate is for another name{detail}; use a name that the certificate has",
+    64: "its certificate is for another address{detail}; use a name that the certificate has",
+}
 # What the next try would meet as well.
 _PERMANENT = (PrivateAddress, TooLarge, ssl.CertificateError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 # What may be raised where a request is sent or its answer is read.
@@ -102,7 +109,8 @@ NETWORK_ERRORS = (aiohttp.ClientError, http.client.HTTPException, OSError)
 def reason(error: BaseException, config: TransferConfig) -> str:
     """Return the meaning of a network exception, and what to do about it."""
     error = _root(error)
-    text = next(text for kinds, text in _REASONS if isinstance(error, kinds))
+    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else None
+    text = _CERTIFICATES.get(code or 0) or next(text for kinds, text in _REASONS if isinstance(error, kinds))
     detail = _detail(error)
     return text.format(
         detail=f" ({detail})" if detail else "", connect=config.connect_timeout, read=config.read_timeout
@@ -141,6 +149,8 @@ def _root(error: BaseException) -> BaseException:
             return error.__cause__
         case aiohttp.ClientConnectorDNSError(os_error=PrivateAddress() as cause):
             return cause
+        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as cause):
+            return cause
         case NotConnected(cause=(PrivateAddress() | socket.gaierror() | ssl.CertificateError()) as cause):
             return cause
         case NotConnected(cause=TimeoutError()):
@@ -151,8 +161,6 @@ def _root(error: BaseException) -> BaseException:
 
 def _detail(error: BaseException) -> str:
     match error:
-        case aiohttp.ClientConnectorCertificateError(certificate_error=ssl.SSLCertVerificationError() as refused):
-            return refused.verify_message
         case ssl.SSLCertVerificationError():
             return error.verify_message
         case (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from transfer.cli.display.option_names import spelled
 from transfer.cli.display.text import align, count, display, format_size, json_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def image_line(image: "ImageReport") -> str | None:
     source = f"{display(image.source)} -> " if image.source else ""
     line = f"{image.status}: {source}{display(image.target)}"
     if image.status == "failed":
-        return f"{line}: {display(image.message)} ({image.mapping})"
+        return f"{line}: {display(spelled(image.message or '', image.side))} ({image.mapping})"
     moved = [f"{format_size(size)} {what}" for what, size in _moved(image) if size]
     return ", ".join([line, *moved, *map(display, image.notes)])
 
@@ -44,7 +45,7 @@ def report_lines(report: "MirrorReport") -> Iterator[str]:
         if image.status == "planned" and (plan := _plan(image)):
             yield f"{display(image.mapping)}: {display(image.target)}: {plan}"
     for image in report.failed:
-        yield f"{display(image.mapping)}: {display(image.target)}: {display(image.message)}"
+        yield f"{display(image.mapping)}: {display(image.target)}: {display(spelled(image.message or '', image.side))}"
 
 
 def _plan(image: "ImageReport") -> str:

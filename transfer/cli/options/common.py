@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from transfer.cli.display.option_names import note_sides
 from transfer.cli.display.text import parse_key
 from transfer.config import TransferConfig
 from transfer.model.duration import parse_duration
@@ -197,6 +198,7 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
         def gather(**arguments: Any) -> T:
             from transfer.endpoints.registry_access import RegistryAccess
 
+            note_sides(two=bool(side))
             access = RegistryAccess(
                 login=arguments.pop(f"{name}creds"),
                 profile=arguments.pop(f"{name}profile") if side else None,
