@@ -57,7 +57,7 @@ class InvalidLayout(TransferError, ValueError):
 
 
 class ContentMissing(InvalidLayout):
-    """A file that a layout or an archive names, and does not hold."""
+    """A blob that a layout or an archive names, and does not hold."""
 
 
 class StorageFull(InvalidLayout):

@@ -101,7 +101,7 @@ def layout_file_missing(layout: ImageBuilder, image: BuiltImage) -> None:
         (manifest_of_unknown_media_type, 2, "text/html"),
         (manifest_that_is_no_json, 2, "not JSON"),
         (layer_digest_that_is_a_path, 2, "expected sha256:<64 hex digits>"),
-        (layer_missing, 2, "is missing"),
+        (layer_missing, 1, "is missing"),
         (layer_that_links_out, 2, "symbolic link"),
         (layer_that_is_cut, 1, "bytes"),
         (layer_with_other_content, 1, "its content has digest"),

@@ -108,6 +108,33 @@ mappings:
     assert (ended.code, json.loads(ended.out)["counts"]) == (0, {"unchanged": 3})
 
 
+def test_a_mapping_that_cannot_be_looked_at_is_done_again_and_nothing_else(
+    registries: Registries, tmp_path: Path
+) -> None:
+    registries.fill(app="v1")
+    failures, config = tmp_path / "failed.jsonl", tmp_path / "mirror.yaml"
+    config.write_text(
+        f"""
+registries:
+  {registries.source}: {{username: transfer, password: transfer}}
+  {registries.target}: {{username: transfer, password: transfer}}
+mappings:
+  - {{source: {registries.source}/app, targets: ['{registries.target}/app'], tags: {{glob: '*'}}}}
+  - {{source: {registries.source}/late, targets: ['{registries.target}/late'], tags: {{glob: '*'}}}}
+"""
+    )
+    arguments = ("mirror", "-c", config, "--failures", failures, "--json", "--no-journal")
+    ended = registries.command(*arguments)
+    assert (ended.code, json.loads(ended.out)["counts"]) == (1, {"copied": 1, "failed": 1})
+    (left,) = map(json.loads, failures.read_text().splitlines())
+    assert (left["mapping"], left["whole"], left["error"]) == ("mappings[1]", True, "NotFound")
+
+    registries.fill(late="v1 v2")
+    ended = registries.command(*arguments)
+    assert (ended.code, json.loads(ended.out)["counts"]) == (0, {"copied": 2})
+    assert not failures.exists()
+
+
 def test_a_bad_file_names_every_mistake_and_moves_nothing(registries: Registries, tmp_path: Path) -> None:
     config = tmp_path / "mirror.yaml"
     config.write_text(

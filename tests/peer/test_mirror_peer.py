@@ -103,4 +103,6 @@ async def test_a_registry_that_hangs_while_it_is_looked_at_does_not_outlast_the_
     running[0].stop(grace=0)
     report = await mirroring
     assert report.stopped
-    assert report.warnings == ("the run was cut off before it had looked at everything",)
+    assert [(one.mapping, one.status, one.message) for one in report.mistakes] == [
+        ("mappings[0]", "stopped", "cut off before all of it was looked at")
+    ]

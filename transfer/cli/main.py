@@ -14,6 +14,7 @@ import click
 from transfer.cli.display.option_names import spelled
 from transfer.cli.display.text import display
 from transfer.errors import (
+    ContentMissing,
     CredentialsMissing,
     InvalidConfig,
     InvalidDigest,
@@ -44,7 +45,7 @@ def exit_code(error: BaseException) -> int:
         case CredentialsMissing() | Unauthorized():
             return CREDENTIALS
         case InvalidReference() | InvalidDigest() | InvalidManifest() | InvalidConfig() | InvalidLayout():
-            return FAILED if isinstance(error, StorageFull) else INVALID
+            return FAILED if isinstance(error, StorageFull | ContentMissing) else INVALID
         case _:
             return FAILED
 

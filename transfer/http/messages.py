@@ -19,6 +19,8 @@ from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.settings import SYSTEM_TLS, Tls
 
 # As the ECR API and the Distribution API call it.
+# What is said of DELETE by tag by those that know none: docker-registry 2.8 and others (distribution-spec 1.1 has 405).
+_NO_TAGS = frozenset({"DIGEST_INVALID", "UNSUPPORTED", "405"})
 _NO_REPOSITORY = frozenset({"RepositoryNotFoundException", "NAME_UNKNOWN"})
 # No registry means more than a day.
 _LONGEST_WAIT = 86_400.0
@@ -101,6 +103,11 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
 def is_repository_missing(error: Exception) -> bool:
     """Return whether it is a repository that is not there, and not just something in it."""
     return isinstance(error, NotFound) and error.code in _NO_REPOSITORY
+
+
+def deletes_no_tags(error: Exception) -> bool:
+    """Return whether a tag was not deleted because the registry deletes by digest alone."""
+    return isinstance(error, RegistryError) and error.status in {400, 405} and error.code in _NO_TAGS
 
 
 def printable(text: str) -> str:

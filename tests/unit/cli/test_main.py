@@ -14,6 +14,7 @@ from transfer.cli.main import Terminated, exit_code, explain
 from transfer.errors import (
     ConnectionFailed,
     ContentMismatch,
+    ContentMissing,
     CredentialsMissing,
     InvalidConfig,
     InvalidDigest,
@@ -37,6 +38,7 @@ from transfer.errors import (
         (InvalidConfig("x"), 2),
         (InvalidLayout("x"), 2),
         (StorageFull("x"), 1),
+        (ContentMissing("x"), 1),
         (click.UsageError("x"), 2),
         (click.BadParameter("x"), 2),
         (click.ClickException("x"), 1),

@@ -48,7 +48,9 @@ class Archive:
         name = "/".join(names)
         member = self.find(name)
         if member is None:
-            raise ContentMissing(f"{self.label}: {name} is missing: write the archive again", side="source")
+            # Without its own files it is no archive of an image: another file was meant.
+            kind = ContentMissing if len(names) > 1 else InvalidLayout
+            raise kind(f"{self.label}: {name} is missing: write the archive again", side="source")
         with self._lock:
             if self._file is None:
                 raise self._closed()

@@ -41,7 +41,8 @@ def open_below(root: Path, names: Sequence[str], *, follow: bool = False, side: 
                 f"layout {str(root)!r}: no such folder: name the folder of an OCI image layout, not an archive",
                 side=side,
             ) from None
-        if error.errno == errno.ENOENT:
+        # Without its own files it is no layout: another folder was meant.
+        if error.errno == errno.ENOENT and len(names) > 1:
             raise ContentMissing(f"layout {str(root)!r}: {shown} {_reason(error)}", side=side) from None
         raise refusal(root, shown, _reason(error), side=side) from None
     except ValueError as error:  # A NUL or a lone surrogate in the path.

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from transfer.concurrency.tasks import gather
 from transfer.errors import NotFound, RegistryError, TransferError
-from transfer.http.messages import is_repository_missing
+from transfer.http.messages import deletes_no_tags, is_repository_missing
 from transfer.mirror.config.references import TargetTemplate
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.discovery import Discovery
@@ -25,8 +25,6 @@ from transfer.mirror.run.report_builder import ReportBuilder
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 
-# What is said of DELETE by tag by those that know none: docker-registry 2.8 and others (distribution-spec 1.1 has 405).
-_NO_TAGS = frozenset({"DIGEST_INVALID", "UNSUPPORTED", "405"})
 _BY_DIGEST = "it was deleted by its digest: the registry deletes no tags"
 
 
@@ -143,7 +141,7 @@ class Pruner:
             try:
                 await self._delete(replace(scope.repository, tag=tag))
             except RegistryError as error:
-                if error.status in {400, 405} and error.code in _NO_TAGS:
+                if deletes_no_tags(error):
                     return False
                 self._failed(scope, tag, error)
             except TransferError as error:

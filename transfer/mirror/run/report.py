@@ -55,7 +55,8 @@ class MirrorReport:
 
     Attributes:
         images: in the order they ended.
-        mistakes: what kept a whole mapping or repository from being looked at, with its mapping's name.
+        mistakes: what kept a whole mapping or repository from being looked at, with its mapping's name: an error, or
+            the end of the run.
         warnings: what is worth a look and stopped nothing.
         seconds: from the call to its end.
         stopped: it was told to stop before it was through.
@@ -78,3 +79,8 @@ class MirrorReport:
     def failed(self) -> tuple[ImageReport, ...]:
         """The images that failed."""
         return tuple(one for one in (*self.images, *self.mistakes) if one.status == "failed")
+
+
+def whole(source: str, targets: str) -> str:
+    """Return what stands for all images of a mapping among the targets that a run is limited to."""
+    return f"{source} -> {targets}"

@@ -66,12 +66,17 @@ class ReportBuilder:
         try:
             yield
         except TransferError as error:
-            entry = ImageReport(
-                mapping=name, source=mapping.source, target=", ".join(mapping.targets), **_described(error)
-            )
-            self._mistakes.append(entry)
-            self._on_image(entry)
+            self._of_mapping(name, mapping, **_described(error))
             self._on_failure()
+
+    def unseen(self, name: str, mapping: MirrorRule) -> None:
+        """The run was cut off before it had looked at all of a mapping."""
+        self._of_mapping(name, mapping, status="stopped", message="cut off before all of it was looked at")
+
+    def _of_mapping(self, name: str, mapping: MirrorRule, **facts: Any) -> None:
+        entry = ImageReport(mapping=name, source=mapping.source, target=", ".join(mapping.targets), **facts)
+        self._mistakes.append(entry)
+        self._on_image(entry)
 
     def ended(self, image: Subject, target: object, **facts: Any) -> None:
         """One image is through at one target; `facts` are members of its report."""

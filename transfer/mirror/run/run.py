@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -27,7 +28,7 @@ from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.planning import Claims, PlannedImage, images_of, must_copy
 from transfer.mirror.plan.registry_access import Accesses, settings_of
 from transfer.mirror.run.prune import Pruner, Scope
-from transfer.mirror.run.report import ImageReport, MirrorReport
+from transfer.mirror.run.report import ImageReport, MirrorReport, whole
 from transfer.mirror.run.report_builder import ReportBuilder
 from transfer.mirror.run.stopping import Stopping
 from transfer.model.digest import Digest
@@ -58,7 +59,8 @@ class MirrorRun:
         config: what is mirrored.
         engine: moves the images.
         accesses: how registries are reached.
-        only: of all images, only those with these targets; all, and pruning too, where it is None.
+        only: of all images, only those with these targets, and those of mappings that `whole` names so; all, and
+            pruning too, where it is None.
         fail_fast: begin no further image after the first one that failed.
         dry_run: find out what would be done, and write nothing.
         on_image: told of each image when it ends.
@@ -87,6 +89,8 @@ class MirrorRun:
         self._claims = Claims()
         self._scopes: list[Scope] = []
         self._slots = asyncio.Semaphore(config.jobs or JOBS)
+        # By mapping, how many of its repositories were not looked at whole.
+        self._unseen: dict[str, int] = {}
         self._stopping = Stopping(engine.limits.steps.stop)
 
     def stop(self, grace: float) -> None:
@@ -106,18 +110,24 @@ class MirrorRun:
     async def _run(self) -> MirrorReport:
         async with task_group() as group:
             for index, mapping in enumerate(self._config.mappings):
-                group.create_task(self._looked(self._mapping(f"mappings[{index}]", mapping)))
+                name = f"mappings[{index}]"
+                left = partial(self._cut_off, name, mapping)
+                group.create_task(self._looked(self._mapping(name, mapping), left))
         # What another mapping writes is known only now.
         if self._only is None and not self._stopping.closed:
             async with task_group() as group:
                 for scope in self._scopes:
-                    group.create_task(self._looked(self._pruner().run(scope)))
+                    left = partial(self._ledger.warn, f"{scope.name}: the run was cut off before all was pruned")
+                    group.create_task(self._looked(self._pruner().run(scope), left))
         return self._ledger.report(stopped=self._stopping.stopped)
 
-    async def _looked(self, work: Coroutine[Any, Any, None]) -> None:
+    def _cut_off(self, name: str, mapping: MappingSettings) -> None:
+        if self._unseen.get(name) != 0:
+            self._ledger.unseen(name, mapping)
+
+    async def _looked(self, work: Coroutine[Any, Any, None], left: Callable[[], None]) -> None:
         """Do something whose images tell for themselves what became of them when it is cut off."""
-        message = "the run was cut off before it had looked at everything"
-        with self._stopping.until_cut(lambda: self._ledger.warn(message)):
+        with self._stopping.until_cut(left):
             await work
 
     async def _mapping(self, name: str, mapping: MappingSettings) -> None:
@@ -131,6 +141,7 @@ class MirrorRun:
         if not known:
             for template in templates:
                 self._claims.blur(template.registry, None)
+        self._unseen[name] = len(repositories)
         await gather(self._repository(name, mapping, spec, repository, templates) for repository in repositories)
 
     async def _repository(
@@ -153,11 +164,13 @@ class MirrorRun:
         if not known:
             for target in targets:
                 self._claims.blur(target.registry, target.repository)
+            self._unseen[name] -= 1
             return
         images = [one for image in images if (one := self._claimed(image)) is not None]
         async with task_group() as group:
             for start in range(0, len(images), _BATCH):
                 await self._look(group, images[start : start + _BATCH])
+            self._unseen[name] -= 1
         if listed is not None:
             self._scopes += [Scope(name, mapping, source, template, listed) for template in templates]
 
@@ -175,7 +188,8 @@ class MirrorRun:
 
     def _claimed(self, image: PlannedImage) -> PlannedImage | None:
         """Return the image with the targets that no other image claims; the others are failures."""
-        if self._only is not None:
+        mapping = image.settings
+        if self._only is not None and whole(mapping.source, ", ".join(mapping.targets)) not in self._only:
             image = replace(image, targets=tuple(one for one in image.targets if str(one) in self._only))
         rivals = self._claims.rivals(image)
         for target, rival in rivals.items():
