@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from aiohttp import web
@@ -25,6 +24,7 @@ from transfer.server.log import RequestLog
 from transfer.server.settings import MIB, Settings
 from transfer.server.store.database import Database
 from transfer.server.store.files import Files
+from transfer.server.store.temporary import LOCK, temporary_data
 from transfer.server.throttle import Throttle
 
 # How long requests that are under way may take to end when the server stops. Clients resume; people do not wait.
@@ -162,9 +162,9 @@ class Server:
         }
 
     async def _open_registry(self, resources: AsyncExitStack) -> Registry:
-        data = self._data or Path(resources.enter_context(TemporaryDirectory(prefix="transfer-registry-")))
+        data = self._data or resources.enter_context(temporary_data())
         data.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(data / "lock")
+        lock = FileLock(data / LOCK)
         try:
             resources.enter_context(lock.acquire(timeout=0))
         except Timeout:

@@ -12,7 +12,8 @@ import pytest
 from transfer.cli.commands.ecr.access import password
 from transfer.cli.commands.ecr.images import availability_rows, image_id, image_row
 from transfer.cli.commands.ecr.session import batches, merge, print_json
-from transfer.cli.commands.serve import exports, refusal, request_line
+from transfer.cli.commands.serve import refusal, request_line
+from transfer.cli.commands.serve.env_file import exports
 from transfer.cli.display.text import json_text
 from transfer.cli.options.copy_options import outcome_document, summary
 from transfer.engine.result import BlobResult, PushResult

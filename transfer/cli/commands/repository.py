@@ -100,7 +100,7 @@ def _confirm(reference: str, left: _Left, *, yes: bool) -> None:
     if not left.others or yes:
         return
     tags = ", ".join(map(display, left.others))
-    told = f"{reference}: its registry deletes by digest alone, so these tags would go too: {tags}"
+    question = f"{reference}: its registry deletes by digest alone, so these tags would go too: {tags}"
     if not sys.stdin.isatty():
-        raise click.ClickException(f"{told}; give --yes to delete all of them")
-    click.confirm(f"{told}. Delete all of them?", abort=True, err=True)
+        raise click.ClickException(f"{question}; give --yes to delete all of them")
+    click.confirm(f"{question}. Delete all of them?", abort=True, err=True)

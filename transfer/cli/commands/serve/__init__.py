@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import errno
 import os
-import shlex
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from transfer.cli.commands.serve.child import run_child
+from transfer.cli.commands.serve.env_file import exports, remove, wait, write
 from transfer.cli.display.text import display
-from transfer.cli.event_loop import run
+from transfer.cli.event_loop import handle, run
+from transfer.cli.main import DONE
 from transfer.cli.options.common import ACCESS_KEY, Parsed
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ _ADVICE = {
     errno.EACCES: "ports below 1024 are not for everybody; choose another with --port",
     errno.EADDRNOTAVAIL: "--host takes an address of this machine",
 }
+
+# Seconds that --wait waits for a registry.
+_PATIENCE = 30.0
 
 # Seconds between looks at the request log for --verbose.
 _REQUESTS_EVERY = 0.1
@@ -55,7 +60,8 @@ def parse_throttle(text: str) -> Mapping[str, float]:
         raise ValueError(f"{text!r} is neither OPERATION=RATE, as in PutImage=10, nor ecr") from None
 
 
-@click.command()
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True, help="0 takes any free port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
@@ -97,9 +103,23 @@ def parse_throttle(text: str) -> Mapping[str, float]:
     help="Refuse what comes faster than so many requests a second, as ECR does; ecr stands for the quotas that AWS "
     "publishes. Several may be given, the later ones count.",
 )
+@click.option(
+    "--env-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the environment there once it answers, instead of on stdout; removed at the end.",
+)
+@click.option(
+    "--wait",
+    "awaited",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Serve nothing: wait until the registry that writes FILE answers, and print its environment.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print a line on stderr for each request.")
 def serve(  # noqa: PLR0913 -- one argument for each option
     *,
+    command: tuple[str, ...],
     port: int,
     host: str,
     data: Path | None,
@@ -111,22 +131,31 @@ def serve(  # noqa: PLR0913 -- one argument for each option
     create_on_push: bool | None,
     blob_mounting: bool,
     throttles: tuple[Mapping[str, float], ...],
+    env_file: Path | None,
+    awaited: Path | None,
     verbose: bool,
-) -> None:
+) -> int:
     """Run a registry on this machine that speaks the AWS ECR API and, at /v2/, OCI Distribution.
 
-    Prints on stdout the environment that makes boto3, the AWS CLI and transfer use it, then serves
-    until Ctrl-C or SIGTERM.
+    With a COMMAND, that runs with the environment that makes boto3, the AWS CLI and transfer use the
+    registry, which ends with it. Without one, the environment is printed on stdout, or written to a
+    file, and the registry serves until Ctrl-C, SIGTERM or SIGHUP.
 
     \b
     Examples:
+      transfer serve --port 0 -- pytest tests/
       transfer serve
       transfer serve --port 0 --data ~/registry
-      transfer serve >registry.env &      # then, once it is up:  . ./registry.env
+      transfer serve --port 0 --env-file registry.env &
+      eval "$(transfer serve --wait registry.env)"
       transfer serve --no-auth --verbose
       transfer serve --dialect ecr --create-on-push
       transfer serve --throttle ecr --throttle PutImage=2
     """
+    if awaited is not None:
+        click.echo(run(lambda: wait(awaited, _PATIENCE)))
+        return DONE
+
     from transfer.server import Server
 
     server = Server(
@@ -143,10 +172,21 @@ def serve(  # noqa: PLR0913 -- one argument for each option
         blob_mounting=blob_mounting,
         throttle={operation: rate for one in throttles for operation, rate in one.items()},
     )
-    run(lambda: _serve(server, f"{host}:{port}", data, verbose=verbose))
+    if env_file is not None:
+        # One of an earlier registry names another port.
+        remove(env_file)
+    return run(lambda: _serve(server, f"{host}:{port}", _Use(command, env_file, data), verbose=verbose))
 
 
-async def _serve(server: "Server", address: str, data: Path | None, *, verbose: bool) -> None:
+class _Use(NamedTuple):
+    """What the registry is for: a command, or those who find its environment in a file or on stdout."""
+
+    command: tuple[str, ...]
+    env_file: Path | None
+    data: Path | None
+
+
+async def _serve(server: "Server", address: str, use: _Use, *, verbose: bool) -> int:
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(server)
@@ -155,29 +195,37 @@ async def _serve(server: "Server", address: str, data: Path | None, *, verbose: 
             if refused is None:
                 raise
             raise click.ClickException(refused) from None
+        if use.env_file is not None:
+            write(use.env_file, server.environment)
+            stack.callback(remove, use.env_file)
+        if use.command:
+            return await _beside(server, use.command, verbose=verbose)
         with stopping() as stopped:
-            click.echo(exports(server.environment))
-            click.echo(_hint(server, data), err=True)
+            if use.env_file is None:
+                click.echo(exports(server.environment))
+            click.echo(_hint(server, use.data), err=True)
             await _wait(stopped, server.requests, verbose=verbose)
     click.echo("stopped", err=True)
+    return DONE
+
+
+async def _beside(server: "Server", command: Sequence[str], *, verbose: bool) -> int:
+    watching = asyncio.create_task(_wait(asyncio.Event(), server.requests, verbose=verbose))
+    try:
+        return await run_child(command, server.environment)
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
 
 
 @contextlib.contextmanager
 def stopping() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set, in place of what they do else."""
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    try:
+    """An event that SIGINT, SIGTERM and SIGHUP set, in place of what they do else; SIGHUP not where it is ignored."""
+    stopped = asyncio.Event()
+    with contextlib.ExitStack() as handlers:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            handle(handlers, number, stopped.set)
         yield stopped
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-
-def exports(environment: Mapping[str, str]) -> str:
-    """Lines that a shell evaluates."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
 
 
 async def _wait(stopped: asyncio.Event, requests: "RequestLog", *, verbose: bool) -> None:
