@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from transfer.errors import InvalidConfig
 from transfer.mirror.run.report import ImageReport, MirrorReport, Status
 from transfer.mirror.watcher.metrics import Metrics
+from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
 
 
 def image(status: Status, **facts: object) -> ImageReport:
@@ -62,6 +63,28 @@ def test_runs_and_images_are_counted_by_what_became_of_them() -> None:
         "last_success_timestamp_seconds": 1000,
     }
     assert {name: found[name] for name in expected} == expected
+
+
+def test_mappings_are_counted_apart_and_one_that_cannot_be_looked_at_is_down() -> None:
+    metrics = Metrics()
+    for one in (image("copied", uploaded=10), image("failed", error="NotFound")):
+        metrics.image(one)
+    mistake = ImageReport(mapping="mappings[1]", source="a/x", target="c/x", status="failed", error="NotFound")
+    quotas = {"docker.io": RateLimitHeaders(100, 37, 21600, 0.0)}
+    metrics.run(MirrorReport(images=(image("copied"),), mistakes=(mistake,), pull_quotas=quotas))
+    found = reported(metrics)
+    expected = {
+        "transfer_mapping_up/mappings[0]": 1,
+        "transfer_mapping_up/mappings[1]": 0,
+        "transfer_mapping_images_total/mappings[0]/c/copied": 1,
+        "transfer_mapping_images_total/mappings[0]/c/failed": 1,
+        "transfer_mapping_bytes_total/mappings[0]/c/uploaded": 10,
+        "transfer_pull_quota_remaining/docker.io": 37,
+        "transfer_pull_quota_limit/docker.io": 100,
+    }
+    assert {name: found[name] for name in expected} == expected
+    metrics.run(MirrorReport(images=(image("copied"),)))
+    assert reported(metrics)["transfer_mapping_up/mappings[0]"] == 1
 
 
 def test_before_the_first_run_there_are_zeros() -> None:

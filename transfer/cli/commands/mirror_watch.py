@@ -1,8 +1,10 @@
 """`transfer mirror --watch`: a mirror that goes on until a signal ends it."""
 
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -91,7 +93,7 @@ class _Teller:
             self._health.metrics.image(image)
         line = None if self._options.quiet else image_line(image)
         if line is not None:
-            click.echo(line, err=True)
+            _say(line)
 
     def report(self, report: "MirrorReport") -> None:
         if self._health:
@@ -101,11 +103,11 @@ class _Teller:
             try:
                 write_report(self._options.report, document)
             except OSError as error:  # the next one may fit on the disk
-                click.echo(f"report {self._options.report}: {error.strerror}", err=True)
+                _say(f"report {self._options.report}: {error.strerror}")
         if not self._options.quiet:
             for warning in report.warnings:
-                click.echo(f"warning: {display(warning)}", err=True)
-            click.echo(summary(report), err=True)
+                _say(f"warning: {display(warning)}")
+            _say(summary(report))
         if self._options.as_json:
             click.echo(msgspec.json.encode(document, enc_hook=str))
 
@@ -113,8 +115,14 @@ class _Teller:
         if self._health:
             self._health.metrics.reload(error)
         if error is not None:
-            click.echo("the configuration stays as it was; what is there now is wrong:", err=True)
+            _say("the configuration stays as it was; what is there now is wrong:")
             for line in str(error).splitlines():
-                click.echo(f"  {display(line)}", err=True)
+                _say(f"  {display(line)}")
         elif not self._options.quiet:
-            click.echo(f"read {display(self._file)} again", err=True)
+            _say(f"read {display(self._file)} again")
+
+
+def _say(line: str) -> None:
+    """Print a line on stderr, with the time where it is a log."""
+    time = "" if sys.stderr.isatty() else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} "
+    click.echo(f"{time}{line}", err=True)

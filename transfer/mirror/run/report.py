@@ -7,6 +7,7 @@ from typing import Literal
 
 from transfer.errors import Side
 from transfer.model.digest import Digest
+from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
 
 # "planned" is what a dry run would do, "stopped" what a run that was stopped did not get to.
 Status = Literal["copied", "unchanged", "pruned", "failed", "planned", "stopped"]
@@ -60,6 +61,7 @@ class MirrorReport:
         warnings: what is worth a look and stopped nothing.
         seconds: from the call to its end.
         stopped: it was told to stop before it was through.
+        pull_quotas: by registry, what it said of how much may be pulled, as Docker Hub does.
         quota_seconds: of a dry run, how long the registries' quotas alone would make what is planned take.
     """
 
@@ -68,6 +70,7 @@ class MirrorReport:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     stopped: bool = False
+    pull_quotas: Mapping[str, RateLimitHeaders] = field(default_factory=dict)
     quota_seconds: float = 0.0
 
     @property

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from transfer.errors import TransferError
 from transfer.mirror.config.settings import MirrorRule
 from transfer.mirror.run.report import ImageReport, MirrorReport
 from transfer.registry.ecr.upload_decisions import quota_seconds
+from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
 
 
 class Subject(Protocol):
@@ -46,7 +47,7 @@ class ReportBuilder:
         self._mistakes: list[ImageReport] = []
         self._warnings: list[str] = []
 
-    def report(self, *, stopped: bool) -> MirrorReport:
+    def report(self, *, stopped: bool, pull_quotas: Mapping[str, RateLimitHeaders] | None = None) -> MirrorReport:
         """Return all that was taken down."""
         return MirrorReport(
             images=tuple(self._images),
@@ -54,6 +55,7 @@ class ReportBuilder:
             warnings=tuple(dict.fromkeys(self._warnings)),
             seconds=time.monotonic() - self._began,
             stopped=stopped,
+            pull_quotas=pull_quotas or {},
             quota_seconds=quotas_of(self._images),
         )
 

@@ -119,7 +119,7 @@ class MirrorRun:
                 for scope in self._scopes:
                     left = partial(self._ledger.warn, f"{scope.name}: the run was cut off before all was pruned")
                     group.create_task(self._looked(self._pruner().run(scope), left))
-        return self._ledger.report(stopped=self._stopping.stopped)
+        return self._ledger.report(stopped=self._stopping.stopped, pull_quotas=self._engine.pull_quotas())
 
     def _cut_off(self, name: str, mapping: MappingSettings) -> None:
         if self._unseen.get(name) != 0:

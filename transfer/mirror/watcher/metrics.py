@@ -31,6 +31,13 @@ class Metrics:
         self._succeeded = Gauge("last_success_timestamp_seconds", "When a run last ended with no failure.", **prefix)
         self._config = Gauge("config_valid", "1 if the configuration in use is the file's, 0 if that is bad.", **prefix)
         self._config.set(1)
+        own: dict[str, Any] = {"namespace": "transfer", "registry": registry}
+        self._up = Gauge("mapping_up", "1 if the last run could look at all of the mapping.", ["mapping"], **own)
+        labels = ["mapping", "target_registry"]
+        self._mapping_images = Counter("mapping_images", "Images, by what became of them.", [*labels, "status"], **own)
+        self._mapping_bytes = Counter("mapping_bytes", "Bytes of blobs, by how they came.", [*labels, "how"], **own)
+        self._left = Gauge("pull_quota_remaining", "Pulls that a registry still allows.", ["registry"], **own)
+        self._limit = Gauge("pull_quota_limit", "Pulls that it allows in a window.", ["registry"], **own)
         for outcome in ("ok", "failed", "stopped"):
             self._runs.labels(outcome)
         for status in get_args(Status):
@@ -41,8 +48,11 @@ class Metrics:
         self._images.labels(image.status).inc()
         if image.error is not None:
             self._failures.labels(image.error).inc()
+        place = image.mapping, image.target.partition("/")[0]
+        self._mapping_images.labels(*place, image.status).inc()
         for how in ("uploaded", "mounted", "present"):
             self._bytes.labels(how).inc(getattr(image, how))
+            self._mapping_bytes.labels(*place, how).inc(getattr(image, how))
         self._requests.inc(image.requests)
         self._retries.inc(image.retries)
         if image.status == "copied":
@@ -57,6 +67,12 @@ class Metrics:
         self._runs.labels(outcome).inc()
         if outcome == "ok":
             self._succeeded.set(now)
+        down = {one.mapping for one in report.mistakes}
+        for mapping in {one.mapping for one in report.images} | down:
+            self._up.labels(mapping).set(mapping not in down)
+        for registry, quota in report.pull_quotas.items():
+            self._left.labels(registry).set(quota.remaining)
+            self._limit.labels(registry).set(quota.limit)
 
     def reload(self, error: Exception | None) -> None:
         """The configuration was read again, or could not be."""
