@@ -76,9 +76,9 @@ def test_mappings_are_counted_apart_and_one_that_cannot_be_looked_at_is_down() -
     expected = {
         "transfer_mapping_up/mappings[0]": 1,
         "transfer_mapping_up/mappings[1]": 0,
-        "transfer_mapping_images_total/mappings[0]/c/copied": 1,
-        "transfer_mapping_images_total/mappings[0]/c/failed": 1,
-        "transfer_mapping_bytes_total/mappings[0]/c/uploaded": 10,
+        "transfer_mapping_images_total/mappings[0]/copied/c": 1,
+        "transfer_mapping_images_total/mappings[0]/failed/c": 1,
+        "transfer_mapping_bytes_total/uploaded/mappings[0]/c": 10,
         "transfer_pull_quota_remaining/docker.io": 37,
         "transfer_pull_quota_limit/docker.io": 100,
     }
