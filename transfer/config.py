@@ -1,8 +1,9 @@
 """TransferConfig: every limit, timeout and retry setting in one frozen value."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from transfer.errors import InvalidConfig
 
@@ -12,6 +13,22 @@ MIB = 1024 * 1024
 def _check_rate(name: str, value: float | None) -> None:
     if value is not None and not 0 < value < math.inf:
         raise InvalidConfig(f"{name} is {value}: must be more than 0")
+
+
+def state_without_secrets(value: Any, *secrets: str) -> list[object]:
+    """
+    Return the state of a frozen dataclass with slots, as pickle takes it.
+
+    Raises:
+        InvalidConfig: one of the secrets is set.
+    """
+    for name in secrets:
+        if getattr(value, name) is not None:
+            raise InvalidConfig(
+                f"{type(value).__name__}: {name} is a secret and is not pickled; "
+                "leave it out, so that the process that works with it finds its own"
+            )
+    return [getattr(value, one.name) for one in fields(value)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

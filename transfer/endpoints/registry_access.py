@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from transfer.auth.credentials import Anonymous, FixedLogin, Logins, StoredCredentials, parse_login
-from transfer.config import Pace
+from transfer.config import Pace, state_without_secrets
 from transfer.errors import InvalidConfig
 from transfer.http.settings import RegistrySettings, Tls
 
@@ -56,6 +56,15 @@ class RegistryAccess:
         for host in self.token_hosts:
             check_token_host(host)
         self.pace()
+
+    def __getstate__(self) -> list[object]:
+        """
+        Return the state to pickle.
+
+        Raises:
+            InvalidConfig: it holds a password.
+        """
+        return state_without_secrets(self, "login")
 
     def pace(self) -> Pace:
         """

@@ -28,7 +28,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     limits: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
     accesses: Mapping[str, RegistryAccess] | None = None,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
     jobs: int | None = None,
     only: frozenset[str] | None = None,
     fail_fast: bool = False,
@@ -46,7 +46,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
         credentials: instead of the AWS credential chain's, where the configuration says nothing of a registry.
         accesses: how registries are reached, by host, instead of what the configuration says of them.
         jobs: images at once, instead of what the configuration says.
-        environment: what variables in logins stand for.
+        environment: what variables in logins stand for, instead of the environment of this process.
         only: of all images, only those with these targets; nothing is pruned then.
         fail_fast: begin no further image after the first one that failed.
         dry_run: find out what would be done, with all the checks, and write nothing.
@@ -61,6 +61,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
         async with MirrorEngine(limits, credentials=credentials) as engine:
             await run_jobs(config, engine=engine, ledger=ledger, at_once=jobs or JOBS)
         return ledger.report(stopped=False)
+    environment = os.environ if environment is None else environment
     found = checked(config) if isinstance(config, MirrorConfig) else _read(config, environment)
     if jobs is not None:
         found = msgspec.structs.replace(found, jobs=jobs)

@@ -13,11 +13,13 @@ class Diagnostic(NamedTuple):
         path: where, as keys and indices: `("mappings", 0, "tags")`.
         reason: what is wrong, and what would be right.
         line: where it stands in its file, from 1; None where that follows from the path.
+        of_secret: it is a secret that is not there, which a check can do without.
     """
 
     path: Path
     reason: str
     line: int | None = None
+    of_secret: bool = False
 
     def below(self, path: Path) -> "Diagnostic":
         """Return the same, seen from further up."""

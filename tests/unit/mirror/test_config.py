@@ -450,3 +450,36 @@ def test_the_old_names_of_classes_still_work(old: str, new: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
         transfer.mirror.Nonsense  # noqa: B018 - asked for its error
+
+
+def test_a_check_needs_no_secret(tmp_path: Path) -> None:
+    text = """
+registries:
+  a.example: {username: me, password: "${A_PASSWORD}"}
+  b.example: {username: me, password_file: b.txt}
+  c.example: {ca: c.pem}
+variables: [TEAM]
+mappings: [{source: "a.example/${TEAM}", targets: [b.example/x, c.example/x]}]
+"""
+    file = written(tmp_path, text)
+    assert [one.line for one in check_config(file, environment={}).mistakes] == [3, 4, 5, 6]
+    report = check_config(file, environment={}, secrets=False)
+    assert [one.line for one in report.mistakes] == [5]
+    assert [one.line for one in report.warnings] == [3, 4, 6]
+    assert "A_PASSWORD" in report.warnings[0].reason
+
+
+def test_a_registry_that_no_mapping_uses_is_a_warning_with_the_nearest_name(tmp_path: Path) -> None:
+    text = """
+registries:
+  registry.exmaple.com: {anonymous: true}
+  else.org: {anonymous: true}
+  registry.example.com: {anonymous: true}
+mappings: [{source: registry.example.com/app, targets: [b.example/x]}]
+"""
+    report = check_config(written(tmp_path, text), environment={})
+    assert report.mistakes == ()
+    assert [(one.line, one.reason) for one in report.warnings] == [
+        (3, "no mapping uses 'registry.exmaple.com'; did you mean 'registry.example.com'?"),
+        (4, "no mapping uses 'else.org'; they use b.example, registry.example.com"),
+    ]

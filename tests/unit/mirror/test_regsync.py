@@ -229,6 +229,7 @@ sync: [{source: a.example/app, target: a.example/x/app, type: repository}]
     assert report.require().mappings[0] == MirrorRule(source="a.internal/app", targets=("a.internal/x/app",))
     assert reported(report) == [
         ":3: creds[0].repoAuth: it is not taken over: tokens are asked for each repository anyway",
+        ":4: creds[1]: no mapping uses 'b.hub'; they use a.internal",
         ":5: creds[2].credHelper: it is not taken over: name it under credHelpers in docker's config.json",
         ":5: creds[2].user: it is not taken over: ECR takes AWS credentials",
     ]

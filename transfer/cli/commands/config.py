@@ -40,7 +40,7 @@ def file_options(command: Callable[..., T]) -> Callable[..., T]:
     def read(*, file: str, file_format: "Format | None", destination: str | None, scoped: bool, **arguments: Any) -> T:
         from transfer.mirror.config.load import check_config
 
-        return command(check_config(file, file_format, target=destination, scoped=scoped), **arguments)
+        return command(check_config(file, file_format, target=destination, scoped=scoped, secrets=False), **arguments)
 
     return format_options(click.argument("file")(read))
 

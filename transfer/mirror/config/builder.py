@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from transfer.mirror.config.checks import check_mapping, check_numbers, check_registry, clashes
+from transfer.mirror.config.checks import check_mapping, check_numbers, check_registry, clashes, unused_registries
 from transfer.mirror.config.settings import MirrorConfig, MirrorRule, RegistryConfig
 from transfer.mirror.diagnostics import Diagnostic, Path
 
@@ -31,8 +31,8 @@ class ConfigBuilder:
     mistakes: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
 
-    def wrong(self, path: Path, reason: str) -> None:
-        self.mistakes.append(Diagnostic(path, reason))
+    def wrong(self, path: Path, reason: str, *, of_secret: bool = False) -> None:
+        self.mistakes.append(Diagnostic(path, reason, of_secret=of_secret))
 
     def warn(self, path: Path, reason: str) -> None:
         self.warnings.append(Diagnostic(path, reason))
@@ -55,6 +55,8 @@ class ConfigBuilder:
         )
         if config.mappings or not self.mistakes:
             self.mistakes += check_numbers(config)
+        places = {host: path for path, host, _ in self.registries}
+        self.warnings += [Diagnostic(places[host], reason) for host, reason in unused_registries(config)]
         return config
 
     def _origin(self, mistake: Diagnostic) -> Diagnostic:

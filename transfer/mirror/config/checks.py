@@ -1,6 +1,8 @@
 """Checks of settings that types cannot express. Pure."""
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from transfer.endpoints.locations import EcrLocation, locate_repository
@@ -67,6 +69,22 @@ def clashes(mappings: Sequence[tuple[Path, MirrorRule]]) -> Iterator[Diagnostic]
             first = writers.setdefault(target, (*path, *below))
             if first != (*path, *below):
                 yield Diagnostic((*path, *below), f"it writes {target}, as {spelled(first)} does")
+
+
+def unused_registries(config: MirrorConfig) -> Iterator[tuple[str, str]]:
+    """Yield hosts that no mapping uses, and why it matters: a typing error means to be anonymous where nobody meant it."""
+    used: set[str] = set()
+    for mapping in config.mappings:
+        with suppress(InvalidConfig, InvalidReference):
+            used.add(parse_source(mapping.source).registry)
+        for target in mapping.targets:
+            with suppress(InvalidConfig, InvalidReference):
+                used.add(parse_target(target).registry)
+    for host in config.registries:
+        if used and host not in used:
+            close = difflib.get_close_matches(host, sorted(used), n=1, cutoff=0.7)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; they use {', '.join(sorted(used))}"
+            yield host, f"no mapping uses {host!r}{hint}"
 
 
 def check_numbers(config: MirrorConfig) -> Iterator[Diagnostic]:

@@ -72,7 +72,7 @@ def load_config(
     *,
     target: str | None = None,
     scoped: bool = False,
-    environment: Environment[str, str] = os.environ,
+    environment: Environment[str, str] | None = None,
 ) -> MirrorConfig:
     """
     Read a configuration.
@@ -81,7 +81,7 @@ def load_config(
         path: the file.
         format: the one it is in; None finds out.
         target, scoped: skopeo's DESTINATION and `--scoped`, for skopeo's format, which names no targets.
-        environment: what variables in the file stand for.
+        environment: what variables in the file stand for, instead of the environment of this process.
 
     Raises:
         InvalidConfig: something is wrong in it; the message has a line for each mistake, with file, line and key.
@@ -95,9 +95,17 @@ def check_config(
     *,
     target: str | None = None,
     scoped: bool = False,
-    environment: Environment[str, str] = os.environ,
+    environment: Environment[str, str] | None = None,
+    secrets: bool = True,
 ) -> ConfigReport:
-    """Check a configuration file; arguments as of `load_config`. Never raises."""
+    """
+    Check a configuration file. Never raises.
+
+    Args:
+        others: as of `load_config`.
+        secrets: variables and files of passwords that are not there are mistakes; else they are warnings.
+    """
+    environment = os.environ if environment is None else environment
     file = os.fspath(path)
     try:
         text, warnings = _text(Path(file))
@@ -120,6 +128,9 @@ def check_config(
     elif not document.mistakes:
         draft.wrong((), "expected keys and values")
     draft.mistakes += document.mistakes
+    if not secrets:
+        draft.warnings += [one for one in draft.mistakes if one.of_secret]
+        draft.mistakes = [one for one in draft.mistakes if not one.of_secret]
     return ConfigReport(
         file,
         found,
@@ -159,7 +170,11 @@ def _look_for_files(draft: ConfigBuilder) -> None:
         for name in _FILES:
             file = getattr(registry, name)
             if file is not None and not os.access(file, os.R_OK):
-                draft.wrong((*path, name), f"the file {file!r} is not there, or may not be read")
+                draft.wrong(
+                    (*path, name),
+                    f"the file {file!r} is not there, or may not be read",
+                    of_secret=name == "password_file",
+                )
 
 
 def _ordered(document: Document, mistakes: list[Diagnostic]) -> tuple[Diagnostic, ...]:

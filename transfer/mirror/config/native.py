@@ -44,7 +44,7 @@ def _variables(raw: dict[str, Any], environment: Environment[str, str], draft: C
     names: tuple[str, ...] = reader.value(raw.get("variables"), tuple[str, ...], ("variables",)) or ()
     for index, name in enumerate(names):
         if name not in environment:
-            draft.wrong(("variables", index), f"the environment has no variable {name!r}")
+            draft.wrong(("variables", index), f"the environment has no variable {name!r}", of_secret=True)
     draft.mistakes += reader.mistakes
     return names
 

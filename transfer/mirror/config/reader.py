@@ -182,7 +182,7 @@ class Reader:
             if not name:
                 self._wrong(path, _NO_NAME)
             elif name not in environment:
-                self._wrong(path, f"the environment has no variable {name!r}")
+                self._wrong(path, f"the environment has no variable {name!r}", of_secret=True)
 
     def _unknown(self, raw: dict[str, Any], known: list[str], path: Path) -> None:
         foreign = self._environment is None
@@ -194,8 +194,8 @@ class Reader:
             found = self.warnings if foreign else self.mistakes
             found.append(Diagnostic((*path, key), f"the key is unknown: {hint}"))
 
-    def _wrong(self, path: Path, reason: str) -> None:
-        self.mistakes.append(Diagnostic(path, reason))
+    def _wrong(self, path: Path, reason: str, *, of_secret: bool = False) -> None:
+        self.mistakes.append(Diagnostic(path, reason, of_secret=of_secret))
 
 
 def located(document: Document, mistake: Diagnostic) -> Diagnostic:

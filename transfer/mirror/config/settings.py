@@ -4,10 +4,12 @@ The settings of a mirror as typed values. Pure.
 Every value is frozen and complete: what a file leaves to its `defaults` is filled in.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from transfer.errors import InvalidConfig
+from transfer.mirror.config.variables import VARIABLE
 from transfer.mirror.select.filters import RepositoryFilter, TagFilter
 
 # Bytes; a file may say 10MB.
@@ -66,6 +68,19 @@ class RegistryConfig(Settings, frozen=True, kw_only=True):
     max_concurrent: int | None = None
     max_per_second: float | None = None
     max_bandwidth: Size | None = None
+
+    def __reduce__(self) -> Any:
+        """
+        Return the value to pickle.
+
+        Raises:
+            InvalidConfig: its password is more than variables of the environment.
+        """
+        if VARIABLE.sub("", self.password or ""):
+            raise InvalidConfig(
+                "RegistryConfig: password is a secret and is not pickled; name a variable or a file instead"
+            )
+        return super().__reduce__()
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__ if name != "password"}

@@ -1,6 +1,5 @@
 """From a configuration's registries to `RegistryAccess`, and from its `create` to `RepositorySettings`."""
 
-import os
 from collections.abc import Mapping as Environment
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def access_of(registry: RegistryConfig, environment: Environment[str, str]) -> R
     )
 
 
-def login(registry: RegistryConfig, environment: Environment[str, str] = os.environ) -> str | None:
+def login(registry: RegistryConfig, environment: Environment[str, str]) -> str | None:
     """
     `USER:PASSWORD` as the registry's settings say; None where they say nothing.
 

@@ -169,7 +169,7 @@ async def watch(
     *,
     schedule: str | None = None,
     accesses: Mapping[str, RegistryAccess] | None = None,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
     jobs: int | None = None,
     **options: Unpack[WatchOptions],
 ) -> None:

@@ -63,14 +63,14 @@ class ConfigReloader:
         file: str | None = None,
         schedule: str | None = None,
         accesses: Callable[[MirrorConfig], Mapping[str, RegistryAccess]] = lambda _: {},
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str] | None = None,
         jobs: int | None = None,
     ) -> None:
         self.file = file
         self._parse = read
         self._schedule = schedule
         self._said = accesses
-        self._environment = environment
+        self._environment = os.environ if environment is None else environment
         self._jobs = jobs
         self._seen: _Prints = {} if file is None else {file: None}
         self.current = self._read()

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from transfer.config import state_without_secrets
 from transfer.errors import InvalidConfig
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ class AwsCredentials:
     region: str | None = None
     endpoint_url: str | None = None
     session: "boto3.Session | None" = field(default=None, repr=False)
+
+    def __getstate__(self) -> list[object]:
+        """
+        Return the state to pickle.
+
+        Raises:
+            InvalidConfig: it holds a key or a session.
+        """
+        return state_without_secrets(self, "secret_access_key", "session_token", "session")
 
     def __post_init__(self) -> None:
         if (self.access_key_id is None) != (self.secret_access_key is None):
