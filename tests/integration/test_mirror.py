@@ -6,7 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,7 +72,8 @@ class Site:
 
     async def run(self, *mappings: MirrorRule, jobs: int | None = None, **options: Any) -> MirrorReport:
         config = MirrorConfig(mappings=mappings, registries=self.registries, jobs=jobs)
-        return await mirror(config, limits=FAST, credentials=self.credentials, **options)
+        settings: dict[str, Any] = {"limits": FAST, "credentials": self.credentials, **options}
+        return await mirror(config, **settings)
 
     async def tags(self, server: Server, repository: str) -> dict[str, str]:
         """The tags of a repository, and what they hold."""
@@ -286,6 +287,21 @@ async def test_a_mirror_that_is_cut_off_leaves_nothing_behind(site: Site) -> Non
     assert report.stopped
     assert report.counts["copied"] + report.counts["stopped"] == 6
     assert len(await site.tags(site.target, "mirror/app")) == report.counts["copied"]
+
+
+async def test_what_went_of_an_image_that_was_cut_off_is_reported(site: Site) -> None:
+    await site.fill("team/app", ["v1"], sizes=[4 * MIB])
+    running: list[MirrorRun] = []
+    slow = replace(FAST, max_bandwidth=2 * MIB)
+    config = everything(site, f"{host(site.target)}/mirror/app")
+    task = asyncio.create_task(site.run(config, limits=slow, on_start=running.append))
+    while not site.target.requests.count("PostUpload", 202):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.5)
+    running[0].stop(grace=0)
+    (image,) = (await task).images
+    assert image.status == "stopped"
+    assert 0 < image.uploaded < 4 * MIB
 
 
 async def test_a_cancelled_mirror_leaves_nothing_behind(site: Site) -> None:

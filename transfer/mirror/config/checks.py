@@ -72,7 +72,7 @@ def clashes(mappings: Sequence[tuple[Path, MirrorRule]]) -> Iterator[Diagnostic]
 
 
 def unused_registries(config: MirrorConfig) -> Iterator[tuple[str, str]]:
-    """Yield hosts that no mapping uses, and why it matters: a typing error means to be anonymous where nobody meant it."""
+    """Yield hosts that no mapping uses, and what to say of each: behind a typing error is a login that is not used."""
     used: set[str] = set()
     for mapping in config.mappings:
         with suppress(InvalidConfig, InvalidReference):

@@ -24,7 +24,8 @@ class ImageReport:
         digest: of the image at the target; None where it is not known.
         error, message, side: why it failed: the kind of the error, and its one line.
         notes: what else there is to know.
-        uploaded, mounted, present: bytes of its blobs, by how they came to be at the target.
+        uploaded, mounted, present: bytes of its blobs, by how they came to be at the target; of an image that was
+            stopped, uploaded are those that went, and that the next run need not send.
         requests: those made for this image alone, at source and target; in a dry run, those that would write.
         calls: in a dry run, the requests that would write, by kind.
         retries: how many of them were tried again.

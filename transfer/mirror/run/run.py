@@ -30,6 +30,7 @@ from transfer.mirror.plan.registry_access import Accesses, settings_of
 from transfer.mirror.run.prune import Pruner, Scope
 from transfer.mirror.run.report import ImageReport, MirrorReport, whole
 from transfer.mirror.run.report_builder import ReportBuilder
+from transfer.mirror.run.sent_bytes import SentBytes
 from transfer.mirror.run.stopping import Stopping
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
@@ -235,15 +236,16 @@ class MirrorRun:
     async def _copy(self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]) -> None:
         async with self._slots:
             if self._stopping.closed:
-                self._left(image, todo)
+                self._left(image, todo, SentBytes())
                 return
             began = time.monotonic()
             notes: Mapping[Reference, str] = {}
             outcomes: dict[Reference, Outcome | Preview] = {}
-            with self._stopping.until_cut(lambda: self._left(image, todo)):
+            sent = SentBytes()
+            with self._stopping.until_cut(lambda: self._left(image, todo, sent)):
                 try:
                     todo = await self._differing(image, wanted, todo)
-                    notes, outcomes = await self._outcomes(image, wanted, todo)
+                    notes, outcomes = await self._outcomes(image, wanted, todo, sent)
                 except TransferError as error:
                     outcomes = dict.fromkeys(todo, error)
         for target, outcome in outcomes.items():
@@ -252,9 +254,9 @@ class MirrorRun:
                 message.append(f"the source's tag moved from {wanted.digest} meanwhile")
             self._ledger.settled(image, target, outcome, notes=message, seconds=time.monotonic() - began)
 
-    def _left(self, image: PlannedImage, todo: Mapping[Reference, Digest | None]) -> None:
+    def _left(self, image: PlannedImage, todo: Mapping[Reference, Digest | None], sent: SentBytes) -> None:
         for target in todo:
-            self._ledger.ended(image, target, status="stopped")
+            self._ledger.ended(image, target, status="stopped", uploaded=sent.to(str(target)))
 
     async def _differing(
         self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]
@@ -267,7 +269,7 @@ class MirrorRun:
         return {target: held for target, held in todo.items() if target not in settled}
 
     async def _outcomes(
-        self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]
+        self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None], sent: SentBytes
     ) -> tuple[Mapping[Reference, str], dict[Reference, Outcome | Preview]]:
         """Copy an image; return the outcome for each target, and notes."""
         notes, outcomes = await self._keep(image, wanted, todo)
@@ -278,7 +280,7 @@ class MirrorRun:
             if self._dry_run:
                 found = await self._engine.preview_next(job, self._coming)
             else:
-                found = await self._engine.run(job)
+                found = await self._engine.run(job, observer=sent)
             outcomes |= dict(zip(left, found, strict=True))
         return notes, outcomes
 
