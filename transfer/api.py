@@ -21,6 +21,7 @@ from transfer.config import TransferConfig
 from transfer.endpoints.endpoints import Endpoints
 from transfer.endpoints.locations import (
     FilesLocation,
+    Location,
     check_pull_target,
     locate_image,
     locate_login,
@@ -153,11 +154,11 @@ class Engine:
                 raise
             raise TransferError("the engine was closed before this ended: await it inside of 'async with'") from None
 
-    async def push(self, source: str, target: str, **options: Unpack[CopyOptions]) -> PushResult:
+    async def push(self, source: Location, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
         """Push one image; see `push_image`."""
         return await self.copy(source, target, **options)
 
-    async def pull(self, source: str, target: str, **options: Unpack[CopyOptions]) -> PushResult:
+    async def pull(self, source: Location, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
         """
         Pull one image into a layout or archive on this machine; see `pull_image`.
 
@@ -167,7 +168,7 @@ class Engine:
         check_pull_target(target)
         return await self.copy(source, target, **options)
 
-    async def copy(self, source: str, target: str, **options: Unpack[CopyOptions]) -> PushResult:
+    async def copy(self, source: Location, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
         """Copy one image between any source and any target; see `push_image`."""
         observer = options.pop("observer", None)
         return only_result(await self.run(make_job(source, [target], options), observer=observer))

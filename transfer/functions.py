@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from transfer.api import Engine
 from transfer.config import TransferConfig
+from transfer.endpoints.locations import Location
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
 from transfer.events import Observer
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 
 async def push_image(
-    source: str,
-    target: str,
+    source: Location,
+    target: Location,
     *,
     config: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
@@ -35,7 +36,8 @@ async def push_image(
     Args:
         source: `oci:DIR[:TAG]` or `oci:DIR@DIGEST`, an OCI image layout; `oci-archive:PATH[:TAG]`, one in a tar;
             `docker-archive:PATH[:NAME]`, what `docker save` writes; `-`, the same from the standard input;
-            `docker-daemon:NAME`, an image of docker or podman; or an image of a registry, written as a target.
+            `docker-daemon:NAME`, an image of docker or podman; an image of a registry, written as a target; or the
+            `Path` of a layout's folder or of an archive.
         target: `REGISTRY/REPOSITORY[:TAG]`, or `REGISTRY/REPOSITORY@DIGEST` to push without a tag. The tag is `latest`
             where neither is given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com/…` is reached by the ECR API, and so is any
             other host written as `ecr://HOST/REPOSITORY:TAG`. `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`,
@@ -60,8 +62,8 @@ async def push_image(
 
 
 async def copy_image(
-    source: str,
-    target: str,
+    source: Location,
+    target: Location,
     *,
     config: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,
@@ -80,8 +82,8 @@ async def copy_image(
 
 
 async def pull_image(
-    source: str,
-    target: str,
+    source: Location,
+    target: Location,
     *,
     config: TransferConfig | None = None,
     credentials: AwsCredentials | None = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from transfer.endpoints.locations import FilesLocation
+from transfer.endpoints.locations import FilesLocation, Location
 from transfer.endpoints.provider import EcrProtocol
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
@@ -32,8 +32,8 @@ class CopyOptions(TypedDict, total=False):
     The options of a copy, under the same names in Python, in the commands and in a mirror's rules.
 
     Attributes:
-        platforms: of an index, only the images for these, as in `linux/arm64`: one is copied as a single image, several
-            as an index of them. All where none is named.
+        platforms: of an index, only the images for these, as in `"linux/arm64"`: one is copied as a single image,
+            several as an index of them. All where none is named.
         append: tars (plain, gzip or zstd) and folders of this machine that become further layers of the image; of an
             index, of the image for the one platform, or for this machine. The base's layers stay as they are.
         source_access, target_access: how the registry of each side is reached, and with which credentials.
@@ -45,8 +45,8 @@ class CopyOptions(TypedDict, total=False):
         observer: called with each event, in the event loop; it must return at once.
     """
 
-    platforms: Sequence[str]
-    append: Sequence[str]
+    platforms: str | Sequence[str]
+    append: Sequence[Location]
     source_access: RegistryAccess
     target_access: RegistryAccess
     ecr_protocol: EcrProtocol
@@ -92,7 +92,7 @@ class Destination(msgspec.Struct, frozen=True):
         tagged: the digest that the tag has just been seen to hold, None where there was none: saves asking for it.
     """
 
-    reference: str | Reference
+    reference: Location | Reference
     access: RegistryAccess = DEFAULT_ACCESS
     ecr_protocol: EcrProtocol = "auto"
     create_repository: bool | RepositorySettings = False
@@ -120,7 +120,7 @@ class Job(msgspec.Struct, frozen=True):
         access: how the source's registry is reached, and with which credentials.
     """
 
-    source: str | Reference | FilesLocation
+    source: Location | Reference | FilesLocation
     targets: tuple[Destination, ...]
     platforms: tuple[str, ...] = ()
     access: RegistryAccess = DEFAULT_ACCESS
@@ -129,7 +129,7 @@ class Job(msgspec.Struct, frozen=True):
     append: tuple[str, ...] = ()
 
 
-def make_job(source: str | FilesLocation, targets: Sequence[str], options: CopyOptions) -> Job:
+def make_job(source: Location | FilesLocation, targets: Sequence[Location], options: CopyOptions) -> Job:
     """Return the job of a copy to targets that are all reached alike."""
     destinations = (
         Destination(
@@ -140,14 +140,15 @@ def make_job(source: str | FilesLocation, targets: Sequence[str], options: CopyO
         )
         for target in targets
     )
+    platforms = options.get("platforms", ())
     return Job(
         source,
         tuple(destinations),
-        tuple(options.get("platforms", ())),
+        tuple(platforms.split(",")) if isinstance(platforms, str) else tuple(platforms),
         access=options.get("source_access", DEFAULT_ACCESS),
         referrers=options.get("referrers", False),
         include_foreign=options.get("include_foreign", False),
-        append=tuple(options.get("append", ())),
+        append=tuple(map(str, options.get("append", ()))),
     )
 
 

@@ -17,13 +17,12 @@ from transfer.endpoints.endpoints import Endpoints
 from transfer.endpoints.locations import (
     RemoteLocation,
     check_apart,
-    holds_single_images,
     locate_source,
     locate_target,
     mount_source,
-    named_after,
 )
 from transfer.endpoints.provider import TargetPlan
+from transfer.endpoints.single_images import holds_single_images, named_after
 from transfer.engine.copy import Copied, CountingObserver, ImageCopy, Pending
 from transfer.engine.deduplication import BlobDeduplicator
 from transfer.engine.graph import Graph, read_graph

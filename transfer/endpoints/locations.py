@@ -5,20 +5,25 @@ Opens nothing; only looks at the disk to tell whether the path of a layout conta
 """
 
 import re
-from typing import TYPE_CHECKING
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from transfer.errors import InvalidReference, Side
 from transfer.local.layout.index import full_name
-from transfer.local.reference import LocalReference, parse_local_reference
+from transfer.local.reference import LocalReference, check_no_path, locate_path, parse_local_reference
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference, parse_reference
 from transfer.registry.ecr.host import EcrHost, parse_ecr_host
 
 if TYPE_CHECKING:
     from transfer.local.files.artifact import Artifact
+
+# Where an image is: a text, spelled as for `push_image`, or the path of a layout or an archive.
+Location: TypeAlias = str | PathLike[str]
 
 
 class RemoteLocation(msgspec.Struct, frozen=True):
@@ -153,7 +158,7 @@ _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
 _LIKE_ECR = re.compile(r"\.dkr[.-]ecr")
 
 
-def locate_source(text: str | Reference | FilesLocation) -> ImageLocation:
+def locate_source(text: Location | Reference | FilesLocation) -> ImageLocation:
     """
     Parse the location of a source.
 
@@ -164,13 +169,17 @@ def locate_source(text: str | Reference | FilesLocation) -> ImageLocation:
         return text
     if isinstance(text, Reference):
         return _or_latest(locate(text, "source"))
+    if not isinstance(text, str):
+        return locate_path(Path(text), side="source")
     if text.startswith(_DAEMON):
         return _daemon(text, "source")
     local = parse_local_reference(text, side="source")
+    if local is None:
+        check_no_path(text)
     return local or _or_latest(_remote(text, "source", short_names=True))
 
 
-def locate_target(text: str | Reference) -> ImageLocation:
+def locate_target(text: Location | Reference) -> ImageLocation:
     """
     Parse the location of a target.
 
@@ -179,6 +188,8 @@ def locate_target(text: str | Reference) -> ImageLocation:
     """
     if isinstance(text, Reference):
         return _or_latest(locate(text, "target"))
+    if not isinstance(text, str):
+        return locate_path(Path(text), side="target")
     if text.startswith(_DAEMON):
         return _daemon(text, "target")
     local = parse_local_reference(text, side="target")
@@ -212,24 +223,7 @@ def _image_name(text: str, name: str, side: Side = "target") -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
-def holds_single_images(location: ImageLocation) -> bool:
-    """Return whether a target takes an image for one platform, and no index."""
-    return isinstance(location, DaemonLocation) or (
-        isinstance(location, LocalReference) and location.kind == "docker-archive"
-    )
-
-
-def named_after(source: ImageLocation, target: ImageLocation) -> ImageLocation:
-    """Return a target where an image is known by a name, with that of the source if it has none of its own."""
-    if not isinstance(target, LocalReference) or target.kind != "docker-archive" or target.choice is not None:
-        return target
-    if isinstance(source, RemoteLocation) and source.reference.tag is not None:
-        reference = source.reference
-        return replace(target, choice=f"{reference.registry}/{reference.repository}:{reference.tag}")
-    return target
-
-
-def check_pull_target(text: str) -> None:
+def check_pull_target(text: Location) -> None:
     """
     Check that the target of a pull is on this machine.
 
@@ -238,7 +232,7 @@ def check_pull_target(text: str) -> None:
     """
     if isinstance(locate_target(text), RemoteLocation):
         raise InvalidReference(
-            f"target {text!r}: an image is pulled to this machine, as in oci:DIR:TAG or oci-archive:FILE.tar; "
+            f"target {str(text)!r}: an image is pulled to this machine, as in oci:DIR:TAG or oci-archive:FILE.tar; "
             "use copy for a registry",
             side="target",
         )

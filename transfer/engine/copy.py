@@ -4,6 +4,7 @@ Copy one image: blobs in parallel, then manifests children first, the tag last.
 The only algorithm of this package: every push, mirror and pull is this function over two ends.
 """
 
+import inspect
 import time
 from collections.abc import Hashable, Mapping
 
@@ -16,7 +17,7 @@ from transfer.engine.graph import Graph
 from transfer.engine.plan import SMALL_BLOB_BYTES, PlannedContent, Queue, plan
 from transfer.engine.protocols import BlobContext, BlobSent, Hints, Presence, Source, Target
 from transfer.engine.result import BlobResult
-from transfer.errors import BlobUnknown, TransferError
+from transfer.errors import BlobUnknown, InvalidConfig, TransferError
 from transfer.events import BlobFinished, BlobStatus, Event, ManifestPushed, Observer, Planned, Requested, Retrying
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
@@ -26,6 +27,9 @@ class CountingObserver:
     """An observer that counts requests and retries on their way to the caller's observer."""
 
     def __init__(self, observer: Observer | None) -> None:
+        if inspect.iscoroutinefunction(observer):
+            name = getattr(observer, "__qualname__", "")
+            raise InvalidConfig(f"observer {name}: it is async, and nothing awaits it; give a plain function")
         self._observer = observer
         self.requests = 0
         self.retries = 0

@@ -5,6 +5,7 @@ The spellings are those of skopeo and podman (containers-transports(5)) and of r
 layout's spelling alone looks at the disk, whether a folder has the ':' in its name.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +77,28 @@ def parse_local_reference(text: str, *, side: Side) -> LocalReference | None:
         if text.startswith(prefix):
             return _archive(text, text.removeprefix(prefix), kind, side)
     return None
+
+
+def locate_path(path: Path, *, side: Side) -> LocalReference:
+    """Return the end that a path names: a folder is a layout; a file is an archive, as a target one by its suffix."""
+    if side == "source":
+        return LocalReference("docker-archive" if path.is_file() else "oci", path)
+    return LocalReference("oci-archive" if path.suffix == ".tar" else "oci", path)
+
+
+def check_no_path(text: str) -> None:
+    """Refuse what is the path of a layout or an archive, and would be taken for an image of Docker Hub."""
+    with suppress(OSError, ValueError):
+        if (Path(text) / "oci-layout").is_file():
+            raise InvalidReference(
+                f"source {text!r}: this is a folder here: write oci:{text}, or the image with its registry",
+                side="source",
+            )
+        if Path(text).is_file() and "/" in text:
+            raise InvalidReference(
+                f"source {text!r}: this is a file here: write oci-archive:{text}, or docker-archive:{text}",
+                side="source",
+            )
 
 
 def _layout(text: str, rest: str, side: Side) -> LocalReference:
