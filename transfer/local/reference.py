@@ -87,18 +87,22 @@ def locate_path(path: Path, *, side: Side) -> LocalReference:
 
 
 def check_no_path(text: str) -> None:
-    """Refuse what is the path of a layout or an archive, and would be taken for an image of Docker Hub."""
+    """
+    Refuse what is the path of a layout or an archive, and would be taken for an image of Docker Hub.
+
+    Raises:
+        InvalidReference: it is one.
+    """
+    is_layout = is_file = False
     with suppress(OSError, ValueError):
-        if (Path(text) / "oci-layout").is_file():
-            raise InvalidReference(
-                f"source {text!r}: this is a folder here: write oci:{text}, or the image with its registry",
-                side="source",
-            )
-        if Path(text).is_file() and "/" in text:
-            raise InvalidReference(
-                f"source {text!r}: this is a file here: write oci-archive:{text}, or docker-archive:{text}",
-                side="source",
-            )
+        is_layout = (Path(text) / "oci-layout").is_file()
+        is_file = "/" in text and Path(text).is_file()
+    if is_layout:
+        hint = f"this is a folder here: write oci:{text}, or the image with its registry"
+        raise InvalidReference(f"source {text!r}: {hint}", side="source")
+    if is_file:
+        hint = f"this is a file here: write oci-archive:{text}, or docker-archive:{text}"
+        raise InvalidReference(f"source {text!r}: {hint}", side="source")
 
 
 def _layout(text: str, rest: str, side: Side) -> LocalReference:
