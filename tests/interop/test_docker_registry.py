@@ -232,3 +232,13 @@ def stored(folder: Path) -> int:
             with contextlib.suppress(FileNotFoundError):
                 size += (Path(place) / name).stat().st_size if name == "data" else 0
     return size
+
+
+async def test_a_repository_that_is_missing_is_told_from_a_missing_tag(
+    registry: Registry, layout: ImageBuilder
+) -> None:
+    await push(layout.image(), registry, "app")
+    with pytest.raises(NotFound, match="check the repository's name, or create it"):
+        await registry.source("nothing").resolve("v1")
+    with pytest.raises(NotFound, match="manifest unknown; check the tag or digest"):
+        await registry.source("app").resolve("v9")

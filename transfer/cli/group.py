@@ -1,5 +1,6 @@
 """The `transfer` command: the list of its subcommands and what they share."""
 
+import difflib
 import importlib
 
 import click
@@ -38,6 +39,16 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            likest = next(iter(difflib.get_close_matches(name, _COMMANDS, n=1)), None)
+            hint = f"; did you mean {likest!r}?" if likest else ""
+            ctx.fail(f"No such command {name!r}{hint}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -57,7 +57,7 @@ def explain(error: BaseException) -> Iterator[str]:
             yield from error.format_message().splitlines()
         case click.UsageError():
             yield from _usage(error)
-            yield f"transfer: {display(error.format_message())}"
+            yield f"transfer: {display(_complaint(error))}"
         case click.ClickException():
             yield f"transfer: {display(error.format_message())}"
         case KeyboardInterrupt():
@@ -80,6 +80,12 @@ def _described(error: TransferError) -> Iterator[str]:
     first, *more = (str(error).splitlines() if isinstance(error, InvalidConfig) else ()) or (str(error),)
     yield f"transfer: {display(spelled(first, error.side))}"
     yield from (f"  {display(line)}" for line in more)
+
+
+def _complaint(error: click.UsageError) -> str:
+    """Return what is wrong; of names that are like an unknown option, the likest alone."""
+    likest = next(iter(getattr(error, "possibilities", None) or ()), None)
+    return f"{error.message.rstrip('.')}; did you mean {likest!r}?" if likest else error.format_message()
 
 
 def _usage(error: click.UsageError) -> Iterator[str]:

@@ -20,6 +20,9 @@ _LOGIN_ADVICE = "check the credentials for this registry, and that they may do t
 _RATE_ADVICE = "try again later, or move less at once"
 _TAG_ADVICE = "use another tag, or make the repository's tags mutable"
 
+# What Go's servers and nginx say on a port that speaks TLS.
+_TLS_PORT = re.compile(rb"(?i)HTTP request (?:was sent )?to (?:an )?HTTPS (?:server|port)")
+
 # What a code means, and what to do about it.
 _CODES: dict[str, tuple[type[RegistryError], str]] = {
     "BLOB_UNKNOWN": (NotFound, ""),
@@ -79,6 +82,8 @@ def error_of(what: str, reply: HttpResponse, *, now: float | None = None) -> Reg
     parsed = _read(reply.body)
     kind, advice = _meaning(parsed, reply.status)
     message = parsed.message or _unreadable(reply, parsed.code)
+    if reply.status == 400 and _TLS_PORT.search(reply.body[:_LONGEST_MESSAGE]):
+        message, advice = "this port speaks TLS", "leave out --plain-http"
     return kind(
         f"{what}: {message}; {advice}" if advice else f"{what}: {message}",
         status=reply.status,

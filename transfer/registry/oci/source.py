@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 
-from transfer.errors import InvalidDigest, InvalidManifest, InvalidReference, NotFound, attributed_to
+from transfer.errors import InvalidDigest, InvalidManifest, InvalidReference, NotFound, TransferError, attributed_to
 from transfer.http.blob_stream import BlobStream
+from transfer.http.messages import is_repository_missing
 from transfer.model.descriptor import Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
@@ -52,12 +53,32 @@ class DistributionSource:
             try:
                 fetched = await self._client.get_manifest(self._repository, reference)
             except NotFound as error:
+                await self._check_repository(error)
                 raise NotFound(
                     f"image {reference!r} of {self._name}: {error}", status=error.status, code=error.code
                 ) from None
             manifest = self._read(fetched.raw, reference, fetched.media_type)
         self._resolved[manifest.digest] = manifest
         return manifest.descriptor
+
+    async def _check_repository(self, error: NotFound) -> None:
+        """
+        Find out whether there is a repository: docker-registry says the same of a manifest if there is none.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if is_repository_missing(error):
+            return
+        try:
+            async with aclosing(self._client.single().tags(self._repository)) as tags:
+                await anext(tags, None)
+        except NotFound as missing:
+            if is_repository_missing(missing):
+                raise
+        except TransferError:
+            # It says nothing of the image either.
+            return
 
     async def manifest(self, descriptor: Descriptor) -> Manifest:
         """
@@ -96,7 +117,7 @@ class DistributionSource:
             NotFound: there is no such repository.
         """
         with attributed_to("source"):
-            async with aclosing(self._client.tags(self._repository)) as tags:
+            async with aclosing(self._client.single().tags(self._repository)) as tags:
                 async for tag in tags:
                     yield tag
 
@@ -133,7 +154,7 @@ class DistributionSource:
 
     async def _only_tag(self) -> str:
         found: list[str] = []
-        async with aclosing(self._client.tags(self._repository)) as tags:
+        async with aclosing(self._client.single().tags(self._repository)) as tags:
             async for tag in tags:
                 found.append(tag)
                 if len(found) > 1:
