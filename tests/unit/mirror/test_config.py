@@ -178,7 +178,7 @@ TOP = MAPPING % "referrers: true"
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
-        ("", ["expected keys and values"]),
+        ("", ["it is empty: write mappings, as in: mappings: [{source: alpine, targets: [registry.example/alpine]}]"]),
         ("- a\n", ["expected keys and values"]),
         ("jobs: 1\n", ["1: mappings: it is missing"]),
         ("mappings: []\n", ["1: mappings: there is none"]),
@@ -355,7 +355,7 @@ def test_each_mistake_is_named_with_file_line_and_key(folder: Path, text: str, m
                 "[m.example].max_per_second: nan is not more than 0",
             ],
         ),
-        ("https://m.example: {}", ["[https://m.example]: 'https://m.example' is not a host with an optional port"]),
+        ("http://m.example: {}", ["[http://m.example]: 'http://m.example' is not a host with an optional port"]),
         ("M.example: {}", ["[M.example]: write it in small letters: m.example"]),
     ],
 )

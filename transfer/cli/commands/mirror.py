@@ -87,7 +87,7 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
       0 done   1 an image failed   2 usage or a bad configuration   4 credentials
     """
     options = RunOptions(aws=aws, config=config, **{name: arguments.pop(name) for name in RUN_OPTION_NAMES})
-    _check_watch(options)
+    _check_watch(options, file)
     accesses = partial(_accesses, source=src_access, target=dest_access)
     images = arguments.pop("images_from")
     if images is not None and (file is not None or source is None or target is not None):
@@ -113,7 +113,9 @@ def mirror(  # noqa: PLR0913 -- one argument for each group of options
     return _mirror(found, accesses(found), options)
 
 
-def _check_watch(options: RunOptions) -> None:
+def _check_watch(options: RunOptions, file: str | None) -> None:
+    if file == "-" and options.watch is not None:
+        raise click.UsageError("--watch reads its file again, which the standard input cannot be: name a file")
     if options.watch is None and options.listen is not None:
         raise click.UsageError("--listen requires --watch")
     if options.watch is not None and options.failures is not None:

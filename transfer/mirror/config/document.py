@@ -5,6 +5,7 @@ Every scalar stays the text that was written, so that the tag `3.10` is no numbe
 Tags of objects, keys that stand twice, and documents that grow by aliases are refused.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,8 @@ _MOST_VALUES = 100_000
 _DEEPEST = 50
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp", "value")}
 _NULL = "tag:yaml.org,2002:null"
+# What begins a value and is no text to YAML.
+_SPECIAL = re.compile(r"(?:[:,-]\s+|\[\s*)([{&!%@`|>])")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -44,7 +47,9 @@ def read_document(text: str) -> Document:
             document.value = _Builder(document).value(root, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        document.mistakes.append(Diagnostic((), f"it is not YAML: {_reason(error)}", mark.line + 1 if mark else None))
+        document.mistakes.append(
+            Diagnostic((), f"it is not YAML: {_reason(error, text)}", mark.line + 1 if mark else None)
+        )
     except yaml.YAMLError:
         document.mistakes.append(Diagnostic((), "it is not YAML: it has a character that is not printable"))
     except RecursionError:
@@ -55,11 +60,16 @@ def read_document(text: str) -> Document:
     return document
 
 
-def _reason(error: yaml.MarkedYAMLError) -> str:
+def _reason(error: yaml.MarkedYAMLError, text: str) -> str:
     """Return the parser's message, without the name of an alias: that may be a password that begins with '*'."""
-    if isinstance(error, yaml.composer.ComposerError) and "alias" in (error.problem or ""):
+    if "alias" in (error.problem or "") or "alias" in (error.context or ""):
         return "an alias has no anchor; quote a text that begins with '*'"
-    return ", ".join(part for part in (error.context, error.problem) if part)
+    reason = ", ".join(part for part in (error.context, error.problem) if part)
+    for mark in (error.problem_mark, error.context_mark):
+        line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+        if line and (begins := _SPECIAL.search(line[0])):
+            return f"{reason}; quote a text that begins with {begins[1]!r}"
+    return reason
 
 
 class _TooMuch(Exception):

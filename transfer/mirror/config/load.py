@@ -8,7 +8,9 @@ that are not named inside one.
 
 import os
 import stat
+import sys
 from collections.abc import Mapping as Environment
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +29,9 @@ __all__ = ["ConfigReport", "Format", "check_config", "load_config", "write_own"]
 
 Format = Literal["transfer", "skopeo", "regsync"]
 
+# The name of the standard input.
+STDIN = "-"
+_EMPTY = "it is empty: write mappings, as in: mappings: [{source: alpine, targets: [registry.example/alpine]}]"
 _LARGEST = 1024 * 1024
 _FILES = ("password_file", "ca", "cert", "key")
 
@@ -78,7 +83,7 @@ def load_config(
     Read a configuration.
 
     Args:
-        path: the file.
+        path: the file; `-` is the standard input.
         format: the one it is in; None finds out.
         target, scoped: skopeo's DESTINATION and `--scoped`, for skopeo's format, which names no targets.
         environment: what variables in the file stand for, instead of the environment of this process.
@@ -126,7 +131,7 @@ def check_config(
         config = draft.finish()
         _look_for_files(draft)
     elif not document.mistakes:
-        draft.wrong((), "expected keys and values")
+        draft.wrong((), _EMPTY if document.value is None else "expected keys and values")
     draft.mistakes += document.mistakes
     if not secrets:
         draft.warnings += [one for one in draft.mistakes if one.of_secret]
@@ -152,7 +157,7 @@ def detect(value: Any) -> Format:
 
 
 def _text(file: Path) -> tuple[str, list[Diagnostic]]:
-    with file.open("rb") as opened:
+    with nullcontext(sys.stdin.buffer) if str(file) == STDIN else file.open("rb") as opened:
         raw = opened.read(_LARGEST + 1)
         mode = os.fstat(opened.fileno()).st_mode
     if len(raw) > _LARGEST:

@@ -12,6 +12,7 @@ from transfer.mirror.config.builder import SETTINGS, ConfigBuilder
 from transfer.mirror.config.reader import Reader
 from transfer.mirror.config.references import parse_source
 from transfer.mirror.config.settings import ConfigFile, Defaults, MirrorConfig, MirrorRule, RegistryConfig
+from transfer.mirror.config.shorthand import expand_shorthand
 from transfer.mirror.config.variables import escape
 
 _DEFAULTS = Defaults.__struct_fields__
@@ -21,6 +22,7 @@ _SECRETS = ("username", "password")
 def read_own(raw: dict[str, Any], folder: pathlib.Path, environment: Environment[str, str]) -> ConfigBuilder:
     """Return the draft of a file's data; paths that are not absolute begin at `folder`."""
     draft = ConfigBuilder()
+    raw = expand_shorthand(raw)
     variables = _variables(raw, environment, draft)
     reader = Reader(folder, environment, variables)
     defaults = reader.struct(Defaults, raw.get("defaults"), ("defaults",)) or Defaults()

@@ -114,7 +114,7 @@ class Reader:
     def _scalar(self, raw: Any, kind: Any, path: Path) -> Any:
         before = len(self.mistakes)
         if not isinstance(raw, str):
-            self._wrong(path, f"expected one value, found {_found(raw)}")
+            self._wrong(path, f"expected one value, found {_found(raw)}{_quoted(raw)}")
         elif kind is Secret:
             self._names(raw, path)
         else:
@@ -221,6 +221,11 @@ def _as_written(value: Any, path: Path) -> Path:
 
 def _expected(kind: Any) -> str:
     return " or ".join(filter(None, get_args(kind))) if get_origin(kind) is Literal else _WORDS.get(kind, "text")
+
+
+def _quoted(raw: Any) -> str:
+    """Return the advice for a placeholder that YAML takes for a mapping."""
+    return f"; quote it: '{{{next(iter(raw))}}}'" if isinstance(raw, dict) and list(raw.values()) == [None] else ""
 
 
 def _found(raw: Any) -> str:

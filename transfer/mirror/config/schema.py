@@ -29,6 +29,8 @@ def schema() -> dict[str, Any]:
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(settings.ConfigFile)}
     document["$defs"] = {name: _described(_as_written(one), name) for name, one in document["$defs"].items()}
     document["$defs"]["ConfigFile"]["patternProperties"] = {"^x-": {}}
+    for name in ("Defaults", "MirrorRule"):
+        _with_shorthand(document["$defs"][name]["properties"])
     return document
 
 
@@ -47,6 +49,15 @@ def _as_written(value: Any) -> Any:
         rest = {key: found.pop(key) for key in ("default",) if key in found}
         return {"anyOf": [found, found["items"], {"type": "null"}], **rest}
     return found
+
+
+def _with_shorthand(properties: dict[str, Any]) -> None:
+    """Let tags be patterns and names, and what is created or pruned be said with yes and no."""
+    array, one, *others = properties["tags"]["anyOf"]
+    either = {"anyOf": [one, {"type": ["string", "number"]}]}
+    properties["tags"]["anyOf"] = [{**array, "items": either}, *either["anyOf"], *others]
+    for name in ("create", "prune"):
+        properties[name]["anyOf"].append({"type": "boolean"})
 
 
 def _described(struct: dict[str, Any], name: str) -> dict[str, Any]:
