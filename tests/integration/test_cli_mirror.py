@@ -135,6 +135,27 @@ mappings:
     assert not failures.exists()
 
 
+def test_cron_is_silent_where_nothing_happened_and_hears_each_failure_once(registries: Registries) -> None:
+    registries.fill(app="v1")
+    arguments = ("mirror", f"{registries.source}/app", f"{registries.target}/app", *LOGIN, "--no-journal")
+    quietly = ("-q", "--only", "changed,failed")
+    copied = registries.command(*arguments, "--tags", "v*", *quietly)
+    assert (copied.code, copied.err) == (0, "")
+    assert [line.split()[0] for line in copied.out.splitlines()] == ["STATUS", "copied"]
+    unchanged = registries.command(*arguments, "--tags", "v*", *quietly)
+    assert (unchanged.code, unchanged.out, unchanged.err) == (0, "", "")
+    failed = registries.command(
+        "mirror", f"{registries.source}/app:v9", f"{registries.target}/app", *arguments[3:], *quietly
+    )
+    assert failed.code == 1
+    assert failed.err.startswith(f"failed: {registries.source}/app:v9 -> {registries.target}/app:v9: ")
+    assert (failed.err + failed.out).count("no such image") == 1
+    counted = json.loads(registries.command(*arguments, "--tags", "v*", *quietly, "--json").out)
+    assert (counted["images"], counted["counts"]) == ([], {"unchanged": 1})
+    wrong = registries.command(*arguments, "--tags", "v*", "--only", "chnged")
+    assert (wrong.code, "'chnged' is none of changed, failed" in wrong.err) == (2, True)
+
+
 def test_a_bad_file_names_every_mistake_and_moves_nothing(registries: Registries, tmp_path: Path) -> None:
     config = tmp_path / "mirror.yaml"
     config.write_text(

@@ -1,6 +1,7 @@
 """The only retry loop, the only decision whether to retry, and the only sleep."""
 
 import asyncio
+import logging
 import math
 import random
 import time
@@ -11,6 +12,8 @@ from transfer import errors
 from transfer.config import TransferConfig
 from transfer.errors import ConnectionFailed, RateLimited, RegistryError, TransferError
 from transfer.events import Retrying
+
+_LOGGER = logging.getLogger("transfer.retry")
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -116,6 +119,7 @@ class Retrier:
                 if tries >= most_tries(error, self._config) or delay > left:
                     error.add_note(f"{action}: gave up after {_tries(tries)} in {now - since:.0f} s")
                     raise
+                _LOGGER.info("%s: %s; attempt %d in %.1f s", action, error, tries + 1, delay)
                 if on_retry is not None:
                     on_retry(Retrying(action, tries, delay, str(error), now - since, left))
             await self._sleep(delay)

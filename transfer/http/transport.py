@@ -7,6 +7,7 @@ keeps no cookie, tries nothing twice, and reads proxies but no password (netrc) 
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Self
@@ -33,6 +34,7 @@ from transfer.http.failures import (
     reason,
 )
 from transfer.http.messages import HttpRequest, HttpResponse, StreamedResponse, origin
+from transfer.http.request_log import log_answer
 from transfer.http.resolver import Resolver
 from transfer.http.route import Route, find_route, is_public
 from transfer.http.settings import SYSTEM_TLS, Tls
@@ -193,8 +195,10 @@ class Transport:
             request.progress,
             lambda: self._translated(request, what),
         )
+        began = time.monotonic()
         with self._translated(request, what):
             reply = await self._lane.send(sent)
+        log_answer(request, what, reply.status, began)
         self._reached.add(origin(request.url))
         try:
             self._check_encoding(request, reply.status, reply.headers, what)
@@ -227,6 +231,7 @@ class Transport:
         if request.body is not None:
             headers["Content-Length"] = str(request.body.length)
             upload = BodyStream(request.body, self._config.read_timeout, request.meter)
+        began = time.monotonic()
         with self._translated(request, what), watching(upload) as deadline:
             async with deadline:
                 response = await session.request(
@@ -238,6 +243,7 @@ class Transport:
                     ssl=around.trust,
                     allow_redirects=False,
                 )
+        log_answer(request, what, response.status, began)
         self._reached.add(origin(request.url))
         return response
 

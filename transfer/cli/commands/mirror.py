@@ -9,7 +9,7 @@ import click
 
 from transfer.cli.commands.config import format_options
 from transfer.cli.commands.mirror_watch import watch_mirror
-from transfer.cli.display.mirror_report import image_line, report_document, report_lines, summary, write_report
+from transfer.cli.display.mirror_report import image_line, only, report_document, report_lines, summary, write_report
 from transfer.cli.display.text import json_text
 from transfer.cli.event_loop import handle, run
 from transfer.cli.main import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
@@ -177,13 +177,14 @@ async def _run(
             only=only,
             fail_fast=options.fail_fast,
             dry_run=options.dry_run,
-            on_image=_silent if options.quiet else _say,
+            on_image=_say_failure if options.quiet else _say,
             on_start=started,
         )
 
 
-def _silent(image: "ImageReport") -> None:
-    """Say nothing."""
+def _say_failure(image: "ImageReport") -> None:
+    if image.status == "failed":
+        _say(image)
 
 
 def _say(image: "ImageReport") -> None:
@@ -199,10 +200,11 @@ def _tell(report: "MirrorReport", options: RunOptions) -> None:
         for warning in report.warnings:
             click.echo(f"warning: {warning}", err=True)
         click.echo(summary(report), err=True)
+    shown = only(report, options.shown)
     if options.as_json:
-        click.echo(json_text(report_document(report)))
+        click.echo(json_text(report_document(report) | {"images": report_document(shown)["images"]}))
         return
-    for line in report_lines(report):
+    for line in report_lines(shown):
         click.echo(line)
 
 

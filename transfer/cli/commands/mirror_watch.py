@@ -91,7 +91,7 @@ class _Teller:
     def image(self, image: "ImageReport") -> None:
         if self._health:
             self._health.metrics.image(image)
-        line = None if self._options.quiet else image_line(image)
+        line = image_line(image) if image.status == "failed" or not self._options.quiet else None
         if line is not None:
             _say(line)
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,23 @@ def _moved(image: "ImageReport") -> tuple[tuple[str, int], ...]:
     return (sent, image.uploaded), (mounted, image.mounted), ("there", image.present)
 
 
+def only(report: "MirrorReport", statuses: frozenset[str]) -> "MirrorReport":
+    """Return a report with the images of these statuses alone."""
+    return replace(
+        report,
+        images=tuple(one for one in report.images if one.status in statuses),
+        mistakes=tuple(one for one in report.mistakes if one.status in statuses),
+    )
+
+
 def report_lines(report: "MirrorReport") -> Iterator[str]:
-    """Yield the table, a row for each image, failures last; then the findings of a dry run, and reasons."""
+    """
+    Yield the table, a row for each image, failures last, and the findings of a dry run; nothing without an image.
+
+    Why an image failed is said once, on stderr, when it does.
+    """
+    if not report.images:
+        return
     images = sorted(report.images, key=lambda one: (_ORDER.index(one.status), one.target))
     rows: list[tuple[str, ...]] = [("STATUS", "TARGET", "SOURCE", "SENT", "MOUNTED", "THERE", "REQUESTS", "SECONDS")]
     rows += [_row(image) for image in images]
@@ -44,8 +60,6 @@ def report_lines(report: "MirrorReport") -> Iterator[str]:
     for image in images:
         if image.status == "planned" and (plan := _plan(image)):
             yield f"{display(image.mapping)}: {display(image.target)}: {plan}"
-    for image in report.failed:
-        yield f"{display(image.mapping)}: {display(image.target)}: {display(spelled(image.message or '', image.side))}"
 
 
 def _plan(image: "ImageReport") -> str:

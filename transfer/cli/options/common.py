@@ -9,6 +9,7 @@ import msgspec
 
 from transfer.cli.display.option_names import note_sides
 from transfer.cli.display.text import parse_key
+from transfer.cli.options.logs import LOG_OPTIONS
 from transfer.config import TransferConfig
 from transfer.model.duration import parse_duration
 from transfer.model.size import parse_size
@@ -121,9 +122,9 @@ def timeouts() -> dict[str, Any]:
 
 def aws_options(command: Callable[..., T]) -> Callable[..., T]:
     """
-    Add what every command that talks to a registry has: `--profile`, `--role`, `--endpoint-url`, and timeouts.
+    Add what every command that talks to a registry has: AWS credentials and endpoint, timeouts, and what is logged.
 
-    The command gets the first three as one argument, `aws`, and the last from `timeouts`.
+    The command gets the first three as one argument, `aws`, and the timeouts from `timeouts`.
     """
 
     @functools.wraps(command)
@@ -135,7 +136,7 @@ def aws_options(command: Callable[..., T]) -> Callable[..., T]:
         click.option("--role", metavar="ARN", help="A role to assume with the AWS credentials."),
         click.option("--endpoint-url", metavar="URL", help="Send the API's requests there; AWS_ENDPOINT_URL_ECR."),
     )
-    return with_options(gather, (*options, *_TIMEOUTS))
+    return with_options(gather, (*options, *_TIMEOUTS, *LOG_OPTIONS))
 
 
 def ecr_options(command: Callable[..., T]) -> Callable[..., T]:

@@ -27,6 +27,27 @@ def parse_address(text: str) -> tuple[str, int]:
     return bare, int(port)
 
 
+_GROUPS = {
+    "changed": {"copied", "planned", "pruned"},
+    "failed": {"failed", "stopped"},
+    **{status: {status} for status in ("copied", "planned", "pruned", "unchanged", "stopped")},
+}
+
+
+def parse_statuses(text: str) -> frozenset[str]:
+    """
+    Return the statuses that `changed,failed` stands for; all of them for an empty text.
+
+    Raises:
+        ValueError: one is unknown.
+    """
+    names = [name.strip() for name in text.split(",")] if text else list(_GROUPS)
+    unknown = [name for name in names if name not in _GROUPS]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is none of {', '.join(_GROUPS)}")
+    return frozenset[str]().union(*(_GROUPS[name] for name in names))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """The options of a run of a mirror."""
@@ -38,6 +59,7 @@ class RunOptions:
     report: Path | None
     grace: float
     quiet: bool
+    shown: frozenset[str]
     as_json: bool
     watch: str | None
     listen: tuple[str, int] | None
@@ -73,7 +95,15 @@ RUN_OPTIONS = (
         metavar="SECONDS",
         help="How long images in work may take to finish after SIGINT or SIGTERM.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Show only errors on stderr."),
+    click.option("-q", "--quiet", is_flag=True, help="Show only what failed on stderr."),
+    click.option(
+        "--only",
+        "shown",
+        type=Parsed("statuses", parse_statuses),
+        default="",
+        metavar="STATUS,…",
+        help="Of the report, only these images, as in changed,failed; where there is none, nothing is printed.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of a table."),
     click.option(
         "--watch",

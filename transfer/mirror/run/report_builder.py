@@ -52,7 +52,9 @@ class ReportBuilder:
         return MirrorReport(
             images=tuple(self._images),
             mistakes=tuple(self._mistakes),
-            warnings=tuple(dict.fromkeys(self._warnings)),
+            warnings=tuple(
+                line if times == 1 else f"{line} ({times} times)" for line, times in Counter(self._warnings).items()
+            ),
             seconds=time.monotonic() - self._began,
             stopped=stopped,
             pull_quotas=pull_quotas or {},
