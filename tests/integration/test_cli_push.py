@@ -85,7 +85,7 @@ def test_a_missing_repository_is_named_and_created_on_request(
 @pytest.mark.parametrize(
     ("source", "target", "code", "complaint"),
     [
-        ("{layout}", "{app}:v1", 2, "or an OCI image layout"),
+        ("{layout}", "{app}:v1", 2, "this is a folder here: write oci:"),
         ("oci:{layout}/none", "{app}:v1", 2, "/none'"),
         ("oci:{layout}:v9", "{app}:v1", 2, "v9"),
         ("oci:{layout}:v1", "app:v1", 2, "registry host"),

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from transfer.cli.display.choose import choose_form, observing
 from transfer.cli.display.json_lines import encode
-from transfer.cli.display.plain_lines import PlainRenderer, progress_line
+from transfer.cli.display.plain_lines import PlainRenderer, describe, progress_line
 from transfer.cli.display.progress import Progress, begin, fold
 from transfer.cli.display.terminal import TerminalRenderer, picture
 from transfer.events import BlobFinished, BlobProgress, BlobStarted, Event, ManifestPushed, Notice, Planned, Retrying
@@ -123,6 +123,15 @@ def test_a_retry_does_not_name_its_action_twice() -> None:
 def test_a_retry_says_for_how_long_it_has_failed_and_when_it_will_be_given_up() -> None:
     (line,) = plain((0, Retrying("PutImage app", 4, 7.5, "PutImage app: 503 down", 40.0, 260.0)))
     assert line == ("retry: PutImage app: 503 down; attempt 5 in 7.5 s, failing for 0:40, tried for 4:20 more")
+
+
+def test_what_comes_to_this_machine_is_downloaded() -> None:
+    progress = fold(begin(0.0, download=True), PLAN, 0.0)
+    assert describe(PLAN, download=True) == "3 blobs (150 MB): 1 present (30.0 MB), 2 to download (120 MB)"
+    for event in (BlobStarted(LARGE), sent(LARGE), BlobStarted(SMALL), sent(SMALL)):
+        progress = fold(progress, event, 1.0)
+    assert progress_line(progress, 1.0) == "all 120 MB downloaded, writing the manifests"
+    assert progress_line(begin(0.0, download=True), 1.0) == "reading the image"
 
 
 def test_time_before_the_plan_says_what_is_waited_for() -> None:

@@ -31,14 +31,16 @@ def choose_form(wanted: str, *, quiet: bool, terminal: bool, environment: Mappin
 
 
 @contextmanager
-def observing(form: Form, title: str, *, clock: Callable[[], float] = time.monotonic) -> Iterator[Observer]:
-    """Render events for as long as the context lasts; inside a running event loop."""
+def observing(
+    form: Form, title: str, *, download: bool = False, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Observer]:
+    """Render events for as long as the context lasts, of what comes to this machine or leaves it; in an event loop."""
     if form == "none":
         yield lambda _: None
         return
     from transfer.cli.display.display import Display, renderer
 
-    display = Display(renderer(form, title), clock)
+    display = Display(renderer(form, title), clock, download=download)
     try:
         yield display.observe
     finally:

@@ -31,10 +31,10 @@ class Renderer(Protocol):
 class Display:
     """The state of one push, and the timer that lets its form show that time has passed."""
 
-    def __init__(self, renderer: Renderer, clock: Callable[[], float]) -> None:
+    def __init__(self, renderer: Renderer, clock: Callable[[], float], *, download: bool = False) -> None:
         self._renderer = renderer
         self._clock = clock
-        self._state = begin(clock())
+        self._state = begin(clock(), download=download)
         self._timer = self._later()
 
     def observe(self, event: Event) -> None:

@@ -36,7 +36,7 @@ class PlainRenderer:
             if what.message in self._notices:
                 return
             self._notices.add(what.message)
-        line = describe(event)
+        line = describe(event, download=progress.download)
         if line:
             self._write(line)
         if isinstance(what, BlobFinished) and all_sent(progress):
@@ -67,17 +67,17 @@ def all_sent(progress: Progress) -> bool:
     return progress.plan is not None and 0 < progress.plan.missing_blobs == progress.sent
 
 
-def describe(event: Event) -> str | None:
+def describe(event: Event, *, download: bool = False) -> str | None:
     """Return the line that an event is worth in itself, or None for those that only change the numbers."""
     match event:
         case At():
-            line = describe(event.event)
+            line = describe(event.event, download=download)
             return f"{display(event.target)}: {line}" if line else None
         case Planned():
             have, size = event.blobs - event.missing_blobs, event.size - event.missing_size
             return (
                 f"{count(event.blobs, 'blob')} ({format_size(event.size)}): {have} present ({format_size(size)}), "
-                f"{event.missing_blobs} to send ({format_size(event.missing_size)})"
+                f"{event.missing_blobs} to {'download' if download else 'send'} ({format_size(event.missing_size)})"
             )
         case Retrying():
             # An error's own message begins with what was being done.
@@ -100,9 +100,10 @@ def _outlook(event: Retrying) -> str:
 def progress_line(progress: Progress, now: float) -> str:
     """Bytes, rate, time left and blobs, in one line."""
     if progress.plan is None:
-        return "reading the image and asking the registry what it has"
+        return "reading the image" if progress.download else "reading the image and asking the registry what it has"
     if not progress.remaining:
-        return f"all {format_size(progress.total)} sent, writing the manifests"
+        moved = "downloaded" if progress.download else "sent"
+        return f"all {format_size(progress.total)} {moved}, writing the manifests"
     return (
         f"{format_size(progress.done)} of {format_size(progress.total)} "
         f"({100 * progress.done // progress.total}%), {format_rate(progress.rate(now))}, "

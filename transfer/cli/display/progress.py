@@ -55,6 +55,7 @@ class Progress:
         samples: (time, moved) of the last `RATE_WINDOW` seconds, and the one before.
         manifests: manifests pushed.
         retries: requests tried again.
+        download: blobs come to this machine.
         parts: of a copy to several targets, the state of each, by its name; the rest is then their sum.
     """
 
@@ -69,6 +70,7 @@ class Progress:
     samples: tuple[tuple[float, int], ...] = ()
     manifests: int = 0
     retries: int = 0
+    download: bool = False
     parts: Mapping[str, "Progress"] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -102,9 +104,9 @@ class Progress:
         return now - self.advanced
 
 
-def begin(now: float) -> Progress:
+def begin(now: float, *, download: bool = False) -> Progress:
     """Return the state before the first event."""
-    return Progress(started=now, advanced=now)
+    return Progress(started=now, advanced=now, download=download)
 
 
 def fold(progress: Progress, event: Event, now: float) -> Progress:
@@ -164,7 +166,13 @@ def _plan(progress: Progress, plan: Planned, now: float) -> Progress:
     # what was there has been told of.
     present = plan.blobs - plan.missing_blobs if progress.plan else 0
     fresh = Progress(started=progress.started, advanced=now, plan=plan, present=present, moved=progress.moved)
-    return replace(fresh, samples=((now, progress.moved),), manifests=progress.manifests, retries=progress.retries)
+    return replace(
+        fresh,
+        samples=((now, progress.moved),),
+        manifests=progress.manifests,
+        retries=progress.retries,
+        download=progress.download,
+    )
 
 
 def _with(progress: Progress, upload: BlobTransfer) -> Mapping[Hashable, BlobTransfer]:

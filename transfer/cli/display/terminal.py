@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from transfer.cli.display.plain_lines import describe
+from transfer.cli.display.plain_lines import describe, progress_line
 from transfer.cli.display.progress import BlobTransfer, Progress
 from transfer.cli.display.text import count, display, format_duration, format_rate, format_size
 from transfer.events import Event, Notice, Retrying, unwrapped
@@ -46,7 +46,7 @@ class TerminalRenderer:
         if isinstance(what, Notice):
             self._notices.add(what.message)
         if isinstance(what, Notice | Retrying):
-            self._console.print(describe(event) or "", markup=False, soft_wrap=True)
+            self._console.print(describe(event, download=progress.download) or "", markup=False, soft_wrap=True)
 
     def tick(self, progress: Progress, now: float) -> None:
         width, height = self._console.size
@@ -59,9 +59,7 @@ class TerminalRenderer:
 def picture(progress: Progress, now: float, *, title: str, width: int, rows: int) -> RenderableType:
     """Return the whole display for a terminal of this size; layers that do not fit are counted in a last line."""
     if progress.plan is None:
-        return Text(
-            f"{title}: reading the image and asking the registry what it has", overflow="ellipsis", no_wrap=True
-        )
+        return Text(f"{title}: {progress_line(progress, now)}", overflow="ellipsis", no_wrap=True)
     room = min(MOST_LAYERS, rows - 2)
     if len(progress.uploads) > room:
         room = max(0, min(MOST_LAYERS, rows - 3))

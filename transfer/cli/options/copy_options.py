@@ -121,7 +121,7 @@ def show(targets: Sequence[str], outcomes: "Sequence[Outcome]", form: Form, *, a
     if len(targets) == 1 and isinstance(outcomes[0], TransferError):
         raise outcomes[0]
     for target, outcome in zip(targets, outcomes, strict=True):
-        _tell(target if len(targets) > 1 else None, outcome, form)
+        _tell(target, outcome, form, named=len(targets) > 1)
     if as_json:
         documents = [outcome_document(target, one) for target, one in zip(targets, outcomes, strict=True)]
         click.echo(json_text(documents if len(targets) > 1 else documents[0]), err=aside)
@@ -130,6 +130,12 @@ def show(targets: Sequence[str], outcomes: "Sequence[Outcome]", form: Form, *, a
             if isinstance(outcome, PushResult):
                 click.echo(outcome.reference, err=aside)
     return max(exit_code(one) if isinstance(one, TransferError) else DONE for one in outcomes)
+
+
+def _is_local(target: str) -> bool:
+    from transfer.local.reference import parse_local_reference
+
+    return parse_local_reference(target, side="target") is not None
 
 
 def _is_stdout(target: str) -> bool:
@@ -164,28 +170,32 @@ async def _move(
     from transfer.api import Engine
     from transfer.job import make_job
 
-    with observing(options.form, title=", ".join(target.rpartition("/")[2] for target in targets)) as observer:
+    title = ", ".join(target.rpartition("/")[2] for target in targets)
+    with observing(options.form, title, download=all(map(_is_local, targets))) as observer:
         async with Engine(options.config, credentials=options.aws.credentials()) as engine:
             command.opened(engine, observer)
             return await engine.run(make_job(source, targets, options.copy), observer=observer)
 
 
-def _tell(target: str | None, outcome: "Outcome", form: Form) -> None:
+def _tell(target: str, outcome: "Outcome", form: Form, *, named: bool) -> None:
     if isinstance(outcome, TransferError):
         for line in explain(outcome):
             click.echo(line, err=True)
     elif form in ("plain", "tty"):
-        click.echo(f"{target}: {summary(outcome)}" if target else summary(outcome), err=True)
+        line = summary(outcome, download=_is_local(target))
+        click.echo(f"{target}: {line}" if named else line, err=True)
 
 
-def summary(result: PushResult) -> str:
-    """Return one line: what was uploaded, present, mounted and resumed, retries, seconds."""
+def summary(result: PushResult, *, download: bool = False) -> str:
+    """Return one line: what was uploaded or downloaded, present, mounted and resumed, retries, seconds."""
     earlier = sum(blob.resumed for blob in result.blobs)
-    parts = [f"uploaded {_total(result.uploaded)}", f"present {_total(result.present)}"]
+    moved = "downloaded" if download else "uploaded"
+    parts = [f"{moved} {_total(result.uploaded)}", f"present {_total(result.present)}"]
     if result.mounted.count:
         parts.append(f"mounted {_total(result.mounted)}")
     if result.resumed.count:
-        parts.append(f"resumed {_total(result.resumed)}, {format_size(earlier)} of it sent before")
+        before = "before" if download else "sent before"
+        parts.append(f"resumed {_total(result.resumed)}, {format_size(earlier)} of it {before}")
     if result.attached:
         parts.append(f"{count(len(result.attached), 'referrer')} along")
     if result.retries:
