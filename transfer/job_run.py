@@ -30,7 +30,16 @@ from transfer.engine.plan import PlannedContent
 from transfer.engine.protocols import Source, Target
 from transfer.engine.referrers import attached
 from transfer.engine.result import Preview, PushResult, Total
-from transfer.errors import AmbiguousImage, ContentMismatch, InvalidConfig, NotFound, TransferError
+from transfer.errors import (
+    AmbiguousImage,
+    ConnectionFailed,
+    ContentMismatch,
+    CredentialsMissing,
+    InvalidConfig,
+    NotFound,
+    RegistryError,
+    TransferError,
+)
 from transfer.events import At, Event, Observer
 from transfer.http.messages import is_repository_missing
 from transfer.job import Job, Outcome
@@ -161,7 +170,7 @@ class JobRun:
             async with self._endpoints.target(plan, counter) as target:
                 copied = await self._copy(source, images, plan, target, counter)
         except TransferError as error:
-            return error
+            return _of_target(error)
         finally:
             for image in images:
                 image.barrier.leave(plan)
@@ -194,7 +203,7 @@ class JobRun:
                     creates = not planned.to(target)
                     pending = await self._pending(copying, images, plan, planned, empty=True)
         except TransferError as error:
-            return error
+            return _of_target(error)
         requests = self._endpoints.requests_to_push(plan, pending)
         return Preview(
             digest=pending[0].digest,
@@ -274,3 +283,10 @@ def _plan_targets(job: Job) -> list[TargetPlan]:
         )
         for location, target in zip(located, job.targets, strict=True)
     ]
+
+
+def _of_target(error: TransferError) -> TransferError:
+    """Name the side of an error: what a source's registry says is attributed where it is read."""
+    if error.side is None and isinstance(error, RegistryError | ConnectionFailed | CredentialsMissing):
+        error.side = "target"
+    return error

@@ -40,7 +40,8 @@ def test_a_target_that_fails_is_told_and_the_others_are_done(
     assert "transfer: HEAD" in ended.err
     assert "127.0.0.1:9" in ended.err
     failed, done = json.loads(command("copy", *LOGIN, image.source, unreachable, "--to", good, "--json").out)
-    assert (failed["target"], failed["error"], failed["side"]) == (unreachable, "ConnectionFailed", "target")
+    error = failed["error"]
+    assert (failed["target"], error["class"], error["side"]) == (unreachable, "ConnectionFailed", "target")
     assert (done["target"], done["present"]["count"]) == (good, len(image.blobs))
 
 

@@ -30,7 +30,10 @@ def test_a_tag_is_deleted_and_the_others_stay(tagged: str, command: Command) -> 
 
 def test_an_image_is_deleted_by_digest_with_its_tags(tagged: str, command: Command) -> None:
     digest = json.loads(command.ok("inspect", f"{tagged}:v1", "--json"))["digest"]
-    assert json.loads(command.ok("delete", f"{tagged}@{digest}", "--json")) == {"deleted": f"{tagged}@{digest}"}
+    assert json.loads(command.ok("delete", f"{tagged}@{digest}", "--json")) == {
+        "version": 1,
+        "deleted": f"{tagged}@{digest}",
+    }
     assert command.ok("tags", tagged) == ""
 
 

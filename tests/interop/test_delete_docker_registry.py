@@ -51,7 +51,7 @@ async def test_other_tags_of_the_image_go_only_if_that_is_wanted(app: str) -> No
     )
     assert await tags(app) == {"v1", "v2", "v3"}
     code, out, _ = deleted(f"{app}:v1", "--yes", "--json")
-    assert (code, json.loads(out)) == (0, {"deleted": f"{app}:v1", "also": ["v2"]})
+    assert (code, json.loads(out)) == (0, {"version": 1, "deleted": f"{app}:v1", "also": ["v2"]})
     assert await tags(app) == {"v3"}
 
 

@@ -7,12 +7,13 @@ From arguments to an exit code: the one place that turns errors into what a shel
 
 import contextlib
 import gc
+import sys
 from collections.abc import Iterator, Sequence
 
 import click
 
 from transfer.cli.display.option_names import spelled
-from transfer.cli.display.text import display
+from transfer.cli.display.text import display, json_text
 from transfer.errors import (
     ContentMissing,
     CredentialsMissing,
@@ -120,8 +121,26 @@ def main(args: Sequence[str] | None = None) -> int:
         # click turns Ctrl-C into an Abort of its own, which has not the notes.
         cause = (isinstance(error, click.Abort) and error.__cause__) or error
         _report(cause, debug=context.get("debug", False))
+        if _wants_json(sys.argv[1:] if args is None else args):
+            with contextlib.suppress(OSError):
+                click.echo(json_text({"error": error_document(cause)}, indented=False))
         return exit_code(cause)
     return code if isinstance(code, int) else DONE
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    return "--json" in (args[: args.index("--")] if "--" in args else args)
+
+
+def error_document(error: BaseException) -> dict[str, object]:
+    """Return an error for programs: its class, its message, whose side it is of, and what else there is to say."""
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    return {
+        "class": type(error).__name__,
+        "message": display(message),
+        "side": getattr(error, "side", None),
+        "notes": [display(note) for note in getattr(error, "__notes__", ())],
+    }
 
 
 def _report(error: BaseException, *, debug: bool) -> None:

@@ -168,7 +168,7 @@ def test_time_before_the_plan_says_what_is_waited_for() -> None:
 )
 def test_an_event_is_one_json_object(event: Event, members: dict[str, object]) -> None:
     line = encode(event, datetime(2026, 1, 31, 12, tzinfo=UTC))
-    assert json.loads(line) == {"time": "2026-01-31T12:00:00Z", **members}
+    assert json.loads(line) == {"version": 1, "time": "2026-01-31T12:00:00Z", **members}
     assert line.isascii()
     assert b"\n" not in line
     assert b"\x1b" not in line

@@ -162,5 +162,5 @@ def pull(  # noqa: PLR0913 - one argument for each option
                 return await engine.pull_files(source, folder, access=access, observer=observer)
 
     written = [str(path) for path in run(read, plain=access.plain_http)]
-    click.echo(json_text(written) if as_json else "\n".join(written))
+    click.echo(json_text({"files": written}) if as_json else "\n".join(written))
     return DONE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from transfer.cli.display.text import count, display
+from transfer.cli.display.text import count, display, json_text
 from transfer.cli.main import INVALID
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def check(report: "ConfigReport", *, as_json: bool) -> None:
       transfer config check regsync.yml --json | jq -r '.mistakes[].reason'
     """
     if as_json:
-        click.echo(msgspec.json.encode(document(report)).decode())
+        click.echo(json_text(document(report), indented=False))
         if report.config is None:
             click.get_current_context().exit(INVALID)
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from transfer.cli.display.text import align, display, format_size
+from transfer.cli.display.text import align, display, format_size, json_text
 from transfer.cli.options.common import AwsOptions, access_options, aws_options
 from transfer.cli.with_engine import with_engine
 from transfer.engine.graph import Graph
@@ -46,7 +46,7 @@ def inspect(*, source: str, raw: bool, as_json: bool, access: "RegistryAccess", 
         sys.stdout.buffer.write(found.graph.root.raw)
         sys.stdout.buffer.flush()
     elif as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(document(found), enc_hook=str), indent=2).decode())
+        click.echo(json_text(document(found)))
     else:
         for line in align(rows(found)):
             click.echo(line)

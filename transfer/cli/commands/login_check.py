@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from transfer.cli.display.text import align, display
+from transfer.cli.display.text import align, display, json_text
 from transfer.cli.main import CREDENTIALS, DONE, FAILED
 from transfer.cli.options.common import AwsOptions, access_options, aws_options
 from transfer.cli.with_engine import with_engine
@@ -42,7 +42,7 @@ def login_check(*, places: tuple[str, ...], as_json: bool, access: "RegistryAcce
 
     found = with_engine(job, aws)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        click.echo(json_text([msgspec.to_builtins(one) for one in found]))
     else:
         for line in align(map(row, found)):
             click.echo(line)

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from transfer.cli.display.mirror_report import image_line, report_document, summary, write_report
-from transfer.cli.display.text import display
+from transfer.cli.display.text import display, json_text
 from transfer.cli.event_loop import handle, run
 from transfer.cli.main import DONE
 
@@ -109,7 +108,7 @@ class _Teller:
                 _say(f"warning: {display(warning)}")
             _say(summary(report))
         if self._options.as_json:
-            click.echo(msgspec.json.encode(document, enc_hook=str))
+            click.echo(json_text(document, indented=False))
 
     def reload(self, error: "InvalidConfig | None") -> None:
         if self._health:

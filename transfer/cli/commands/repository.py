@@ -4,9 +4,8 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
-import msgspec
 
-from transfer.cli.display.text import display
+from transfer.cli.display.text import display, json_text
 from transfer.cli.options.common import AwsOptions, access_options, aws_options
 from transfer.cli.with_engine import with_engine
 from transfer.errors import RegistryError, TransferError
@@ -37,7 +36,7 @@ def tags(*, repository: str, as_json: bool, access: "RegistryAccess", aws: AwsOp
 
     found = with_engine(job, aws)
     if as_json:
-        click.echo(msgspec.json.encode({"repository": repository, "tags": found}).decode())
+        click.echo(json_text({"repository": repository, "tags": found}, indented=False))
     for tag in () if as_json else found:
         click.echo(tag)
 
@@ -68,7 +67,7 @@ def delete(*, reference: str, yes: bool, as_json: bool, access: "RegistryAccess"
         with_engine(lambda engine: engine.delete(f"{repository}@{left.digest}", access=access), aws)
     others = list(left.others) if left else []
     if as_json:
-        click.echo(msgspec.json.encode({"deleted": reference, **({"also": others} if others else {})}).decode())
+        click.echo(json_text({"deleted": reference, **({"also": others} if others else {})}, indented=False))
     else:
         click.echo("\n".join([reference, *(f"{reference.rpartition(':')[0]}:{tag}" for tag in others)]))
 

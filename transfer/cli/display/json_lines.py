@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from transfer.cli.display.progress import Progress
+from transfer.cli.display.text import DOCUMENTS
 from transfer.events import At, Event
 
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
@@ -52,4 +53,5 @@ def encode(event: Event, at: datetime) -> bytes:
 
 def _encoded(event: Event, at: datetime, more: dict[str, str]) -> bytes:
     name = _CAPITAL.sub("_", type(event).__name__).lower()
-    return msgspec.json.encode({"event": name, "time": at, **more, **msgspec.to_builtins(event, enc_hook=str)})
+    members = msgspec.to_builtins(event, enc_hook=str)
+    return msgspec.json.encode({"version": DOCUMENTS, "event": name, "time": at, **more, **members})

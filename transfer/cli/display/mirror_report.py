@@ -122,4 +122,5 @@ def write_report(file: Path, document: dict[str, Any]) -> None:
 
 def _image(image: "ImageReport") -> dict[str, Any]:
     members: dict[str, Any] = msgspec.to_builtins(image, enc_hook=str)
-    return members
+    failure = {"class": members.pop("error"), "message": members["message"], "side": members.pop("side")}
+    return {**members, "error": failure if failure["class"] else None}

@@ -1,7 +1,11 @@
 """Numbers and foreign text as people read and write them on a command line. Pure; knows no stream and no terminal."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# The version of all documents that commands print.
+DOCUMENTS = 1
 
 # Control characters, the C1 block, line separators and bidirectional overrides: what makes a terminal show something
 # other than what was printed.
@@ -66,8 +70,15 @@ def align(rows: Iterable[Sequence[object]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def json_text(document: object) -> str:
-    """Return a JSON document, indented."""
+def versioned(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with its version, which changes when a member gets another name or meaning."""
+    return {"version": DOCUMENTS, **document}
+
+
+def json_text(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, indented: bool = True) -> str:
+    """Return a document, or a list of them, as JSON."""
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()
+    whole = versioned(document) if isinstance(document, Mapping) else [versioned(one) for one in document]
+    text = msgspec.json.encode(whole, enc_hook=str)
+    return (msgspec.json.format(text, indent=2) if indented else text).decode()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from transfer.cli.display.choose import Form, choose_form, observing
-from transfer.cli.display.text import count, display, format_size, json_text
-from transfer.cli.main import DONE, exit_code, explain
+from transfer.cli.display.text import count, format_size, json_text
+from transfer.cli.main import DONE, error_document, exit_code, explain
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.limits import limit_options
 from transfer.cli.resumable import Resumable
@@ -211,7 +211,7 @@ def _total(total: Total) -> str:
 def outcome_document(target: str, outcome: "Outcome") -> dict[str, Any]:
     """Return the result for one target as a JSON document: sizes in bytes, times in seconds."""
     if isinstance(outcome, TransferError):
-        return {"target": target, "error": type(outcome).__name__, "message": display(outcome), "side": outcome.side}
+        return {"target": target, "error": error_document(outcome)}
     return {
         "target": target,
         "reference": outcome.reference,
