@@ -1,4 +1,4 @@
-"""The log of requests: what was asked of whom, and what came back after how long; never a query, header or body."""
+"""The log of requests: method, address, status and milliseconds; never a query, a header or a body."""
 
 import logging
 import time

@@ -236,3 +236,21 @@ async def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with observing("none", "app:v1") as observer:
         observer(Notice("x"))
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_last_retry_is_a_line_that_wraps_at_words_until_something_moves() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=50, height=20, color_system=None)
+    renderer = TerminalRenderer("app:v1", console)
+    progress = after((0, PLAN), (0, BlobStarted(LARGE)))
+    reason = "PATCH blob: the connection was lost; try again"
+    for attempt in (1, 2):
+        renderer.event(Retrying("PATCH blob", attempt, 0.5, reason), progress, 1.0)
+    renderer.tick(progress, 1.0)
+    shown = " ".join(screen.getvalue().split())
+    assert "attempt 2 in" not in shown
+    assert f"retry: {reason}; attempt 3 in 0.5 s" in shown
+    screen.truncate(0)
+    renderer.tick(fold(progress, BlobProgress(LARGE.digest, 10), 2.0), 2.0)
+    assert "retry: " not in screen.getvalue()
+    renderer.close()

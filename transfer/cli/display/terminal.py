@@ -21,7 +21,11 @@ STALL = 15.0
 
 
 class TerminalRenderer:
-    """A live picture on stderr that is gone when the push ends; retries and notices stay above it."""
+    """
+    A live picture on stderr that is gone when the push ends; notices stay above it.
+
+    The last retry is a line of the picture, until something moves again.
+    """
 
     interval = 0.1
 
@@ -30,6 +34,7 @@ class TerminalRenderer:
         # Forced, since whether to draw was decided before; rich itself reads NO_COLOR, TERM and the size.
         self._console = console or Console(stderr=True, force_terminal=True, highlight=False)
         self._notices: set[str] = set()
+        self._retry: tuple[str, int] | None = None
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -45,12 +50,16 @@ class TerminalRenderer:
             return
         if isinstance(what, Notice):
             self._notices.add(what.message)
-        if isinstance(what, Notice | Retrying):
-            self._console.print(describe(event, download=progress.download) or "", markup=False, soft_wrap=True)
+            self._console.print(describe(event) or "", markup=False)
+        if isinstance(what, Retrying):
+            self._retry = describe(event) or "", progress.moved
 
     def tick(self, progress: Progress, now: float) -> None:
         width, height = self._console.size
-        self._live.update(picture(progress, now, title=self._title, width=width, rows=height - 1), refresh=True)
+        lines = [picture(progress, now, title=self._title, width=width, rows=height - 1)]
+        if self._retry is not None and progress.moved == self._retry[1]:
+            lines.append(Text(self._retry[0], style="yellow"))
+        self._live.update(Group(*lines), refresh=True)
 
     def close(self) -> None:
         self._live.stop()
