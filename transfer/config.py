@@ -101,6 +101,7 @@ class TransferConfig:
         max_bandwidth: bytes of blobs a second, from and to all registries together; None is as many as there come.
         hub_reserve: of the manifests that a registry says one may still pull, as Docker Hub does, how many are to be
             left; at that many, no more are asked for.
+        wait_for_quota: wait until such a registry allows more pulls, instead of failing.
         patience: seconds that targets fed from one read wait for the slowest of them, before it reads on by itself.
         state_path: the journal's file; None for the platform's state folder.
         journal: False keeps no journal, so nothing is resumed.
@@ -120,6 +121,7 @@ class TransferConfig:
     upload_chunk_threshold: int = 32 * MIB
     max_bandwidth: int | None = None
     hub_reserve: int = 0
+    wait_for_quota: bool = False
     patience: float = 30.0
     state_path: Path | None = None
     journal: bool = True

@@ -13,7 +13,7 @@ from transfer.endpoints.registry_access import RegistryAccess
 from transfer.engine.copy import CountingObserver, Pending
 from transfer.engine.protocols import Source, Target
 from transfer.registry.oci.client import DistributionClient
-from transfer.registry.oci.pull_rate_limit import RateLimitHeaders
+from transfer.registry.oci.pull_rate_limit import PullRateLimit, RateLimitHeaders
 from transfer.registry.oci.registry_http import RegistryHttp
 from transfer.registry.oci.repository import DistributionRepository, check_registry
 from transfer.registry.oci.requests import requests_to_push
@@ -99,7 +99,7 @@ class OciProvider:
                 retrier=shared.retrier,
                 limits=shared.limits,
                 pace=access.pace(),
-                reserve=shared.config.hub_reserve,
+                pulls=PullRateLimit(shared.config.hub_reserve, waits=shared.config.wait_for_quota),
             )
         return self._clients[key]
 

@@ -1,5 +1,6 @@
 """What a registry says of its pull quota, and when no more is asked for."""
 
+import asyncio
 from contextlib import ExitStack
 
 import pytest
@@ -79,7 +80,7 @@ def test_what_is_refused_says_how_many_are_left_until_when_and_what_to_do() -> N
         pass
     assert str(caught.value) == (
         "GET manifest v1 of docker.io/library/app: not asked for, since 20 of 100 pulls are left and 20 are reserved; "
-        "all are there again by 2026-11-24 20:00 UTC: wait, log in, or reserve fewer"
+        "all are there again by 2026-11-24 20:00 UTC: wait with --wait-for-quota, log in, or reserve fewer"
     )
     assert (caught.value.code, caught.value.status, caught.value.retry_after) == (PULLS_RESERVED, 429, 21600.0)
 
@@ -120,3 +121,32 @@ def test_what_was_said_a_window_ago_counts_no_more_and_what_is_not_said_changes_
     with pulls.counted(GET, "later"):
         made = True
     assert made
+
+
+async def test_a_pull_waits_until_more_are_allowed_and_tells_it_once() -> None:
+    clock, slept, told = Clock(), list[float](), list[str]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.now += seconds
+
+    pulls = PullRateLimit(20, waits=True, sleep=sleep, clock=clock)
+    pulls.note({"ratelimit-limit": "100;w=150", "ratelimit-remaining": "20;w=150"})
+    for _ in range(2):
+        await pulls.available("GET manifest", told.append)
+        with pulls.counted("GET manifest", "GET manifest v1 of docker.io/library/app"):
+            pass
+    assert slept == [60, 60, 30]
+    assert len(told) == 1
+    assert told[0].startswith(
+        "waiting for pulls: 20 of 100 pulls are left and 20 are reserved; all are there again by "
+    )
+
+
+async def test_only_pulls_wait_and_only_where_that_is_wanted() -> None:
+    waiting, refusing = PullRateLimit(20, waits=True, clock=Clock()), PullRateLimit(20, clock=Clock())
+    for pulls in (waiting, refusing):
+        pulls.note({"ratelimit-limit": "100;w=150", "ratelimit-remaining": "20;w=150"})
+    async with asyncio.timeout(0.1):
+        await waiting.available("HEAD manifest", print)
+        await refusing.available("GET manifest", print)

@@ -72,6 +72,7 @@ def limit_options(*, jobs: bool) -> Callable[[Callable[..., T]], Callable[..., T
             metavar="N",
             help="Pulls to leave of Docker Hub's rate limit; fail instead of going below.",
         ),
+        click.option("--wait-for-quota", is_flag=True, help="Wait for pulls of Docker Hub instead of failing."),
         click.option(
             "--state",
             type=click.Path(dir_okay=False, path_type=Path),
@@ -98,6 +99,7 @@ def _with_config(command: Callable[..., T]) -> Callable[..., T]:
         max_bandwidth: int | None,
         retry_for: float,
         hub_reserve: int,
+        wait_for_quota: bool,
         state: Path | None,
         no_journal: bool,
         **arguments: Any,
@@ -114,6 +116,7 @@ def _with_config(command: Callable[..., T]) -> Callable[..., T]:
             max_bandwidth=max_bandwidth,
             retry_for=retry_for,
             hub_reserve=hub_reserve,
+            wait_for_quota=wait_for_quota,
             state_path=state,
             journal=not no_journal,
         )

@@ -13,12 +13,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from transfer.concurrency.retry import Sleep, pause
 from transfer.errors import PULLS_RESERVED, RateLimited
 from transfer.http.messages import printable
 
 _COUNTED = "GET manifest"
 _TOLD = re.compile(r"([0-9]{1,9});w=([0-9]{1,9})")
 _LONGEST_SOURCE = 100
+# Seconds between looks at the clock, which may be set meanwhile.
+_LONGEST_SLEEP = 60.0
 
 
 class RateLimitHeaders(msgspec.Struct, frozen=True):
@@ -61,18 +64,33 @@ class PullRateLimit:
 
     Args:
         reserve: how many are to be left.
-        clock: seconds since the epoch.
+        waits: whether a pull waits until more are left, instead of failing.
+        sleep, clock: seconds, and those since the epoch.
 
     Attributes:
         quota: what was said last; None where nothing was.
     """
 
-    def __init__(self, reserve: int, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, reserve: int, *, waits: bool = False, sleep: Sleep = pause, clock: Callable[[], float] = time.time
+    ) -> None:
         self.quota: RateLimitHeaders | None = None
         self._reserve = reserve
+        self._waits = waits
+        self._sleep = sleep
         self._clock = clock
+        # When the window ends that was told of.
+        self._told = 0.0
         # What was said last may not count them yet.
         self._under_way = 0
+
+    async def available(self, action: str, notify: Callable[[str], None]) -> None:
+        """Wait until a pull is allowed, if `action` is one and that is wanted; that it waits is reported once a window."""
+        while self._waits and action == _COUNTED and (quota := self._used_up()) is not None:
+            if quota.renews_at > self._told:
+                self._told = quota.renews_at
+                notify(f"waiting for pulls: {self._state(quota)}")
+            await self._sleep(max(0.1, min(_LONGEST_SLEEP, quota.renews_at - self._clock())))
 
     @contextmanager
     def counted(self, action: str, what: str) -> Iterator[None]:
@@ -96,14 +114,26 @@ class PullRateLimit:
         """Remember what an answer says."""
         self.quota = read_rate_limit(headers, now=self._clock()) or self.quota
 
-    def _check(self, what: str) -> None:
+    def _used_up(self) -> RateLimitHeaders | None:
+        """Return what was said last, if no pull is allowed by it."""
         quota = self.quota
         if quota is None or self._clock() >= quota.renews_at or quota.remaining - self._under_way > self._reserve:
-            return
+            return None
+        return quota
+
+    def _state(self, quota: RateLimitHeaders) -> str:
         renewed = datetime.fromtimestamp(quota.renews_at, UTC)
+        return (
+            f"{quota.remaining} of {quota.limit} pulls are left and {self._reserve} are reserved; "
+            f"all are there again by {renewed:%Y-%m-%d %H:%M} UTC"
+        )
+
+    def _check(self, what: str) -> None:
+        quota = self._used_up()
+        if quota is None:
+            return
         raise RateLimited(
-            f"{what}: not asked for, since {quota.remaining} of {quota.limit} pulls are left and {self._reserve} are "
-            f"reserved; all are there again by {renewed:%Y-%m-%d %H:%M} UTC: wait, log in, or reserve fewer",
+            f"{what}: not asked for, since {self._state(quota)}: wait with --wait-for-quota, log in, or reserve fewer",
             status=429,
             code=PULLS_RESERVED,
             retry_after=max(0.0, quota.renews_at - self._clock()),

@@ -16,7 +16,7 @@ from transfer.auth.credentials import Login
 from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.config import UNPACED, Pace
-from transfer.events import Observer, Requested
+from transfer.events import Notice, Observer, Requested
 from transfer.http.ranges import Ranges
 from transfer.registry.oci.pull_rate_limit import PullRateLimit
 from transfer.registry.oci.referrers_tag import Lists
@@ -37,7 +37,7 @@ class RegistryClient:
     Args:
         quotas: requests a second that it is known to take, by their action.
         pace: what else it may be asked.
-        reserve: of what it lets one pull, how much is to be left.
+        pulls: how much it lets one pull, and what is to be left of that.
 
     Every call raises RegistryError or one of its kinds for what the registry refuses, ConnectionFailed when no answer
     is to be had, and CredentialsMissing or InvalidConfig when no login can be found out.
@@ -51,7 +51,7 @@ class RegistryClient:
         limits: Limits,
         quotas: Mapping[str, float] = NO_QUOTAS,
         pace: Pace = UNPACED,
-        reserve: int = 0,
+        pulls: PullRateLimit | None = None,
     ) -> None:
         self.large_blob_bytes = limits.large_blob_bytes
         self._exchange = exchange
@@ -65,7 +65,7 @@ class RegistryClient:
         self.holdings = MountCandidates()
         self.ranges = Ranges(limits.read_ahead)
         self.lists = Lists()
-        self.pulls = PullRateLimit(reserve)
+        self.pulls = pulls or PullRateLimit(0)
         self.vacancies = EmptyRepositories()
 
     def __repr__(self) -> str:
@@ -124,6 +124,10 @@ class RegistryClient:
     def _base(self, repository: str) -> RegistryRequest:
         return RegistryRequest("GET base", "/v2/", f"GET /v2/ of {self.registry}", self._calls.reading(repository), OK)
 
+    def _notice(self, message: str) -> None:
+        if self._observe is not None:
+            self._observe(Notice(f"{self.registry}: {message}"))
+
     def _slot(self, call: RegistryRequest) -> AbstractAsyncContextManager[None]:
         if self._observe is not None:
             self._observe(Requested(call.action))
@@ -132,6 +136,7 @@ class RegistryClient:
 
     async def _call(self, call: RegistryRequest, take: Callable[[RegistryResponse], Awaitable[T]]) -> T:
         async def once() -> T:
+            await self.pulls.available(call.action, self._notice)
             with self.pulls.counted(call.action, call.what):
                 async with self._slot(call), self._exchange.open(call) as answer:
                     self.pulls.note(answer.headers)
