@@ -124,7 +124,7 @@ def test_what_was_said_a_window_ago_counts_no_more_and_what_is_not_said_changes_
 
 
 async def test_a_pull_waits_until_more_are_allowed_and_tells_it_once() -> None:
-    clock, slept, told = Clock(), list[float](), list[str]()
+    clock, slept, notices = Clock(), list[float](), list[str]()
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
@@ -133,12 +133,12 @@ async def test_a_pull_waits_until_more_are_allowed_and_tells_it_once() -> None:
     pulls = PullRateLimit(20, waits=True, sleep=sleep, clock=clock)
     pulls.note({"ratelimit-limit": "100;w=150", "ratelimit-remaining": "20;w=150"})
     for _ in range(2):
-        await pulls.available("GET manifest", told.append)
+        await pulls.available("GET manifest", notices.append)
         with pulls.counted("GET manifest", "GET manifest v1 of docker.io/library/app"):
             pass
     assert slept == [60, 60, 30]
-    assert len(told) == 1
-    assert told[0].startswith(
+    assert len(notices) == 1
+    assert notices[0].startswith(
         "waiting for pulls: 20 of 100 pulls are left and 20 are reserved; all are there again by "
     )
 

@@ -85,7 +85,7 @@ class PullRateLimit:
         self._under_way = 0
 
     async def available(self, action: str, notify: Callable[[str], None]) -> None:
-        """Wait until a pull is allowed, if `action` is one and that is wanted; that it waits is reported once a window."""
+        """Wait until a pull is allowed, if `action` is one and that is wanted; report it once a window."""
         while self._waits and action == _COUNTED and (quota := self._used_up()) is not None:
             if quota.renews_at > self._told:
                 self._told = quota.renews_at
