@@ -103,8 +103,11 @@ def test_pulls_under_way_count_before_the_registry_says_so() -> None:
         stack.enter_context(pulls.counted(GET, "second"))
         stack.enter_context(pytest.raises(RateLimited))
         stack.enter_context(pulls.counted(GET, "third"))
-    with pulls.counted(GET, "fourth"):
-        pulls.note(reported(6))
+    with pulls.counted(GET, "fourth") as answered:
+        answered(reported(6))
+        # Its own answer counts it already.
+        with pulls.counted(GET, "fifth"):
+            pass
     assert pulls.quota is not None
     assert pulls.quota.remaining == 6
 

@@ -93,22 +93,30 @@ class PullRateLimit:
             await self._sleep(max(0.1, min(_LONGEST_SLEEP, quota.renews_at - self._clock())))
 
     @contextmanager
-    def counted(self, action: str, what: str) -> Iterator[None]:
+    def counted(self, action: str, what: str) -> Iterator[Callable[[Mapping[str, str]], None]]:
         """
-        A request of `action`, which counts for as long as it is under way if it is a pull.
+        A request of `action`, which counts until its answer does, if it is a pull; gives what the answer is passed to.
 
         Raises:
             RateLimited: it is one, and no more are left than are reserved; it was not made.
         """
         if action != _COUNTED:
-            yield
+            yield self.note
             return
         self._check(what)
         self._under_way += 1
+        under_way = 1
+
+        def answered(headers: Mapping[str, str]) -> None:
+            nonlocal under_way
+            self.note(headers)
+            self._under_way -= under_way
+            under_way = 0
+
         try:
-            yield
+            yield answered
         finally:
-            self._under_way -= 1
+            self._under_way -= under_way
 
     def note(self, headers: Mapping[str, str]) -> None:
         """Remember what an answer says."""

@@ -137,9 +137,9 @@ class RegistryClient:
     async def _call(self, call: RegistryRequest, take: Callable[[RegistryResponse], Awaitable[T]]) -> T:
         async def once() -> T:
             await self.pulls.available(call.action, self._notice)
-            with self.pulls.counted(call.action, call.what):
+            with self.pulls.counted(call.action, call.what) as answered:
                 async with self._slot(call), self._exchange.open(call) as answer:
-                    self.pulls.note(answer.headers)
+                    answered(answer.headers)
                     return await take(answer)
 
         return await self.retry(call.what, once)
