@@ -7,23 +7,27 @@ from transfer.registry.oci.chunk_size import chunk_after_loss, is_slow, next_chu
 
 
 @pytest.mark.parametrize(
-    ("sent", "seconds", "expected"),
+    ("before", "sent", "seconds", "expected"),
     [
-        (8 * MIB, 0.1, 32 * MIB),
-        (8 * MIB, 0.0, 32 * MIB),
-        (2 * MIB, 0.1, 8 * MIB),
-        (8 * MIB, 8.0, 8 * MIB),
-        (8 * MIB, 6.4, 10 * MIB),
-        (32 * MIB, 16.0, 16 * MIB),
-        (32 * MIB, 600.0, 5 * MIB),
+        (8, 8 * MIB, 0.1, 32),
+        (8, 8 * MIB, 0.0, 32),
+        (5, 5 * MIB, 0.1, 20),
+        (8, 8 * MIB, 8.0, 8),
+        (8, 8 * MIB, 6.4, 10),
+        (32, 32 * MIB, 16.0, 16),
+        (32, 32 * MIB, 600.0, 5),
+        # The end of a blob.
+        (32, MIB, 0.1, 32),
+        (32, MIB, 60.0, 32),
+        (32, 20 * MIB, 16.0, 10),
     ],
 )
-def test_a_chunk_takes_about_eight_seconds(sent: int, seconds: float, expected: int) -> None:
-    assert next_chunk(sent, seconds, 32 * MIB) == expected
+def test_a_chunk_takes_about_eight_seconds(before: int, sent: int, seconds: float, expected: int) -> None:
+    assert next_chunk(sent, seconds, before=before * MIB, largest=32 * MIB) == expected * MIB
 
 
 def test_no_chunk_is_larger_than_is_allowed() -> None:
-    assert next_chunk(65536, 600.0, 65536) == 65536
+    assert next_chunk(65536, 600.0, before=8 * MIB, largest=65536) == 65536
 
 
 def test_chunks_shrink_to_a_size_that_arrives_in_most_links() -> None:

@@ -12,9 +12,18 @@ _SMALLEST = 5 * MIB
 _SMALLEST_WHOLE = 4 * MIB
 
 
-def next_chunk(sent: int, seconds: float, largest: int) -> int:
-    """Return the bytes that go in about eight seconds, as fast as the last chunk went; four times as many at most."""
-    wanted = min(4 * sent, int(sent * CHUNK_SECONDS / max(seconds, 0.001)))
+def next_chunk(sent: int, seconds: float, *, before: int, largest: int) -> int:
+    """
+    Return the bytes that go in about eight seconds, as fast as the last chunk went.
+
+    Args:
+        sent, seconds: the last chunk. One that was much smaller than it might have been, at the end of a blob, says
+            little of the speed.
+        before: what was returned last; four times as many are tried at most.
+    """
+    if 2 * sent < min(before, largest):
+        return before
+    wanted = min(4 * before, int(sent * CHUNK_SECONDS / max(seconds, 0.001)))
     return min(largest, max(wanted, _SMALLEST))
 
 

@@ -245,7 +245,8 @@ class BlobUpload(ResumableUpload):
 
     def _note_speed(self, size: int, seconds: float) -> None:
         habits = self._client.habits
-        habits.chunk_bytes = next_chunk(size, seconds, self._site.chunk_bytes)
+        largest = self._site.chunk_bytes
+        habits.chunk_bytes = next_chunk(size, seconds, before=habits.chunk_bytes, largest=largest)
         habits.is_slow = is_slow(seconds)
 
     async def _status(self, upload: UploadSession, first: int, end: int) -> tuple[UploadSession, int]:
