@@ -1,6 +1,7 @@
 """`transfer push`: what it prints where, how it ends, and what a terminal shows."""
 
 import contextlib
+import http.server
 import json
 import os
 import pty
@@ -10,6 +11,8 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -275,3 +278,35 @@ def test_an_image_is_pulled_into_a_layout(app: str, command: Command, layout: Im
     assert command.ok("pull", f"{app}:v1", f"oci:{out}:v1") == f"oci:{out}@{image.root.digest}\n"
     assert command.ok("inspect", f"oci:{out}:v1") == command.ok("inspect", image.source)
     assert command("pull", f"{app}:v1", f"{app}:v2").code == 2
+
+
+def test_an_outage_ends_a_push_after_the_time_that_was_given_and_says_that_it_continues(
+    registry: Server, layout: ImageBuilder, command: Command
+) -> None:
+    image = layout.image()
+    target = f"{registry.registry}/app:v1"
+    command.ok("push", image.source, target, "--create-repository", "-q")
+
+    class Gone(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Gone) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        began = time.monotonic()
+        ended = command("push", image.source, target, "--endpoint-url", url, "--retry-for", "1s")
+        took = time.monotonic() - began
+        server.shutdown()
+        thread.join()
+    lines = ended.err.splitlines()
+    assert ended.code == 1
+    assert took < 10
+    assert any(", failing for 0:0" in line for line in lines if line.startswith("retry: "))
+    assert "gave up after " in lines[-2]
+    assert lines[-1] == "  the same command, run again, continues from here"

@@ -59,6 +59,7 @@ mappings:
     targets: ${TARGET}/app
 jobs: 8
 max_bandwidth: 1g
+retry_for: 15m
 hub_reserve: 20
 watch: 1h30m
 """,
@@ -142,6 +143,7 @@ def test_a_configuration_says_all_of_a_mirror(folder: Path) -> None:
         ),
         jobs=8,
         max_bandwidth=1024**3,
+        retry_for=900.0,
         hub_reserve=20,
         watch="1h30m",
     )
