@@ -122,5 +122,8 @@ def write_report(file: Path, document: dict[str, Any]) -> None:
 
 def _image(image: "ImageReport") -> dict[str, Any]:
     members: dict[str, Any] = msgspec.to_builtins(image, enc_hook=str)
+    counts = members.pop("blobs")
+    ways = ("uploaded", "mounted", "present")
+    totals = {name: {"count": counts.get(name, 0), "size": members[name]} for name in ways}
     failure = {"class": members.pop("error"), "message": members["message"], "side": members.pop("side")}
-    return {**members, "error": failure if failure["class"] else None}
+    return {**members, **totals, "error": failure if failure["class"] else None}

@@ -26,6 +26,7 @@ class ImageReport:
         notes: what else there is to know.
         uploaded, mounted, present: bytes of its blobs, by how they came to be at the target; of an image that was
             stopped, uploaded are those that went, and that the next run need not send.
+        blobs: how many blobs, by the same names.
         requests: those made for this image alone, at source and target; in a dry run, those that would write.
         calls: in a dry run, the requests that would write, by kind.
         retries: how many of them were tried again.
@@ -44,6 +45,7 @@ class ImageReport:
     uploaded: int = 0
     mounted: int = 0
     present: int = 0
+    blobs: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0
     retries: int = 0
     calls: Mapping[str, int] = field(default_factory=dict)

@@ -123,6 +123,11 @@ class ReportBuilder:
             uploaded=result.sent,
             mounted=result.mounted.size,
             present=result.present.size,
+            blobs={
+                "uploaded": result.uploaded.count + result.resumed.count,
+                "mounted": result.mounted.count,
+                "present": result.present.count,
+            },
             requests=result.requests,
             retries=result.retries,
             seconds=seconds,
@@ -142,6 +147,11 @@ class ReportBuilder:
             uploaded=preview.uploaded.size,
             mounted=preview.mounted.size,
             present=preview.present.size,
+            blobs={
+                "uploaded": preview.uploaded.count,
+                "mounted": preview.mounted.count,
+                "present": preview.present.count,
+            },
             requests=sum(preview.requests.values()),
             calls=dict(preview.requests),
             seconds=seconds,
