@@ -15,6 +15,7 @@ from transfer.mirror.config.settings import MirrorConfig
 from transfer.mirror.diagnostics import spelled
 from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.registry_access import Accesses
+from transfer.mirror.run.events import MirrorObserver, unobserved
 from transfer.mirror.run.jobs import run_jobs
 from transfer.mirror.run.report import ImageReport, MirrorReport
 from transfer.mirror.run.report_builder import ReportBuilder
@@ -34,6 +35,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
     fail_fast: bool = False,
     dry_run: bool = False,
     on_image: Callable[[ImageReport], None] = lambda _: None,
+    observer: MirrorObserver = unobserved,
     on_start: Callable[[MirrorRun], None] = lambda _: None,
 ) -> MirrorReport:
     """
@@ -51,6 +53,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
         fail_fast: begin no further image after the first one that failed.
         dry_run: find out what would be done, with all the checks, and write nothing.
         on_image: told of each image when it ends.
+        observer: told of what happens meanwhile (`transfer.mirror.run.events`), in the event loop.
         on_start: given the run before it begins, whose `stop` ends it early.
 
     Raises:
@@ -75,6 +78,7 @@ async def mirror(  # noqa: PLR0913 - each is one fact of a run
             fail_fast=fail_fast,
             dry_run=dry_run,
             on_image=on_image,
+            observer=observer,
         )
         on_start(run)
         return await run.run()

@@ -6,31 +6,27 @@ that fails is one line of the report.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from transfer.concurrency.tasks import gather, task_group
-from transfer.engine.plan import PlannedContent
-from transfer.engine.result import Preview
 from transfer.errors import InvalidConfig, TransferError
 from transfer.http.messages import is_repository_missing
-from transfer.job import Destination, Job, Outcome
-from transfer.mirror.config.references import SourceSpec, TargetTemplate, backup_tag, parse_source, parse_target
+from transfer.mirror.config.references import SourceSpec, TargetTemplate, parse_source, parse_target
 from transfer.mirror.config.settings import MirrorConfig
 from transfer.mirror.config.settings import MirrorRule as MappingSettings
 from transfer.mirror.plan.discovery import Discovery, Held
 from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.planning import Claims, PlannedImage, images_of, must_copy
-from transfer.mirror.plan.registry_access import Accesses, settings_of
+from transfer.mirror.plan.registry_access import Accesses
+from transfer.mirror.run.copying import ImageCopier, Wanted
+from transfer.mirror.run.events import ImagesFound, MirrorObserver, unobserved
 from transfer.mirror.run.prune import Pruner, Scope
 from transfer.mirror.run.report import ImageReport, MirrorReport, whole
 from transfer.mirror.run.report_builder import ReportBuilder
-from transfer.mirror.run.sent_bytes import SentBytes
 from transfer.mirror.run.stopping import Stopping
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
@@ -38,18 +34,6 @@ from transfer.model.reference import Reference
 # What ECR tells of in one call; enough to copy while the next ones are looked at.
 _BATCH = 100
 JOBS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The digest of an image at its source and at a target; None where it is not known yet."""
-
-    digest: Digest
-    expected: Digest | None
-
-    def has_moved(self, outcome: Outcome | Preview) -> bool:
-        """Return whether the source had another image by the time that it was read."""
-        return not isinstance(outcome, TransferError) and self.expected not in (None, outcome.digest)
 
 
 class MirrorRun:
@@ -65,6 +49,7 @@ class MirrorRun:
         fail_fast: begin no further image after the first one that failed.
         dry_run: find out what would be done, and write nothing.
         on_image: told of each image when it ends.
+        observer: told of what happens meanwhile, in the event loop; it must return at once.
     """
 
     def __init__(  # noqa: PLR0913 - each is one fact of a run
@@ -77,15 +62,16 @@ class MirrorRun:
         fail_fast: bool = False,
         dry_run: bool = False,
         on_image: Callable[[ImageReport], None] = lambda _: None,
+        observer: MirrorObserver = unobserved,
     ) -> None:
+        self._observer = observer
         self._config = config
         self._engine = engine
         self._accesses = accesses
         self._only = only
         self._fail_fast = fail_fast
         self._dry_run = dry_run
-        self._coming = PlannedContent()
-        self._ledger = ReportBuilder(on_image=on_image, on_failure=self._failed)
+        self._ledger = ReportBuilder(on_image=partial(_both, on_image, observer), on_failure=self._failed)
         self._survey = Discovery(engine, accesses, warn=self._ledger.warn)
         self._claims = Claims()
         self._scopes: list[Scope] = []
@@ -93,6 +79,16 @@ class MirrorRun:
         # By mapping, how many of its repositories were not looked at whole.
         self._unseen: dict[str, int] = {}
         self._stopping = Stopping(engine.limits.steps.stop)
+        self._copier = ImageCopier(
+            engine,
+            accesses,
+            survey=self._survey,
+            ledger=self._ledger,
+            stopping=self._stopping,
+            slots=self._slots,
+            dry_run=dry_run,
+            observer=observer,
+        )
 
     def stop(self, grace: float) -> None:
         """Begin nothing more; what is in work has some seconds to end. What is done by then, the journal keeps."""
@@ -168,6 +164,7 @@ class MirrorRun:
             self._unseen[name] -= 1
             return
         images = [one for image in images if (one := self._claimed(image)) is not None]
+        self._observer(ImagesFound(sum(len(image.targets) for image in images)))
         async with task_group() as group:
             for start in range(0, len(images), _BATCH):
                 await self._look(group, images[start : start + _BATCH])
@@ -213,7 +210,7 @@ class MirrorRun:
                 continue
             expected = await self._survey.expected(image, found)
             if todo := self._decide(image, expected, held):
-                group.create_task(self._copy(image, Wanted(found, expected), todo))
+                group.create_task(self._copier.copy(image, Wanted(found, expected), todo))
 
     def _decide(
         self, image: PlannedImage, expected: Digest | None, held: Mapping[Reference, Held]
@@ -233,108 +230,6 @@ class MirrorRun:
                 self._ledger.ended(image, target, status="unchanged", digest=there)
         return todo
 
-    async def _copy(self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]) -> None:
-        async with self._slots:
-            if self._stopping.closed:
-                self._left(image, todo, SentBytes())
-                return
-            began = time.monotonic()
-            notes: Mapping[Reference, str] = {}
-            outcomes: dict[Reference, Outcome | Preview] = {}
-            sent = SentBytes()
-            with self._stopping.until_cut(lambda: self._left(image, todo, sent)):
-                try:
-                    todo = await self._differing(image, wanted, todo)
-                    notes, outcomes = await self._outcomes(image, wanted, todo, sent)
-                except TransferError as error:
-                    outcomes = dict.fromkeys(todo, error)
-        for target, outcome in outcomes.items():
-            message = [notes[target]] if target in notes else []
-            if wanted.has_moved(outcome):
-                message.append(f"the source's tag moved from {wanted.digest} meanwhile")
-            self._ledger.settled(image, target, outcome, notes=message, seconds=time.monotonic() - began)
-
-    def _left(self, image: PlannedImage, todo: Mapping[Reference, Digest | None], sent: SentBytes) -> None:
-        for target in todo:
-            self._ledger.ended(image, target, status="stopped", uploaded=sent.to(str(target)))
-
-    async def _differing(
-        self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]
-    ) -> dict[Reference, Digest | None]:
-        """Return those targets where an image, or what belongs to it, is another one; the others are through."""
-        same = [target for target, held in todo.items() if held is not None and held == wanted.expected]
-        settled = await self._survey.complete(image, wanted.expected, same) if wanted.expected and same else set()
-        for target in settled:
-            self._ledger.ended(image, target, status="unchanged", digest=todo[target])
-        return {target: held for target, held in todo.items() if target not in settled}
-
-    async def _outcomes(
-        self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None], sent: SentBytes
-    ) -> tuple[Mapping[Reference, str], dict[Reference, Outcome | Preview]]:
-        """Copy an image; return the outcome for each target, and notes."""
-        notes, outcomes = await self._keep(image, wanted, todo)
-        left = [target for target in todo if target not in outcomes]
-        if left:
-            job = self._job(image, {target: todo[target] for target in left})
-            found: Sequence[Outcome | Preview]
-            if self._dry_run:
-                found = await self._engine.preview_next(job, self._coming)
-            else:
-                found = await self._engine.run(job, observer=sent)
-            outcomes |= dict(zip(left, found, strict=True))
-        return notes, outcomes
-
-    async def _keep(
-        self, image: PlannedImage, wanted: Wanted, todo: Mapping[Reference, Digest | None]
-    ) -> tuple[dict[Reference, str], dict[Reference, Outcome | Preview]]:
-        """Keep what is about to be overwritten under its backup's tag; what was kept where, and where that failed."""
-        notes: dict[Reference, str] = {}
-        failed: dict[Reference, Outcome | Preview] = {}
-        template = image.settings.backup
-        there = {target: held for target, held in todo.items() if target.tag is not None and held is not None}
-        if template is None or not there:
-            return notes, failed
-        digest = wanted.expected
-        if digest is None:
-            previews = await self._engine.preview(self._job(image, there))
-            digest = next((one.digest for one in previews if isinstance(one, Preview)), None)
-            if digest is None:
-                return notes, dict(zip(there, previews, strict=True))
-        for target, held in there.items():
-            if held == digest:
-                continue
-            kept = replace(target, tag=backup_tag(template, replace(target, digest=held)))
-            access = self._accesses.to(target.registry)
-            job = Job(target.at(held), (Destination(kept, access),), access=access)
-            (outcome,) = await (self._engine.preview(job) if self._dry_run else self._engine.run(job))
-            if isinstance(outcome, TransferError):
-                failed[target] = outcome
-            else:
-                notes[target] = f"{held} {'would be' if self._dry_run else 'is'} kept under {kept.tag}"
-        return notes, failed
-
-    def _job(self, image: PlannedImage, targets: Mapping[Reference, Digest | None]) -> Job:
-        """Return an image to be copied to some targets, whose tags hold these digests now."""
-        settings = image.settings
-        create = settings_of(settings.create) if settings.create else False
-        return Job(
-            image.source,
-            tuple(
-                Destination(
-                    one,
-                    self._accesses.to(one.registry),
-                    self._accesses.ecr_protocol(one.registry),
-                    create_repository=create,
-                    tagged=held,
-                )
-                for one, held in targets.items()
-            ),
-            settings.platforms,
-            access=self._accesses.to(image.source.registry),
-            referrers=settings.referrers or settings.digest_tags,
-            include_foreign=settings.foreign_layers,
-        )
-
 
 def _repository_of(reference: Reference) -> Reference:
     return replace(reference, tag=None)
@@ -344,3 +239,8 @@ def _advised(error: TransferError) -> TransferError:
     if is_repository_missing(error):
         error.add_note("give 'create' in the mapping to create missing repositories")
     return error
+
+
+def _both(on_image: Callable[[ImageReport], None], observer: MirrorObserver, image: ImageReport) -> None:
+    on_image(image)
+    observer(image)

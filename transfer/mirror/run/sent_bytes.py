@@ -1,17 +1,29 @@
 """The bytes that went to each target of an image, as its events tell: of a copy that was cut off nothing else does."""
 
-from transfer.events import At, BlobProgress, BlobStarted, Event
+from transfer.events import At, BlobProgress, BlobStarted, Event, Observer
 from transfer.model.digest import Digest
 
 
-class SentBytes:
-    """An observer of one copy that counts what goes out; with one target, its name is not in the events."""
+def ignored(event: Event) -> None:
+    """Do nothing."""
+    del event
 
-    def __init__(self) -> None:
+
+class SentBytes:
+    """
+    An observer of one copy that counts what goes out; with one target, its name is not in the events.
+
+    Args:
+        then: called with each event after that.
+    """
+
+    def __init__(self, then: Observer = ignored) -> None:
+        self._then = then
         self._begun: dict[tuple[str, Digest], int] = {}
         self._reached: dict[tuple[str, Digest], int] = {}
 
     def __call__(self, event: Event) -> None:
+        self._then(event)
         target = ""
         if isinstance(event, At):
             target, event = event.target, event.event
