@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command, served, started
+from tests.support.command import Command, on_a_terminal, served, started
 from tests.support.documented import REGSYNC, SKOPEO
 from transfer.server import Server
 from transfer.testing.images import ImageBuilder
@@ -133,6 +133,31 @@ mappings:
     ended = registries.command(*arguments)
     assert (ended.code, json.loads(ended.out)["counts"]) == (0, {"copied": 2})
     assert not failures.exists()
+
+
+def test_a_terminal_shows_what_is_in_work_until_the_end(registries: Registries) -> None:
+    image = registries.layout.image([12_000_000], seed=1, tag="large")
+    registries.command.ok("push", *LOGIN[2:], image.source, f"{registries.source}/app:v1", "-q")
+    arguments = ("mirror", f"{registries.source}/app", f"{registries.target}/app", "--all-tags", *LOGIN, "--no-journal")
+    slow = ("--max-bandwidth", "20MB")
+    code, out, shown = on_a_terminal(*arguments, *slow)
+    assert code == 0
+    assert out.splitlines()[1].startswith("copied")
+    assert "0 of 1 image" in shown
+    assert f"{registries.target}/app:v1" in shown
+    assert "of 12.0 MB" in shown
+    assert shown.rindex("copied: ") < shown.rindex("1 image: 1 copied")
+    code, _, shown = on_a_terminal(*arguments, TERM="dumb")
+    assert (code, "\x1b" in shown) == (0, False)
+
+
+def test_programs_can_follow_a_mirror(registries: Registries) -> None:
+    registries.fill(app="v1 v2")
+    arguments = ("mirror", f"{registries.source}/app", f"{registries.target}/app", "--all-tags", *LOGIN, "--no-journal")
+    lines = registries.command(*arguments, "--progress", "json").err.splitlines()
+    names = [json.loads(line)["event"] for line in lines if line.startswith("{")]
+    assert names[0] == "images_found"
+    assert [names.count(name) for name in ("image_started", "image_ended", "planned")] == [2, 2, 2]
 
 
 def test_cron_is_silent_where_nothing_happened_and_hears_each_failure_once(registries: Registries) -> None:

@@ -1,10 +1,8 @@
 """`transfer push`: what it prints where, how it ends, and what a terminal shows."""
 
-import contextlib
 import http.server
 import json
 import os
-import pty
 import re
 import signal
 import socket
@@ -18,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Command, started
+from tests.support.command import Command, on_a_terminal, started
 from transfer.server import Server
 from transfer.testing.images import ImageBuilder
 
@@ -171,29 +169,6 @@ def test_a_reader_that_has_left_ends_a_command_quietly(app: str) -> None:
     with os.fdopen(write) as closed:
         ended = subprocess.run(program, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (1, "")
-
-
-def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Exit code, stdout (a pipe) and what a terminal of 100 columns got from a command."""
-    main, side = pty.openpty()
-    program = [sys.executable, "-m", "transfer", *arguments]
-    settings = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", **environment}
-    inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
-    with subprocess.Popen(
-        program, stdin=side, stdout=subprocess.PIPE, stderr=side, text=True, env={**inherited, **settings}
-    ) as process:
-        os.close(side)
-        shown = b"".join(_until_closed(main))
-        os.close(main)
-        assert process.stdout is not None
-        out = process.stdout.read()
-    return process.returncode, out, shown.decode()
-
-
-def _until_closed(terminal: int) -> Iterator[bytes]:
-    with contextlib.suppress(OSError):
-        while data := os.read(terminal, 65536):
-            yield data
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """The command line as tests run it: in this process against a registry in another thread, or as a real process."""
 
 import asyncio
+import contextlib
 import os
+import pty
 import shlex
 import subprocess
 import sys
@@ -76,6 +78,29 @@ def exported(process: "subprocess.Popen[str]") -> dict[str, str]:
         if len(environment) == 5:
             break
     return environment
+
+
+def on_a_terminal(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, stdout (a pipe) and what a terminal of 100 columns got from a command."""
+    main, side = pty.openpty()
+    program = [sys.executable, "-m", "transfer", *arguments]
+    settings = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", **environment}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
+    with subprocess.Popen(
+        program, stdin=side, stdout=subprocess.PIPE, stderr=side, text=True, env={**inherited, **settings}
+    ) as process:
+        os.close(side)
+        shown = b"".join(_until_closed(main))
+        os.close(main)
+        assert process.stdout is not None
+        out = process.stdout.read()
+    return process.returncode, out, shown.decode()
+
+
+def _until_closed(terminal: int) -> Iterator[bytes]:
+    with contextlib.suppress(OSError):
+        while data := os.read(terminal, 65536):
+            yield data
 
 
 @contextmanager

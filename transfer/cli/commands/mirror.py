@@ -1,6 +1,8 @@
 """`transfer mirror`: many images, from arguments or a file."""
 
+import os
 import signal
+import sys
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,8 @@ import click
 
 from transfer.cli.commands.config import format_options
 from transfer.cli.commands.mirror_watch import watch_mirror
-from transfer.cli.display.mirror_report import image_line, only, report_document, report_lines, summary, write_report
+from transfer.cli.display.choose import choose_form, observing_mirror
+from transfer.cli.display.mirror.report import only, report_document, report_lines, summary, write_report
 from transfer.cli.display.text import json_text
 from transfer.cli.event_loop import handle, run
 from transfer.cli.main import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
@@ -22,7 +25,7 @@ from transfer.cli.options.run_options import RUN_OPTION_NAMES, RUN_OPTIONS, RunO
 if TYPE_CHECKING:
     from transfer.config import TransferConfig
     from transfer.endpoints.registry_access import RegistryAccess
-    from transfer.mirror import ImageReport, MirrorConfig, MirrorReport
+    from transfer.mirror import MirrorConfig, MirrorReport
     from transfer.mirror.config.load import Format
     from transfer.mirror.run.run import MirrorRun
 
@@ -156,7 +159,8 @@ async def _run(
 ) -> "MirrorReport":
     from transfer.mirror.api import mirror as mirror_all
 
-    with ExitStack() as handlers:
+    form = choose_form(options.progress, quiet=options.quiet, terminal=sys.stderr.isatty(), environment=os.environ)
+    with ExitStack() as handlers, observing_mirror(form) as observer:
 
         def started(running: "MirrorRun") -> None:
             def stop(code: int) -> None:
@@ -177,20 +181,9 @@ async def _run(
             only=only,
             fail_fast=options.fail_fast,
             dry_run=options.dry_run,
-            on_image=_say_failure if options.quiet else _say,
+            observer=observer,
             on_start=started,
         )
-
-
-def _say_failure(image: "ImageReport") -> None:
-    if image.status == "failed":
-        _say(image)
-
-
-def _say(image: "ImageReport") -> None:
-    line = image_line(image)
-    if line is not None:
-        click.echo(line, err=True)
 
 
 def _tell(report: "MirrorReport", options: RunOptions) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transfer.cli.display.mirror_report import image_line, report_document, summary, write_report
+from transfer.cli.display.mirror.report import image_line, report_document, summary, write_report
 from transfer.cli.display.text import display, json_text
 from transfer.cli.event_loop import handle, run
 from transfer.cli.main import DONE

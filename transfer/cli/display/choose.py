@@ -6,9 +6,14 @@ anything is shown.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import click
 
 from transfer.events import Observer
+
+if TYPE_CHECKING:
+    from transfer.mirror.run.events import MirrorEvent, MirrorObserver
 
 Form = Literal["plain", "tty", "json", "none"]
 
@@ -45,3 +50,25 @@ def observing(
         yield display.observe
     finally:
         display.close()
+
+
+@contextmanager
+def observing_mirror(form: Form) -> "Iterator[MirrorObserver]":
+    """Render a mirror's events for as long as the context lasts; inside a running event loop."""
+    if form == "none":
+        yield _say_failure
+        return
+    from transfer.cli.display.mirror.display import MirrorDisplay, mirror_renderer
+
+    display = MirrorDisplay(mirror_renderer(form), time.monotonic)
+    try:
+        yield display.observe
+    finally:
+        display.close()
+
+
+def _say_failure(event: "MirrorEvent") -> None:
+    if getattr(event, "status", None) == "failed":
+        from transfer.cli.display.mirror.lines import event_line
+
+        click.echo(event_line(event), err=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import click
 import msgspec
@@ -44,14 +45,14 @@ class JsonRenderer:
         """Nothing to put back."""
 
 
-def encode(event: Event, at: datetime) -> bytes:
-    """Return one event as a JSON object without its newline."""
+def encode(event: Event, at: datetime, **more: Any) -> bytes:
+    """Return one event as a JSON object without its newline, with further members."""
     if isinstance(event, At):
-        return _encoded(event.event, at, {"target": event.target})
-    return _encoded(event, at, {})
+        return _encoded(event.event, at, {**more, "target": event.target})
+    return _encoded(event, at, more)
 
 
-def _encoded(event: Event, at: datetime, more: dict[str, str]) -> bytes:
+def _encoded(event: Event, at: datetime, more: dict[str, Any]) -> bytes:
     name = _CAPITAL.sub("_", type(event).__name__).lower()
     members = msgspec.to_builtins(event, enc_hook=str)
     return msgspec.json.encode({"version": DOCUMENTS, "event": name, "time": at, **more, **members})

@@ -120,6 +120,15 @@ def timeouts() -> dict[str, Any]:
     return {name: meta[f"transfer.{name}"] for name in ("connect_timeout", "read_timeout")}
 
 
+PROGRESS = click.option(
+    "--progress",
+    type=click.Choice(["auto", "plain", "tty", "json"]),
+    default="auto",
+    show_default=True,
+    help="How progress is shown on stderr; json is one event a line.",
+)
+
+
 def aws_options(command: Callable[..., T]) -> Callable[..., T]:
     """
     Add what every command that talks to a registry has: AWS credentials and endpoint, timeouts, and what is logged.

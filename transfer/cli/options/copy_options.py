@@ -12,7 +12,7 @@ import click
 from transfer.cli.display.choose import Form, choose_form, observing
 from transfer.cli.display.text import count, format_size, json_text
 from transfer.cli.main import DONE, error_document, exit_code, explain
-from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
+from transfer.cli.options.common import PROGRESS, AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.limits import limit_options
 from transfer.cli.resumable import Resumable
 from transfer.config import TransferConfig
@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OUTPUT_OPTIONS = (
-    click.option(
-        "--progress",
-        type=click.Choice(["auto", "plain", "tty", "json"]),
-        default="auto",
-        show_default=True,
-        help="How progress is shown on stderr; json is one event a line.",
-    ),
+    PROGRESS,
     click.option("-q", "--quiet", is_flag=True, help="Show only errors on stderr."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of the reference."),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transfer.cli.options.common import AwsOptions, Parsed
+from transfer.cli.options.common import PROGRESS, AwsOptions, Parsed
 
 if TYPE_CHECKING:
     from transfer.config import TransferConfig
@@ -58,6 +58,7 @@ class RunOptions:
     failures: Path | None
     report: Path | None
     grace: float
+    progress: str
     quiet: bool
     shown: frozenset[str]
     as_json: bool
@@ -95,6 +96,7 @@ RUN_OPTIONS = (
         metavar="SECONDS",
         help="How long images in work may take to finish after SIGINT or SIGTERM.",
     ),
+    PROGRESS,
     click.option("-q", "--quiet", is_flag=True, help="Show only what failed on stderr."),
     click.option(
         "--only",

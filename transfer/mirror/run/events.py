@@ -42,7 +42,13 @@ class ImageStopped(msgspec.Struct, frozen=True):
     number: int
 
 
-MirrorEvent: TypeAlias = ImagesFound | ImageStarted | ImageMoved | ImageStopped | ImageReport
+class RunStopping(msgspec.Struct, frozen=True):
+    """The run begins nothing more; what is in work has some seconds to end."""
+
+    grace: float
+
+
+MirrorEvent: TypeAlias = RunStopping | ImagesFound | ImageStarted | ImageMoved | ImageStopped | ImageReport
 MirrorObserver: TypeAlias = Callable[[MirrorEvent], None]
 
 

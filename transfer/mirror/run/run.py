@@ -23,7 +23,7 @@ from transfer.mirror.plan.engine import MirrorEngine
 from transfer.mirror.plan.planning import Claims, PlannedImage, images_of, must_copy
 from transfer.mirror.plan.registry_access import Accesses
 from transfer.mirror.run.copying import ImageCopier, Wanted
-from transfer.mirror.run.events import ImagesFound, MirrorObserver, unobserved
+from transfer.mirror.run.events import ImagesFound, MirrorObserver, RunStopping, unobserved
 from transfer.mirror.run.prune import Pruner, Scope
 from transfer.mirror.run.report import ImageReport, MirrorReport, whole
 from transfer.mirror.run.report_builder import ReportBuilder
@@ -93,6 +93,7 @@ class MirrorRun:
     def stop(self, grace: float) -> None:
         """Begin nothing more; what is in work has some seconds to end. What is done by then, the journal keeps."""
         self._stopping.stop(grace)
+        self._observer(RunStopping(grace))
 
     def _failed(self) -> None:
         self._stopping.closed |= self._fail_fast

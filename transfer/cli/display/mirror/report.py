@@ -99,8 +99,8 @@ def report_document(report: "MirrorReport") -> dict[str, Any]:
         "quota_seconds": report.quota_seconds,
         "stopped": report.stopped,
         "warnings": report.warnings,
-        "mistakes": [_image(one) for one in report.mistakes],
-        "images": [_image(one) for one in report.images],
+        "mistakes": [image_document(one) for one in report.mistakes],
+        "images": [image_document(one) for one in report.images],
     }
 
 
@@ -120,7 +120,8 @@ def write_report(file: Path, document: dict[str, Any]) -> None:
         raise
 
 
-def _image(image: "ImageReport") -> dict[str, Any]:
+def image_document(image: "ImageReport") -> dict[str, Any]:
+    """Return what became of an image at one target, as a JSON document."""
     members: dict[str, Any] = msgspec.to_builtins(image, enc_hook=str)
     counts = members.pop("blobs")
     ways = ("uploaded", "mounted", "present")

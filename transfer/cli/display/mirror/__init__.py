@@ -1,0 +1,1 @@
+"""What `transfer mirror` shows while it works."""
