@@ -7,6 +7,7 @@ From arguments to an exit code: the one place that turns errors into what a shel
 
 import contextlib
 import gc
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -28,6 +29,32 @@ from transfer.errors import (
 )
 
 DONE, FAILED, INVALID, CREDENTIALS, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143
+
+
+_SIDE = re.compile(r"^--(?:src-|dest-)?")
+# What other tools call an option that has another name here, or none.
+_ELSEWHERE = {
+    "insecure": "use --plain-http, or --tls-verify false",
+    "insecure-policy": "there is no policy file; leave it out",
+    "authfile": "set REGISTRY_AUTH_FILE",
+    "registry-config": "set REGISTRY_AUTH_FILE",
+    "username": "use --creds USER:PASSWORD, or docker login",
+    "password": "use --creds USER:PASSWORD, or docker login",
+    "registry-token": "use --creds USER:PASSWORD, or docker login",
+    "cert-dir": "use --ca FILE, and --cert FILE with --key FILE",
+    "ca-file": "use --ca FILE",
+    "allow-nondistributable-artifacts": "use --include-foreign",
+    "all-platforms": "all platforms are copied; leave it out",
+    "multi-arch": "all platforms are copied; leave it out, or choose with --platform",
+    "format": "the image stays as it is, bit for bit; for output, use --json",
+    "concurrency": "use --layers N",
+    "parallel": "use --layers N",
+    "digest-tags": "use --referrers",
+    "retry-times": "use --retry-for DURATION",
+    "retry-delay": "use --retry-for DURATION",
+    "keep-going": "an image that fails never stops the others; leave it out",
+    "src": "name the source as the first argument",
+}
 
 
 class Terminated(BaseException):
@@ -85,6 +112,9 @@ def _described(error: TransferError) -> Iterator[str]:
 
 def _complaint(error: click.UsageError) -> str:
     """Return what is wrong; of names that are like an unknown option, the likest alone."""
+    known = _ELSEWHERE.get(_SIDE.sub("", getattr(error, "option_name", "")))
+    if known is not None:
+        return f"{error.message.rstrip('.')}: {known}"
     likest = next(iter(getattr(error, "possibilities", None) or ()), None)
     return f"{error.message.rstrip('.')}; did you mean {likest!r}?" if likest else error.format_message()
 

@@ -13,6 +13,7 @@ from transfer.cli.event_loop import run
 from transfer.cli.main import DONE
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
 from transfer.cli.options.copy_options import OUTPUT_OPTIONS, show
+from transfer.cli.options.help import HelpCommand
 from transfer.cli.options.limits import limit_options
 from transfer.cli.resumable import Resumable
 
@@ -69,7 +70,7 @@ def _annotations(pairs: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in split}
 
 
-@artifact.command()
+@artifact.command(cls=HelpCommand)
 @click.argument("target")
 @click.argument("files", nargs=-1, required=True)
 @_options(_PUSH)
@@ -127,7 +128,7 @@ async def _push(target: str, files: tuple[str, ...], running: Running, wanted: "
             return await engine.push_files(target, files, **wanted)
 
 
-@artifact.command()
+@artifact.command(cls=HelpCommand)
 @click.argument("source")
 @click.argument("folder")
 @_options(OUTPUT_OPTIONS)

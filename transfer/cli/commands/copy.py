@@ -3,9 +3,10 @@
 import click
 
 from transfer.cli.options.copy_options import CopyCommandOptions, copy_command_options, move
+from transfer.cli.options.help import HelpCommand, about_one_side
 
 
-@click.command()
+@click.command(cls=HelpCommand)
 @click.argument("source")
 @click.argument("target")
 @click.option("--to", "more", multiple=True, metavar="TARGET", help="Another target, fed from the same read.")
@@ -36,7 +37,8 @@ def copy(options: CopyCommandOptions, *, source: str, target: str, more: tuple[s
     return move(source, [target, *more], options)
 
 
-@click.command()
+@about_one_side("dest")
+@click.command(cls=HelpCommand)
 @click.argument("source")
 @click.argument("target")
 @copy_command_options
@@ -59,7 +61,8 @@ def push(options: CopyCommandOptions, *, source: str, target: str) -> int:
     return move(source, [target], options)
 
 
-@click.command()
+@about_one_side("src")
+@click.command(cls=HelpCommand)
 @click.argument("source")
 @click.argument("target")
 @copy_command_options
@@ -87,7 +90,7 @@ def pull(options: CopyCommandOptions, *, source: str, target: str) -> int:
     return move(source, [target], options)
 
 
-@click.command()
+@click.command(cls=HelpCommand)
 @click.argument("base")
 @click.argument("layers", nargs=-1, required=True)
 @click.argument("target")

@@ -9,6 +9,7 @@ import msgspec
 
 from transfer.cli.display.text import align, display, format_size, json_text
 from transfer.cli.options.common import AwsOptions, access_options, aws_options
+from transfer.cli.options.help import HelpCommand
 from transfer.cli.with_engine import with_engine
 from transfer.engine.graph import Graph
 from transfer.engine.referrers import Inspected
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Row = tuple[str, str, str, str, str]
 
 
-@click.command()
+@click.command(cls=HelpCommand)
 @click.argument("source")
 @click.option("--raw", is_flag=True, help="Print the manifest itself, byte for byte.")
 @click.option("--json", "as_json", is_flag=True, help="Print manifests, platforms, blobs and sizes as one document.")

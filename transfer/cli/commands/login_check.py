@@ -9,6 +9,7 @@ import msgspec
 from transfer.cli.display.text import align, display, json_text
 from transfer.cli.main import CREDENTIALS, DONE, FAILED
 from transfer.cli.options.common import AwsOptions, access_options, aws_options
+from transfer.cli.options.help import HelpCommand
 from transfer.cli.with_engine import with_engine
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transfer.endpoints.registry_access import RegistryAccess
 
 
-@click.command("login-check")
+@click.command("login-check", cls=HelpCommand)
 @click.argument("places", nargs=-1, required=True, metavar="REGISTRY|REPOSITORY...")
 @click.option("--json", "as_json", is_flag=True, help="Print all that was found out as one document.")
 @access_options("")

@@ -18,6 +18,7 @@ from transfer.cli.event_loop import handle, run
 from transfer.cli.main import CREDENTIALS, DONE, FAILED, INTERRUPTED, TERMINATED
 from transfer.cli.mirror_failures import read_failures, write_failures
 from transfer.cli.options.common import AwsOptions, access_options, aws_options, with_options
+from transfer.cli.options.help import HelpCommand
 from transfer.cli.options.limits import limit_options
 from transfer.cli.options.mirror_options import choice_options, config_of, config_of_list
 from transfer.cli.options.run_options import RUN_OPTION_NAMES, RUN_OPTIONS, RunOptions
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _LOGIN_ERRORS = frozenset({"CredentialsMissing", "Unauthorized"})
 
 
-@click.command()
+@click.command(cls=HelpCommand)
 @click.argument("source", required=False)
 @click.argument("target", required=False)
 @click.option("-c", "--config", "file", metavar="FILE", help="A configuration: transfer's own, skopeo's or regsync's.")

@@ -7,6 +7,7 @@ import click
 
 from transfer.cli.display.text import display, json_text
 from transfer.cli.options.common import AwsOptions, access_options, aws_options
+from transfer.cli.options.help import HelpCommand
 from transfer.cli.with_engine import with_engine
 from transfer.errors import RegistryError, TransferError
 from transfer.http.messages import deletes_no_tags
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transfer.model.digest import Digest
 
 
-@click.command()
+@click.command(cls=HelpCommand)
 @click.argument("repository")
 @click.option("--json", "as_json", is_flag=True, help="Print the repository and its tags as one document.")
 @access_options("")
@@ -41,7 +42,7 @@ def tags(*, repository: str, as_json: bool, access: "RegistryAccess", aws: AwsOp
         click.echo(tag)
 
 
-@click.command()
+@click.command(cls=HelpCommand)
 @click.argument("reference")
 @click.option("--yes", is_flag=True, help="Delete other tags too, where a registry cannot delete one alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was deleted as one document.")

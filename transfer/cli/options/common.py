@@ -208,7 +208,7 @@ def access_options(side: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
         def gather(**arguments: Any) -> T:
             from transfer.endpoints.registry_access import RegistryAccess
 
-            note_sides(two=bool(side))
+            note_sides(two=bool(side) and getattr(click.get_current_context().command, "one_side", None) is None)
             access = RegistryAccess(
                 login=arguments.pop(f"{name}creds"),
                 profile=arguments.pop(f"{name}profile") if side else None,

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ _OPTIONS = (
     ),
     click.option("--create-repository", is_flag=True, help="Create the repository if it does not exist."),
     *OUTPUT_OPTIONS,
+    # As other tools have them: skopeo's and crane's, and what is always so here.
+    click.option("-r", "--recursive", is_flag=True, hidden=True),
+    click.option("--override-os", metavar="OS", hidden=True),
+    click.option("--override-arch", metavar="ARCH", hidden=True),
+    click.option("-a", "--all", is_flag=True, hidden=True, expose_value=False),
+    click.option("--preserve-digests", is_flag=True, hidden=True, expose_value=False),
 )
 
 
@@ -91,10 +98,16 @@ def copy_command_options(command: Callable[..., T]) -> Callable[..., T]:
         src_access: "RegistryAccess",
         dest_access: "RegistryAccess",
         aws: AwsOptions,
+        recursive: bool,
+        override_os: str | None,
+        override_arch: str | None,
         **arguments: Any,
     ) -> T:
+        if override_os or override_arch:
+            platforms = (*platforms, f"{override_os or 'linux'}/{override_arch or platform.machine()}")
         copy = cast("CopyOptions", {name: arguments.pop(name) for name in _COPY_FLAGS})
         copy["platforms"] = tuple(name for listed in platforms for name in listed.split(","))
+        copy["referrers"] = copy["referrers"] or recursive
         copy["source_access"], copy["target_access"] = src_access, dest_access
         form = choose_form(progress, quiet=quiet, terminal=sys.stderr.isatty(), environment=os.environ)
         return command(CopyCommandOptions(config, form, as_json, copy, aws), **arguments)
