@@ -16,6 +16,32 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FIRST = """\
+# A mirror: transfer mirror -c FILE. Check it: transfer config check FILE. All keys: transfer config schema.
+
+# Where a login is needed, or a registry shall be spared. Docker's and podman's logins are used anyway.
+registries:
+  registry.example:
+    username: mirror
+    password: "${REGISTRY_PASSWORD}" # of the environment; or password_file: FILE
+    max_bandwidth: 50MB
+
+# What mappings take that do not say otherwise.
+defaults:
+  referrers: true # signatures, SBOMs and attestations
+  create: true # repositories of ECR that are missing
+
+mappings:
+  - source: docker.io/library/alpine
+    targets: ["registry.example/mirror/{name}"]
+    tags: {semver: ">=3.18", newest: 5}
+
+  - source: quay.io/prometheus/*
+    targets: ["registry.example/mirror/{repository}"]
+    tags: ["v2.*", latest]
+    platforms: [linux/amd64, linux/arm64]
+"""
+
 
 def format_options(command: Callable[..., T]) -> Callable[..., T]:
     """Add the options that say how a file is read: `file_format`, `destination` and `scoped`."""
@@ -97,6 +123,18 @@ def convert(report: "ConfigReport") -> None:
 
     _warn(report)
     click.echo(write_own(report.require()), nl=False)
+
+
+@config.command()
+def init() -> None:
+    """Print a configuration to begin with, with a word on each part.
+
+    \b
+    Examples:
+      transfer config init > mirror.yaml
+      transfer config check mirror.yaml && transfer mirror -c mirror.yaml --dry-run
+    """
+    click.echo(_FIRST, nl=False)
 
 
 @config.command("schema")
