@@ -153,12 +153,12 @@ class StoredCredentials:
 
 async def _find(known: _File, registry: str, repository: str, path: Path) -> Login | None:
     helpers = known.cred_helpers or {}
-    for key in _keys(registry):
+    for key in keys_of(registry):
         if key in helpers:
             return await _ask(helpers[key], key, path)
     if store := known.creds_store:
         # Helpers know Docker Hub by its old address alone.
-        login = await _ask(store, _keys(registry)[0], path)
+        login = await _ask(store, keys_of(registry)[0], path)
         if login is not None:
             return login
     return choose_entry(known.auths or {}, registry, repository, path)
@@ -175,7 +175,7 @@ def choose_entry(auths: Mapping[str, Any], registry: str, repository: str, path:
     places = [f"{registry}/{repository}"]
     while "/" in places[-1]:
         places.append(places[-1].rpartition("/")[0])
-    for place in (*places, *(_normal(key) for key in _keys(registry))):
+    for place in (*places, *(_normal(key) for key in keys_of(registry))):
         entry = entries.get(place)
         if isinstance(entry, dict):
             login = _read_entry(entry, place, path)
@@ -203,7 +203,7 @@ def _read_entry(entry: Mapping[str, Any], place: str, path: Path) -> Login | Non
     return None
 
 
-def _keys(registry: str) -> tuple[str, ...]:
+def keys_of(registry: str) -> tuple[str, ...]:
     """Return the names of a registry in credential files and helpers."""
     return _DOCKER_HUB_KEYS if registry == DOCKER_HUB else (registry, f"https://{registry}", f"https://{registry}/")
 
@@ -235,7 +235,7 @@ async def _ask(helper: str, server: str, path: Path) -> Login | None:
             f"{path}: {str(helper)[:100]!a} for {server[:100]!a} is not the name of a credential helper"
         )
     program = f"docker-credential-{helper}"
-    status, answer = await _run(program, server.encode(), path)
+    status, answer = await run_helper(helper, "get", server.encode(), path)
     if status:
         output = answer.decode("utf-8", "replace").strip()
         if output == _NOTHING:
@@ -254,12 +254,26 @@ async def _ask(helper: str, server: str, path: Path) -> Login | None:
     return Login(username, secret, origin=program)
 
 
-async def _run(program: str, given: bytes, path: Path) -> tuple[int, bytes]:
-    """Exit status and output of a helper, which is ended when it takes too long or when nobody waits any more."""
+async def run_helper(helper: str, action: str, given: bytes, path: Path) -> tuple[int, bytes]:
+    """
+    Run `docker-credential-HELPER ACTION`; return its exit status and output.
+
+    It is ended when it takes too long or when nobody waits any more.
+
+    Args:
+        path: the file that names it.
+
+    Raises:
+        InvalidConfig: it is not the name of one.
+        CredentialsMissing: it is not there, or does not answer.
+    """
+    if not isinstance(helper, str) or not _HELPER_NAME.fullmatch(helper):
+        raise InvalidConfig(f"{path}: {str(helper)[:100]!a} is not the name of a credential helper")
+    program = f"docker-credential-{helper}"
     try:
         process = await asyncio.create_subprocess_exec(
             program,
-            "get",
+            action,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -26,7 +26,7 @@ _SECTIONS: dict[str, frozenset[str]] = {
     "AWS": frozenset({"profile", "role", "endpoint_url", "region", "registry_id"}),
     "State and output": frozenset(
         {"state", "no_journal", "progress", "quiet", "as_json", "verbose", "log_level", "shown", "failures", "report"}
-        | {"listen", "raw", "help", "yes"}
+        | {"listen", "raw", "help", "yes", "username", "password_stdin"}
     ),
 }
 _OTHER = "Other"
