@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.command import Command, Ended, served
 
-HELPER = """#!{python}
+HELPER = """
 import json, pathlib, sys
 kept = pathlib.Path({kept!r})
 logins = json.loads(kept.read_text()) if kept.exists() else {{}}
@@ -82,8 +82,10 @@ def test_a_login_that_is_refused_is_not_kept(
 def test_a_helper_keeps_the_password(
     named: str, host: str, file: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "helper.py").write_text(HELPER.format(kept=str(tmp_path / "kept.json")))
     program = tmp_path / "docker-credential-test"
-    program.write_text(HELPER.format(python=sys.executable, kept=str(tmp_path / "kept.json")))
+    # The path of the interpreter may have a space in it.
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path / "helper.py"}" "$@"\n')
     program.chmod(0o755)
     file.parent.mkdir()
     file.write_text(json.dumps({named: "test" if named == "credsStore" else {host: "test"}}))
