@@ -1,16 +1,19 @@
 """The embedded registry as a program uses it: start it, ask it where it is, stop it."""
 
 import asyncio
+import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import wraps
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from filelock import FileLock, Timeout
 
+from transfer.concurrency.loop_thread import LoopThread
 from transfer.errors import InvalidConfig
 from transfer.listener_log import listener_logger
 from transfer.server.distribution.ecr import ECR
@@ -26,6 +29,9 @@ from transfer.server.store.database import Database
 from transfer.server.store.files import Files
 from transfer.server.store.temporary import LOCK, temporary_data
 from transfer.server.throttle import Throttle
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # How long requests that are under way may take to end when the server stops. Clients resume; people do not wait.
 _GRACE_SECONDS = 0.1
@@ -61,7 +67,11 @@ class _Running:
 
 class Server:
     """
-    A registry with the ECR API and OCI Distribution, in the caller's event loop: `async with Server() as server`.
+    A registry with the ECR API and OCI Distribution.
+
+    `async with Server() as server` runs it in the caller's event loop; `with Server() as server` in a thread of its
+    own, so that boto3 in the same thread can wait for it. `@Server()` calls a function with the server as its first
+    argument.
 
     Args:
         host, port: where it listens; port 0 takes a free one.
@@ -126,6 +136,7 @@ class Server:
         self._port = port
         self._data = data
         self._resources = AsyncExitStack()
+        self._thread: LoopThread | None = None
         self.requests = RequestLog()
 
     async def __aenter__(self) -> Self:
@@ -137,6 +148,42 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self._resources.aclose()
+
+    def __enter__(self) -> Self:
+        self._thread = LoopThread("transfer-registry")
+        self._thread.__enter__()
+        try:
+            self._thread.run(self.__aenter__())
+        except BaseException:
+            self._thread.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            try:
+                thread.run(self.__aexit__())
+            finally:
+                thread.__exit__()
+
+    def __call__(self, function: Callable[Concatenate[Self, P], T]) -> Callable[P, T]:
+        """Return a function that runs with the server started."""
+
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self:
+                return function(self, *args, **kwargs)
+
+        # pytest takes the arguments that it gives from here, and knows no server.
+        given = list(inspect.signature(function).parameters.values())[1:]
+        run.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined] # as inspect documents
+        return run
+
+    @property
+    def host(self) -> str:
+        """The host and port, as images at `/v2/` are named: `127.0.0.1:5000/app:v1`."""
+        return self.url.partition("//")[2]
 
     @property
     def url(self) -> str:
