@@ -16,7 +16,7 @@ HEAVY = (
     *("cProfile", "html.entities", "http.server", "multiprocessing", "pdb", "tarfile", "unittest", "xml", "zipfile"),
     *(
         "transfer.cli.display.display",
-        "transfer.cli.display.progress",
+        "transfer.progress",
         "transfer.endpoints.ecr",
         "transfer.local.archive.tar",
     ),

@@ -11,11 +11,11 @@ from rich.console import Console
 from transfer.cli.display.choose import choose_form, observing
 from transfer.cli.display.json_lines import encode
 from transfer.cli.display.plain_lines import PlainRenderer, describe, progress_line
-from transfer.cli.display.progress import Progress, begin, fold
 from transfer.cli.display.terminal import TerminalRenderer, picture
 from transfer.events import BlobFinished, BlobProgress, BlobStarted, Event, ManifestPushed, Notice, Planned, Retrying
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
+from transfer.progress import Progress, begin, fold
 
 MB = 1_000_000
 

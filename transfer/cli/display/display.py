@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from transfer.cli.display.progress import Progress, begin, fold
 from transfer.events import Event
+from transfer.progress import Progress, begin, fold
 
 
 class Renderer(Protocol):

@@ -13,9 +13,9 @@ from typing import Any
 import click
 import msgspec
 
-from transfer.cli.display.progress import Progress
 from transfer.cli.display.text import DOCUMENTS
 from transfer.events import At, Event
+from transfer.progress import Progress
 
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _ECHO = partial(click.echo, err=True)

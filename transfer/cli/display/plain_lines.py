@@ -9,9 +9,9 @@ from functools import partial
 
 import click
 
-from transfer.cli.display.progress import Progress
 from transfer.cli.display.text import count, display, format_duration, format_rate, format_size
 from transfer.events import At, BlobFinished, Event, Notice, Planned, Retrying, unwrapped
+from transfer.progress import Progress
 
 # Seconds without a confirmed byte that are worth a line; the next one comes after twice as long.
 FIRST_STALL = 30.0

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from transfer.cli.display.plain_lines import describe, progress_line
-from transfer.cli.display.progress import BlobTransfer, Progress
 from transfer.cli.display.text import count, display, format_duration, format_rate, format_size
 from transfer.events import Event, Notice, Retrying, unwrapped
+from transfer.progress import BlobTransfer, Progress
 
 # More lines than this say less, whatever the height of the terminal.
 MOST_LAYERS = 8

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from transfer.cli.display.progress import RATE_WINDOW, SILENT, Progress, begin, fold
 from transfer.errors import PULLS_RESERVED
 from transfer.events import Notice, Planned, Retrying, unwrapped
 from transfer.mirror.run.events import ImageMoved, ImagesFound, ImageStarted, ImageStopped, MirrorEvent, RunStopping
+from transfer.progress import RATE_WINDOW, SILENT, Progress, begin, fold
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from transfer.cli.display.progress import Progress, begin, fold
 from transfer.events import BlobFinished, BlobProgress, BlobStarted, Event, ManifestPushed, Notice, Planned, Retrying
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
+from transfer.progress import Progress, begin, fold
 
 LARGE = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(b"large"), size=1000)
 SMALL = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(b"small"), size=100)
