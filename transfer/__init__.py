@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from transfer.engine.result import BlobResult, Preview, PushResult
     from transfer.events import Event, Observer
     from transfer.functions import copy_image, pull_files, pull_image, push_files, push_image
+    from transfer.image import Image
     from transfer.job import CopyOptions, Destination, FilesOptions, Job, Outcome
     from transfer.model.digest import Digest
     from transfer.model.reference import Reference
@@ -57,6 +58,7 @@ __all__ = [
     "Engine",
     "Event",
     "FilesOptions",
+    "Image",
     "Inspected",
     "InvalidConfig",
     "InvalidDigest",
@@ -102,6 +104,7 @@ _MODULES = {
     "Engine": "transfer.api",
     "Event": "transfer.events",
     "FilesOptions": "transfer.job",
+    "Image": "transfer.image",
     "Inspected": "transfer.engine.referrers",
     "Job": "transfer.job",
     "LoginStatus": "transfer.auth.login_status",

@@ -38,6 +38,7 @@ from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.events import Notice, Observer
 from transfer.http.transport import Transport
+from transfer.image import Image
 from transfer.job import CopyOptions, Destination, FilesOptions, Job, Outcome, copy_options, make_job, only_result
 from transfer.job_run import JobRun
 from transfer.model.descriptor import Descriptor
@@ -75,8 +76,7 @@ class Engine:
             it.
 
     Attributes:
-        limits: the slots, bytes and rates in force; `limits.idle` tells whether nothing moves, and
-            `await limits.steps.stop(9)` lets the chunks on the wire end before a copy is cancelled.
+        limits: the slots, bytes and rates; `await limits.steps.stop(9)` lets chunks end before a copy is cancelled.
 
     Every method that moves or reads something raises TransferError, as `push_image` does. Leaving the engine cancels
     what is still at work, and waits for its end.
@@ -154,7 +154,7 @@ class Engine:
                 raise
             raise TransferError("the engine was closed before this ended: await it inside of 'async with'") from None
 
-    async def push(self, source: Location, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
+    async def push(self, source: Location | Image, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
         """Push one image; see `push_image`."""
         return await self.copy(source, target, **options)
 
@@ -168,7 +168,7 @@ class Engine:
         check_pull_target(target)
         return await self.copy(source, target, **options)
 
-    async def copy(self, source: Location, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
+    async def copy(self, source: Location | Image, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
         """Copy one image between any source and any target; see `push_image`."""
         observer = options.pop("observer", None)
         return only_result(await self.run(make_job(source, [target], options), observer=observer))

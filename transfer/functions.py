@@ -11,6 +11,7 @@ from transfer.endpoints.locations import Location
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
 from transfer.events import Observer
+from transfer.image import Image
 from transfer.job import CopyOptions, FilesOptions
 from transfer.registry.ecr.credentials import AwsCredentials
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def push_image(
-    source: Location,
+    source: Location | Image,
     target: Location,
     *,
     config: TransferConfig | None = None,
@@ -37,7 +38,7 @@ async def push_image(
         source: `oci:DIR[:TAG]` or `oci:DIR@DIGEST`, an OCI image layout; `oci-archive:PATH[:TAG]`, one in a tar;
             `docker-archive:PATH[:NAME]`, what `docker save` writes; `-`, the same from the standard input;
             `docker-daemon:NAME`, an image of docker or podman; an image of a registry, written as a target; or the
-            `Path` of a layout's folder or of an archive.
+            `Path` of a layout's folder or of an archive; or an `Image` that a program made.
         target: `REGISTRY/REPOSITORY[:TAG]`, or `REGISTRY/REPOSITORY@DIGEST` to push without a tag. The tag is `latest`
             where neither is given. `ACCOUNT.dkr.ecr.REGION.amazonaws.com/…` is reached by the ECR API, and so is any
             other host written as `ecr://HOST/REPOSITORY:TAG`. `oci:DIR[:TAG]`, `oci-archive:PATH[:TAG]`,
@@ -62,7 +63,7 @@ async def push_image(
 
 
 async def copy_image(
-    source: Location,
+    source: Location | Image,
     target: Location,
     *,
     config: TransferConfig | None = None,

@@ -16,6 +16,7 @@ from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
 from transfer.errors import TransferError
 from transfer.events import Observer
+from transfer.image import Image
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 from transfer.registry.ecr.create_repository import RepositorySettings
@@ -126,11 +127,14 @@ class Job(msgspec.Struct, frozen=True):
     access: RegistryAccess = DEFAULT_ACCESS
     referrers: bool = False
     include_foreign: bool = False
-    append: tuple[str, ...] = ()
+    append: tuple[str | bytes, ...] = ()
 
 
-def make_job(source: Location | FilesLocation, targets: Sequence[Location], options: CopyOptions) -> Job:
+def make_job(source: Location | Image | FilesLocation, targets: Sequence[Location], options: CopyOptions) -> Job:
     """Return the job of a copy to targets that are all reached alike."""
+    layers: tuple[str | bytes, ...] = ()
+    if isinstance(source, Image):
+        layers, source = source.given, source.location
     destinations = (
         Destination(
             target,
@@ -148,7 +152,7 @@ def make_job(source: Location | FilesLocation, targets: Sequence[Location], opti
         access=options.get("source_access", DEFAULT_ACCESS),
         referrers=options.get("referrers", False),
         include_foreign=options.get("include_foreign", False),
-        append=tuple(map(str, options.get("append", ()))),
+        append=(*layers, *map(str, options.get("append", ()))),
     )
 
 

@@ -28,6 +28,7 @@ from transfer.engine.referrers import Inspected
 from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.events import Observer
+from transfer.image import Image
 from transfer.job import CopyOptions, FilesOptions, Job, Outcome
 from transfer.mirror import api as mirror_api
 from transfer.model.digest import Digest
@@ -106,7 +107,7 @@ class Engine:
             self._thread.__exit__()
 
     @_documented(api.Engine.push)
-    def push(self, source: Location, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
+    def push(self, source: Location | Image, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
         return self._thread.run(self._engine.push(source, target, **options))
 
     @_documented(api.Engine.pull)
@@ -114,7 +115,7 @@ class Engine:
         return self._thread.run(self._engine.pull(source, target, **options))
 
     @_documented(api.Engine.copy)
-    def copy(self, source: Location, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
+    def copy(self, source: Location | Image, target: Location, **options: Unpack[CopyOptions]) -> PushResult:
         return self._thread.run(self._engine.copy(source, target, **options))
 
     @_documented(api.Engine.push_files)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from transfer import TransferConfig, copy_image
-from transfer.events import BlobProgress, BlobStarted, Notice, Planned, Retrying
+from transfer.events import BlobProgress, BlobStarted, Event, Notice, Planned, Retrying
 from transfer.model.descriptor import OCI_LAYER_GZIP, Descriptor
 from transfer.model.digest import Digest
 from transfer.observers import ByteCallback, LogObserver, RichObserver, TqdmObserver
@@ -38,11 +38,8 @@ def test_bytes_that_are_sent_again_are_taken_back() -> None:
     layer = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(b"x"), size=100)
     moved: list[int] = []
     observer = ByteCallback(moved.append)
-    for event in (
-        Planned(1, 100, 1, 100),
-        BlobStarted(layer),
-        *(BlobProgress(layer.digest, at) for at in (60, 20, 90)),
-    ):
+    events: list[Event] = [Planned(1, 100, 1, 100), BlobStarted(layer)]
+    for event in (*events, *(BlobProgress(layer.digest, at) for at in (60, 20, 90))):
         observer(event)
     assert moved == [60, -40, 70]
 

@@ -23,6 +23,7 @@ PUBLIC = [
     "Engine",
     "Event",
     "FilesOptions",
+    "Image",
     "Inspected",
     "InvalidConfig",
     "InvalidDigest",

@@ -50,6 +50,7 @@ class AppendedSource:
     Args:
         base: the source of the base image; its blobs are read from there.
         image: the base's manifest, which is one of an image.
+        layers: paths of tars and folders, and tars themselves.
 
     Entering reads the layers and makes manifest and configuration.
 
@@ -59,7 +60,7 @@ class AppendedSource:
         InvalidManifest: the base is no container image.
     """
 
-    def __init__(self, base: Source, image: Manifest, layers: Sequence[str]) -> None:
+    def __init__(self, base: Source, image: Manifest, layers: Sequence[str | bytes]) -> None:
         self._base = base
         self._image = image
         self._names = layers
@@ -141,12 +142,15 @@ class AppendedSource:
         return members
 
     def _read_layers(self) -> list[_Layer]:
-        return [self._read_layer(name) for name in self._names]
+        return [self._read_layer(number, layer) for number, layer in enumerate(self._names)]
 
-    def _read_layer(self, name: str) -> _Layer:
-        path = Path(name)
+    def _read_layer(self, number: int, layer: str | bytes) -> _Layer:
+        name = layer if isinstance(layer, str) else f"number {number}"
         try:
             with temporary_files(f"layer {name!r}"):
+                if isinstance(layer, bytes):
+                    return self._given(self._held(layer), name)
+                path = Path(layer)
                 if path.is_dir():
                     return self._folder(path, name)
                 return self._given(self._stack.enter_context(path.open("rb")), name)
@@ -163,6 +167,13 @@ class AppendedSource:
         plain.flush()
         plain.seek(0)
         return self._packed(plain, name)
+
+    def _held(self, content: bytes) -> BinaryIO:
+        file = self._temporary()
+        file.write(content)
+        file.flush()
+        file.seek(0)
+        return file
 
     def _temporary(self) -> BinaryIO:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the source is left

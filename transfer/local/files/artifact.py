@@ -22,7 +22,7 @@ from transfer.compression import Packed, blocks_of, pack
 from transfer.errors import InvalidConfig, InvalidReference
 from transfer.local.archive.tar import END_MARK_BYTES
 from transfer.local.storage import temporary_files
-from transfer.model.descriptor import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, Descriptor
+from transfer.model.descriptor import OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, OCI_MANIFEST, Descriptor
 from transfer.model.digest import Digest
 from transfer.model.manifest import Manifest, parse_manifest
 
@@ -248,3 +248,18 @@ def _check_type(text: str) -> None:
     kind, slash, name = text.partition("/")
     if not (kind and slash and name) or not text.isascii() or not text.isprintable() or " " in text or len(text) > 255:
         raise InvalidConfig(f"media type {text[:100]!r}: expected TYPE/NAME, as in application/octet-stream")
+
+
+def empty_image(config: Mapping[str, Any], annotations: Mapping[str, str]) -> Artifact:
+    """Return an image without layers, for layers to be appended to."""
+    raw = json.dumps(config, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
+    described = Descriptor(media_type=OCI_CONFIG, digest=Digest.of(raw), size=len(raw))
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": msgspec.to_builtins(described, enc_hook=str),
+        "layers": [],
+        **({"annotations": dict(annotations)} if annotations else {}),
+    }
+    manifest = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    return Artifact(parse_manifest(manifest, media_type=OCI_MANIFEST), {described.digest: raw})
