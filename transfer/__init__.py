@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from transfer.api import Engine
     from transfer.auth.login_status import LoginStatus
     from transfer.config import TransferConfig
+    from transfer.endpoints.image import Image
     from transfer.endpoints.registry_access import RegistryAccess
     from transfer.engine.referrers import Inspected
     from transfer.engine.result import BlobResult, Preview, PushResult
     from transfer.events import Event, Observer
     from transfer.functions import copy_image, pull_files, pull_image, push_files, push_image
-    from transfer.image import Image
     from transfer.job import CopyOptions, Destination, FilesOptions, Job, Outcome
     from transfer.model.digest import Digest
     from transfer.model.reference import Reference
@@ -104,7 +104,7 @@ _MODULES = {
     "Engine": "transfer.api",
     "Event": "transfer.events",
     "FilesOptions": "transfer.job",
-    "Image": "transfer.image",
+    "Image": "transfer.endpoints.image",
     "Inspected": "transfer.engine.referrers",
     "Job": "transfer.job",
     "LoginStatus": "transfer.auth.login_status",

@@ -19,6 +19,7 @@ from transfer.concurrency.limits import Limits
 from transfer.concurrency.retry import Retrier
 from transfer.config import TransferConfig
 from transfer.endpoints.endpoints import Endpoints
+from transfer.endpoints.image import Image
 from transfer.endpoints.locations import (
     FilesLocation,
     Location,
@@ -38,7 +39,6 @@ from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.events import Notice, Observer
 from transfer.http.transport import Transport
-from transfer.image import Image
 from transfer.job import CopyOptions, Destination, FilesOptions, Job, Outcome, copy_options, make_job, only_result
 from transfer.job_run import JobRun
 from transfer.model.descriptor import Descriptor

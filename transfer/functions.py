@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from transfer.api import Engine
 from transfer.config import TransferConfig
+from transfer.endpoints.image import Image
 from transfer.endpoints.locations import Location
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
 from transfer.events import Observer
-from transfer.image import Image
 from transfer.job import CopyOptions, FilesOptions
 from transfer.registry.ecr.credentials import AwsCredentials
 

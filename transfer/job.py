@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypedDict, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from transfer.endpoints.image import Image
 from transfer.endpoints.locations import FilesLocation, Location
 from transfer.endpoints.provider import EcrProtocol
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.result import PushResult
 from transfer.errors import TransferError
 from transfer.events import Observer
-from transfer.image import Image
 from transfer.model.digest import Digest
 from transfer.model.reference import Reference
 from transfer.registry.ecr.create_repository import RepositorySettings

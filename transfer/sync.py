@@ -22,13 +22,13 @@ from transfer import api, functions
 from transfer.auth.login_status import LoginStatus
 from transfer.concurrency.loop_thread import LoopThread
 from transfer.config import TransferConfig
+from transfer.endpoints.image import Image
 from transfer.endpoints.locations import Location
 from transfer.endpoints.registry_access import DEFAULT_ACCESS, RegistryAccess
 from transfer.engine.referrers import Inspected
 from transfer.engine.result import Preview, PushResult
 from transfer.errors import TransferError
 from transfer.events import Observer
-from transfer.image import Image
 from transfer.job import CopyOptions, FilesOptions, Job, Outcome
 from transfer.mirror import api as mirror_api
 from transfer.model.digest import Digest

@@ -33,13 +33,13 @@ from transfer.http.failures import (
     may_pass,
     reason,
 )
-from transfer.http.messages import HttpRequest, HttpResponse, StreamedResponse, origin
-from transfer.http.request_log import log_answer
+from transfer.http.messages import HttpRequest, HttpResponse, StreamedResponse, origin, printable
 from transfer.http.resolver import Resolver
 from transfer.http.route import Route, find_route, is_public
 from transfer.http.settings import SYSTEM_TLS, Tls
 from transfer.http.thread_client import ThreadClient, ThreadRequest
 
+_LOGGER = logging.getLogger("transfer.http")
 _LARGEST_ERROR = 64 * 1024
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "layer-transfer"}
 
@@ -198,7 +198,7 @@ class Transport:
         began = time.monotonic()
         with self._translated(request, what):
             reply = await self._lane.send(sent)
-        log_answer(request, what, reply.status, began)
+        _log_answer(request, what, reply.status, began)
         self._reached.add(origin(request.url))
         try:
             self._check_encoding(request, reply.status, reply.headers, what)
@@ -243,7 +243,7 @@ class Transport:
                     ssl=around.trust,
                     allow_redirects=False,
                 )
-        log_answer(request, what, response.status, began)
+        _log_answer(request, what, response.status, began)
         self._reached.add(origin(request.url))
         return response
 
@@ -320,3 +320,13 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > limit:
             break
     return bytes(body[:limit])
+
+
+def _log_answer(request: HttpRequest, what: str, status: int, began: float) -> None:
+    """Log an answer's head: method, address, status and milliseconds; never a query, a header or a body."""
+    if _LOGGER.isEnabledFor(logging.DEBUG):
+        path = urlsplit(request.url).path or "/"
+        # The ECR API has one path for all of its operations.
+        operation = f" ({what})" if path == "/" else ""
+        place = printable(f"{origin(request.url)}{path}{operation}")
+        _LOGGER.debug("%s %s %d %.0f ms", request.method, place, status, 1000 * (time.monotonic() - began))

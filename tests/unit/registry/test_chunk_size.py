@@ -3,7 +3,7 @@
 import pytest
 
 from transfer.config import MIB
-from transfer.registry.oci.chunk_size import chunk_after_loss, is_slow, next_chunk
+from transfer.registry.chunk_size import chunk_after_loss, is_slow, next_chunk
 
 
 @pytest.mark.parametrize(

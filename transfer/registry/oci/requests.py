@@ -17,7 +17,7 @@ from transfer.errors import ContentMismatch
 from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.messages import resolve_url, smallest_chunk, with_query
 from transfer.model.digest import Digest
-from transfer.registry.oci.chunk_size import FIRST_CHUNK
+from transfer.registry.chunk_size import FIRST_CHUNK
 from transfer.registry.oci.registry_http import RegistryRequest, RegistryResponse
 
 

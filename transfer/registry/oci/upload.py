@@ -22,7 +22,7 @@ from transfer.errors import ContentMismatch, NotFound, RegistryError, TransferEr
 from transfer.events import BlobStarted
 from transfer.http.bodies import BlobBody, RequestBody
 from transfer.http.messages import held_bytes
-from transfer.registry.oci.chunk_size import chunk_after_loss, is_slow, next_chunk
+from transfer.registry.chunk_size import chunk_after_loss, is_slow, next_chunk
 from transfer.registry.oci.client import DistributionClient
 from transfer.registry.oci.requests import UploadSession
 from transfer.registry.resumable_upload import ResumableUpload
