@@ -6,6 +6,7 @@ keeps no cookie, tries nothing twice, and reads proxies but no password (netrc) 
 """
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
